@@ -1,0 +1,25 @@
+/* mem: allocation that cannot fail for our own small, fixed sizes, and wiping.
+ * Sizes that a peer chose use malloc() and are checked by the caller. */
+#ifndef SHARED_MEM_H
+#define SHARED_MEM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* Exit the process when memory is gone. Free with free(). */
+void *xmalloc(size_t size);
+void *xcalloc(size_t count, size_t size);
+void *xrealloc(void *old, size_t size);
+char *xstrdup(const char *s);
+char *xstrndup(const char *s, size_t len);
+
+/* Overwrites memory in a way the compiler keeps. NULL with 0 is fine. */
+void mem_wipe(void *p, size_t len);
+/* Wipes a NUL-terminated string and frees it. NULL is fine. */
+void mem_free_secret(char *s);
+
+/* Copies s into dst[cap], always terminated. False when it did not fit (dst is then ""). */
+bool str_copy(char *dst, size_t cap, const char *s);
+bool str_copy_len(char *dst, size_t cap, const char *s, size_t len);
+
+#endif
