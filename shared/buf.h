@@ -15,6 +15,7 @@ struct buf {
 	size_t cap;
 	size_t max; /* an append that would pass it fails the buffer */
 	bool failed;
+	size_t mark; /* msg.c: where the message being written began */
 };
 
 void buf_init(struct buf *b, size_t max);

@@ -1,5 +1,5 @@
 /* config: the environment and config.yaml, loaded once into one const struct. One table
- * (config.c) names every key with type, default and range; conf/config.example.yaml documents
+ * (config_yaml.c) names every key with type, default and range; conf/config.example.yaml documents
  * the same keys and a test holds the two together. */
 #ifndef SHARED_CONFIG_H
 #define SHARED_CONFIG_H
@@ -41,6 +41,11 @@ struct config {
 	char *trusted_proxies[CONFIG_PROXIES_MAX]; /* CIDRs; default 127.0.0.0/8, ::1/128 */
 	int trusted_proxy_count;
 	char *metrics_address; /* 127.0.0.1 */
+	/* What SIGHUP re-reads. A running process's environment can't be changed from outside, so both are keys of the file
+	 * too; when set there they win over the variable and have already been taken over into log_level and origins. */
+	char *log_level_name; /* "": AIRLOCK_CP_LOG_LEVEL decides */
+	char *allowed_origins[CONFIG_ORIGINS_MAX];
+	int allowed_origin_count; /* 0: AIRLOCK_CP_ALLOWED_ORIGINS decides */
 
 	/* pool: */
 	int pool_processes; /* 2, 1..64 */
@@ -82,7 +87,8 @@ struct config_error {
  * line each (Kubernetes' *_SERVICE_*, *_PORT and *_PORT_<n>_* names are silent). */
 enum rc config_load_env(struct config *c, char *const env[], struct buf *warnings, struct config_error *err) MUST_CHECK;
 /* Parses config.yaml text over the defaults. name is used in messages. Unknown key: "file:line: unknown key
- * 'x' in server; did you mean 'y'?". Pure. */
+ * 'x' in server; did you mean 'y'?". Pure. c is zeroed or loaded before; after a failure it is fit for
+ * config_clear() only. */
 enum rc config_load_yaml(struct config *c, const char *name, const char *text, size_t len, struct config_error *err)
 	MUST_CHECK;
 /* What daemons call: environment, first boot's seeding (firstboot_config()), file, derived paths
@@ -93,6 +99,10 @@ const struct config *config_open(void);
  * config_free() once no thread reads it. NULL on error. */
 struct config *config_reload(void);
 void config_free(struct config *c);
+/* Frees what a struct in the caller's memory holds, secrets wiped, and zeroes it. */
+void config_clear(struct config *c);
+/* Appends "section.key: value" lines for every key of config.yaml, in the table's order. Nothing secret is among them. */
+void config_describe(const struct config *c, struct buf *out);
 /* The name of a socket in run_dir: "fcgi.sock", "dispatch.sock", "tunnel.sock". RC_LIMIT when too long for sun_path. */
 enum rc config_socket_path(const struct config *c, const char *name, char out[108]) MUST_CHECK;
 

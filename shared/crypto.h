@@ -37,7 +37,9 @@ void crypto_identity_wipe(struct crypto_identity *id);
 enum rc crypto_identity_save(const struct crypto_identity *id, const char *path) MUST_CHECK;
 /* RC_NOTFOUND when absent; RC_DENIED when readable by group or others; RC_INVALID when it is no Ed25519 key. */
 enum rc crypto_identity_load(const char *path, struct crypto_identity *out) MUST_CHECK;
-void crypto_sign(const struct crypto_identity *id, const void *msg, size_t len, uint8_t sig[CRYPTO_SIG_LEN]);
+void crypto_identity_sign(const struct crypto_identity *id, const void *msg, size_t len, uint8_t sig[CRYPTO_SIG_LEN]);
+/* libsodium exports another crypto_sign(): ours needs a symbol of its own, or one would shadow the other at link time. */
+#define crypto_sign(id, msg, len, sig) crypto_identity_sign(id, msg, len, sig)
 bool crypto_verify(const uint8_t public_key[CRYPTO_PUBLIC_LEN], const void *msg, size_t len,
 	const uint8_t sig[CRYPTO_SIG_LEN]);
 /* SubjectPublicKeyInfo PEM text, as `openssl pkey -pubout` writes it. */

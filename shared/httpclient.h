@@ -26,8 +26,9 @@ struct httpclient_answer {
 	char request_id[64]; /* X-Request-Id */
 	struct buf body;     /* NUL-terminated one past len */
 };
-/* RC_UNAVAILABLE with a sentence in why when there was no answer (DNS, refused, TLS, time-out). Caller frees with
- * httpclient_answer_free(). */
+/* RC_UNAVAILABLE with a sentence in why when there was no answer (DNS, refused, TLS, time-out); RC_LIMIT when it was
+ * longer than max_answer; RC_INVALID when a header or the credential holds a line break. *out is filled by RC_OK alone;
+ * caller frees it with httpclient_answer_free(). */
 enum rc httpclient_do(const struct httpclient_request *rq, struct httpclient_answer *out, char *why, size_t why_cap) MUST_CHECK;
 void httpclient_answer_free(struct httpclient_answer *a);
 

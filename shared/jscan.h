@@ -56,5 +56,7 @@ enum rc jscan_str(struct jscan v, char *dst, size_t cap) MUST_CHECK;
 /* A number that is a whole int64. */
 enum rc jscan_int(struct jscan v, int64_t *out) MUST_CHECK;
 bool jscan_is_str(struct jscan v, const char *s);
+/* Two strings that say the same once unescaped. */
+bool jscan_same_str(struct jscan a, struct jscan b);
 
 #endif

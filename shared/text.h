@@ -26,6 +26,8 @@ enum rc text_unb64url(const char *b64, size_t b64_len, uint8_t *bytes, size_t ca
 /* Lower case RFC 4648 base32 without padding (a-z, 2-7): used in ids and keys. */
 void text_b32(const uint8_t *bytes, size_t len, char *dst);
 
+/* Bytes of the well-formed UTF-8 sequence that s starts with; 0 when there is none. */
+size_t text_utf8_len(const char *s, size_t len);
 bool text_utf8_ok(const char *s, size_t len);
 /* 1 to 63 characters of a-z 0-9 '-', starting and ending with a letter or digit. */
 bool text_slug_ok(const char *s);

@@ -1,0 +1,157 @@
+# Things that break: each has its answer and its one audit row, and service returns by itself.
+
+load lib/stack.bash
+
+setup() {
+	stack_new
+	stack_config limits.call_timeout_ms 2000
+	stack_config audit.audit_min_free_bytes 0 2>/dev/null || stack_config audit.min_free_bytes 0
+}
+
+teardown() {
+	stack_down
+	[[ -z ${DISK:-} ]] || umount "$DISK"
+}
+
+ready() {
+	stack_up
+	worker_up fintech
+	KEY=$(mint_key t_fintech)
+	SUBJECT=$(first_subject fintech)
+	CALL=$(sql_call "$SUBJECT" 'SELECT 1')
+	# A statement that runs until somebody stops it.
+	SLOW=$(sql_call "$SUBJECT" 'WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n')
+}
+
+call_status() { mcp fintech "$KEY" "$CALL" | tail -n 1; }
+call_is() { [[ $(call_status) == "$1" ]]; }
+
+call_in_flight() { admin GET /v1/admin/status | jq -e '.. | .calls_in_flight? // .calls? // empty | numbers | . > 0'; }
+
+@test "no worker: 503 no_worker" {
+	ready
+	stop worker-fintech
+	wait_until sessions_are fintech 0
+	run mcp fintech "$KEY" "$CALL"
+	assert_line --index 1 503
+	assert_equal "$(jq -c '[.id, .error.data.code]' <<<"${lines[0]}")" '[1,"no_worker"]'
+	assert_equal "$(audit_count '.event == "tool.call" and .outcome == "no_worker"')" 1
+}
+
+@test "a worker that never answers: 504 timeout" {
+	ready
+	assert_equal "$(call_status)" 200
+	kill -STOP "$(pid_of worker-fintech)"
+	run mcp fintech "$KEY" "$CALL"
+	assert_line --index 1 504
+	assert_equal "$(jq -c .error.data.code <<<"${lines[0]}")" '"timeout"'
+	assert_equal "$(audit_count '.event == "tool.call" and .outcome == "timeout"')" 1
+	kill -CONT "$(pid_of worker-fintech)"
+	wait_until 20 call_is 200
+}
+
+@test "a worker killed in mid-call: 503, one row, and it may come back" {
+	stack_config limits.call_timeout_ms 20000
+	ready
+	mcp fintech "$KEY" "$SLOW" >"$STACK/answer" &
+	local agent=$!
+	wait_until call_in_flight
+	kill -KILL "$(pid_of worker-fintech)"
+	wait "$agent"
+	assert_equal "$(tail -n 1 "$STACK/answer")" 503
+	assert_equal "$(head -n 1 "$STACK/answer" | jq -c .error.data.code)" '"no_worker"'
+	assert_equal "$(audit_count '.event == "tool.call"')" 1
+	worker_start fintech
+	wait_until 20 call_is 200
+}
+
+@test "an agent that hangs up in mid-call: the worker is told, one row says cancelled" {
+	[[ $FRONT == nginx ]] || skip "Caddy passes a hang-up on only when it writes to the client"
+	stack_config limits.call_timeout_ms 20000
+	ready
+	curl -sS -m 30 -o /dev/null -H "Authorization: Bearer $KEY" -H 'Content-Type: application/json' --data-binary "$SLOW" "$URL/mcp/fintech" &
+	local agent=$!
+	wait_until call_in_flight
+	kill -KILL "$agent"
+	wait_until audit_count_is '.event == "tool.call" and .outcome == "cancelled"' 1
+	assert_equal "$(audit_count '.event == "tool.call"')" 1
+	assert_equal "$(call_status)" 200
+}
+
+@test "a dead tunnel daemon: 503 for agents, writes and health; a new one serves again within moments" {
+	ready
+	kill -KILL "$(pid_of tunneld)"
+	run mcp fintech "$KEY" "$CALL"
+	assert_line --index 1 503
+	assert_equal "$(jq -c .error.data.code <<<"${lines[0]}")" '"tunnel_daemon_unreachable"'
+	run admin POST /v1/admin/tenants '{"slug":"lost","name":"Lost"}'
+	assert_failure
+	assert_equal "$(jq -r .code <<<"$output")" tunnel_daemon_unreachable
+	run curl -sS -o /dev/null -w '%{http_code}' "$URL/health"
+	assert_output 503
+	rm -f "$RUN/dispatch.sock"
+	tunneld_up
+	wait_until 20 call_is 200
+	run admin GET /v1/admin/tenants/t_lost
+	assert_failure
+}
+
+@test "a full disk under the audit log: calls and writes are refused, reads go on, service returns by itself" {
+	DISK=$STACK/disk
+	mkdir "$DISK"
+	mount -t tmpfs -o size=8m,mode=700 tmpfs "$DISK" 2>/dev/null || {
+		DISK=
+		skip "mounting a small tmpfs is not allowed here"
+	}
+	AUDIT=$DISK/audit.jsonl
+	stack_config server.audit_log_path "$AUDIT"
+	stack_env "AIRLOCK_CP_STATE_PATH=$STATE/state.db"
+	ready
+	assert_equal "$(call_status)" 200
+	dd if=/dev/zero of="$DISK/filler" bs=4k 2>/dev/null || true
+	local refused=0 i answers
+	# What is left of the journal's last page may still take a few rows.
+	for i in $(seq 30); do
+		[[ $(call_status) != 503 ]] || refused=$((refused + 1))
+	done
+	((refused > 0))
+	run mcp fintech "$KEY" "$CALL"
+	assert_line --index 1 503
+	assert_equal "$(jq -c .error.data.code <<<"${lines[0]}")" '"audit_unavailable"'
+	run admin POST /v1/admin/tenants '{"slug":"lost","name":"Lost"}'
+	assert_equal "$(jq -r .code <<<"$output")" audit_unavailable
+	run admin GET /v1/admin/tenants
+	assert_success
+	answers=$((31 - refused))
+	rm "$DISK/filler"
+	wait_until 10 call_is 200
+	# Every answer that was given has its row, and the journal is whole lines.
+	run jq -es 'map(.seq) == [range(.[0].seq; .[0].seq + length)]' "$AUDIT"
+	assert_output true
+}
+
+@test "the pool survives the death of a process" {
+	ready
+	local child
+	child=$(pgrep -P "$(pid_of fcgi-app)" | head -n 1)
+	kill -KILL "$child"
+	wait_until call_is 200
+	two() { [[ $(pgrep -cP "$(pid_of fcgi-app)") == 2 ]]; }
+	wait_until two
+}
+
+@test "the control plane drains on SIGTERM: a running call is finished, the worker comes back to the next one" {
+	stack_config limits.call_timeout_ms 20000
+	ready
+	local medium
+	medium=$(sql_call "$SUBJECT" 'WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20000000) SELECT count(*) FROM n')
+	mcp fintech "$KEY" "$medium" >"$STACK/answer" &
+	local agent=$!
+	wait_until call_in_flight
+	stop tunneld
+	wait "$agent"
+	assert_equal "$(tail -n 1 "$STACK/answer")" 200
+	tunneld_up
+	wait_until 10 sessions_are fintech 1
+	assert_equal "$(call_status)" 200
+}

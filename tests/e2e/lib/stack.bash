@@ -1,0 +1,278 @@
+# A private control plane for one test file: state, sockets, front and workers in a
+# directory of its own, on a free port, ended by recorded pid.
+#
+#   stack_new [front]       make the directory and the configuration; nothing runs yet
+#   stack_config KEY VALUE  set a key of config.yaml ("limits.call_timeout_ms" 1500)
+#   stack_env NAME=VALUE    set an environment variable of the daemons
+#   stack_up                start tunneld, fcgi-app and the front; return when /health says ok
+#   worker_up TENANT [NAME] enroll and run a worker on demo data; return when it is connected
+#   stack_down              end everything
+
+REPO=$(cd "$BATS_TEST_DIRNAME/../.." && pwd)
+BUILD=${AIRLOCK_BUILD:-$REPO/build}
+BIN=$BUILD/bin
+NODE=$REPO/tests/node_modules/.bin/node
+
+bats_load_library() { load "/usr/lib/bats/$1/load.bash"; }
+bats_load_library bats-support
+bats_load_library bats-assert
+bats_load_library bats-file
+
+# Waits in steps of 20 ms until a command succeeds; fails with its name after SECONDS (default 15).
+wait_until() {
+	local limit=15 deadline
+	if [[ $1 =~ ^[0-9]+$ ]]; then
+		limit=$1
+		shift
+	fi
+	deadline=$((SECONDS + limit))
+	until "$@" >/dev/null 2>&1; do
+		if ((SECONDS >= deadline)); then
+			echo "gave up after ${limit} s waiting for: $*" >&2
+			return 1
+		fi
+		pause
+	done
+}
+
+# A pause without a process: reads from a pipe that nobody writes to.
+pause() {
+	local unused
+	if [[ -z ${PAUSE_FD:-} ]]; then
+		exec {PAUSE_FD}<> <(:)
+	fi
+	read -rt 0.02 -u "$PAUSE_FD" unused || true
+}
+
+free_port() {
+	local port
+	for _ in $(seq 50); do
+		port=$((20000 + RANDOM % 10000))
+		if ! (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then
+			echo "$port"
+			return
+		fi
+	done
+	return 1
+}
+
+stack_new() {
+	FRONT=${1:-${FRONT:-nginx}}
+	STACK=$(mktemp -d "${BATS_FILE_TMPDIR:-$BATS_TEST_TMPDIR}/stack.XXXXXX")
+	chmod 711 "$STACK"
+	PORT=$(free_port)
+	METRICS_PORT=$(free_port)
+	URL=http://localhost:$PORT
+	STATE=$STACK/state
+	RUN=$STACK/run
+	LOG=$STACK/log
+	AUDIT=$STATE/audit.jsonl
+	mkdir -p "$STATE" "$RUN" "$LOG" "$STACK/workers"
+	OPERATOR_TOKEN=$(head -c 24 /dev/urandom | od -An -tx1 | tr -d ' \n')
+	STACK_ENV=(
+		"PATH=$PATH" "HOME=$STACK"
+		"AIRLOCK_CP_OPERATOR_TOKEN=$OPERATOR_TOKEN"
+		"AIRLOCK_CP_PUBLIC_URL=$URL"
+		"AIRLOCK_CP_ALLOW_LOCALHOST_PUBLIC_URL=true"
+		"AIRLOCK_SESSION_SECRET=$(head -c 32 /dev/urandom | od -An -tx1 | tr -d ' \n')"
+		"AIRLOCK_CP_CONFIG=$STATE/config.yaml"
+		"AIRLOCK_CP_SNAPSHOT_DIR=$STATE/snapshots"
+		"AIRLOCK_CP_METRICS_PORT=$METRICS_PORT"
+		"AIRLOCK_DEMO_TENANT_REGISTER=true"
+	)
+	cp "$REPO/conf/config.example.yaml" "$STATE/config.yaml"
+	stack_config server.cp_private_key_path "$STATE/cp_ed25519.pem"
+	stack_config server.audit_log_path "$AUDIT"
+	stack_config server.run_dir "$RUN"
+	stack_env
+	export STACK PORT METRICS_PORT URL STATE RUN LOG AUDIT OPERATOR_TOKEN FRONT
+}
+
+# The environment lives in a file: a test runs in another process than setup_file.
+stack_env() {
+	[[ $# == 0 ]] || mapfile -t STACK_ENV <"$STACK/env"
+	STACK_ENV+=("$@")
+	printf '%s\n' "${STACK_ENV[@]}" >"$STACK/env"
+}
+
+# Rewrites one "key:" line inside its section.
+stack_config() {
+	local section=${1%%.*} key=${1#*.} value=$2 file=$STATE/config.yaml
+	awk -v section="$section:" -v key="$key:" -v value="$value" '
+		/^[a-z_]+:/ { inside = ($1 == section) }
+		inside && $1 == key { print "  " key " " value; done = 1; next }
+		{ print }
+		END { exit !done }' "$file" >"$file.new" || {
+		echo "no key $1 in config.example.yaml" >&2
+		return 1
+	}
+	mv "$file.new" "$file"
+}
+
+# Starts a program in the background with the stack's environment; its pid goes into $STACK/NAME.pid.
+start() {
+	local name=$1
+	shift
+	mapfile -t STACK_ENV <"$STACK/env"
+	env -i "${STACK_ENV[@]}" "$@" >>"$LOG/$name.log" 2>&1 3>&- 4>&- &
+	echo $! >"$STACK/$name.pid"
+}
+
+pid_of() { cat "$STACK/$1.pid"; }
+
+stop() {
+	local name=$1 signal=${2:-TERM} pid
+	[[ -f $STACK/$name.pid ]] || return 0
+	pid=$(pid_of "$name")
+	kill "-$signal" "$pid" 2>/dev/null || true
+	wait_until 40 gone "$pid" || {
+		kill -KILL "$pid" 2>/dev/null || true
+		return 1
+	}
+	rm -f "$STACK/$name.pid"
+}
+
+# Gone means reaped or a zombie of ours.
+gone() { ! kill -0 "$1" 2>/dev/null || [[ $(ps -o stat= -p "$1") == Z* ]]; }
+
+tunneld_up() {
+	start tunneld "$BIN/airlock-tunneld"
+	wait_until test -S "$RUN/dispatch.sock"
+}
+
+app_up() {
+	start fcgi-app "$BIN/airlock-fcgi-app"
+	wait_until test -S "$RUN/fcgi.sock"
+}
+
+front_up() {
+	mkdir -p "$STACK/front"
+	"$REPO/scripts/render-front" "$FRONT" --port "$PORT" --run-dir "$RUN" --www "$REPO/www" \
+		--work-dir "$STACK/front" >"$STACK/front/conf"
+	case $FRONT in
+	nginx) start front nginx -c "$STACK/front/conf" -p "$STACK/front" -e "$LOG/front.log" -g 'daemon off;' ;;
+	caddy) start front env XDG_CONFIG_HOME="$STACK/front" XDG_DATA_HOME="$STACK/front" \
+		caddy run --adapter caddyfile --config "$STACK/front/conf" ;;
+	esac
+}
+
+healthy() { [[ $(curl -fsS -m 2 "$URL/health") == ok ]]; }
+
+stack_up() {
+	tunneld_up
+	app_up
+	front_up
+	wait_until healthy || {
+		tail -n 20 "$LOG"/*.log >&2
+		return 1
+	}
+}
+
+stack_down() {
+	local name pidfile
+	[[ -n ${STACK:-} && -d $STACK ]] || return 0
+	for pidfile in "$STACK"/worker-*.pid; do
+		[[ -f $pidfile ]] || continue
+		name=$(basename "$pidfile" .pid)
+		kill -CONT "$(cat "$pidfile")" 2>/dev/null || true
+		stop "$name" || true
+	done
+	stop front || true
+	stop fcgi-app || true
+	stop tunneld || true
+}
+
+# Sanitizer reports and crashes must not hide in a log.
+assert_logs_clean() {
+	run grep -lE 'AddressSanitizer|runtime error:|LeakSanitizer|assertion|Segmentation' -r "$LOG"
+	assert_failure 1
+}
+
+# --- HTTP -------------------------------------------------------------------
+
+# admin METHOD PATH [JSON]: body on stdout, status in $STATUS (use with "run" or directly).
+admin() {
+	local method=$1 path=$2 body=${3:-}
+	local args=(-sS -m 30 -X "$method" -H "Authorization: Bearer $OPERATOR_TOKEN" -w '\n%{http_code}')
+	[[ -z $body ]] || args+=(-H 'Content-Type: application/json' --data-binary "$body")
+	local out
+	out=$(curl "${args[@]}" "$URL$path") || return
+	STATUS=${out##*$'\n'}
+	BODY=${out%$'\n'*}
+	printf '%s\n' "$BODY"
+	[[ $STATUS == 2* ]]
+}
+
+# Mints an API key for a tenant and prints it: mint_key t_fintech [extra JSON members]
+mint_key() {
+	admin POST "/v1/admin/tenants/$1/keys" "{\"name\":\"test\"${2:+,$2}}" | jq -er .key
+}
+
+# mcp SLUG KEY JSON [curl args]: one legacy POST; body on stdout, then the status on a line of its own.
+mcp() {
+	local slug=$1 key=$2 body=$3
+	shift 3
+	curl -sS -m 60 -w '\n%{http_code}\n' -H "Authorization: Bearer $key" -H 'Content-Type: application/json' \
+		-H 'Accept: application/json, text/event-stream' --data-binary "$body" "$@" "$URL/mcp/$slug"
+}
+
+sql_call() { # SUBJECT SQL [id]
+	jq -cn --arg s "$1" --arg q "$2" --argjson id "${3:-1}" \
+		'{jsonrpc:"2.0",id:$id,method:"tools/call",params:{name:"execute_sql",arguments:{subject_id:$s,sql:$q}}}'
+}
+
+# The audit rows that match a jq condition, one a line.
+audit_rows() { jq -c "select($1)" "$AUDIT"; }
+audit_count() { audit_rows "$1" | wc -l; }
+audit_count_is() { [[ $(audit_count "$1") == "$2" ]]; }
+
+# --- workers -----------------------------------------------------------------
+
+demo_data() {
+	DATA=${BATS_RUN_TMPDIR}/demo-data
+	if [[ ! -f $DATA/.done ]]; then
+		"$BIN/airlock-demo-data" --out "$DATA" >/dev/null
+		touch "$DATA/.done"
+	fi
+}
+
+# worker_enroll SLUG [NAME]: directory, airlock.yaml, identity.
+worker_enroll() {
+	local slug=$1 name=worker-${2:-$1} dir token
+	dir=$STACK/workers/$name
+	mkdir -p "$dir"
+	{
+		cat "$REPO/demo/$slug.yaml"
+		printf '\nworker:\n  name: %s\n  state_dir: %s/state\n  data_dir: %s/data\n' "$name" "$dir" "$dir"
+	} >"$dir/airlock.yaml"
+	token=$(admin POST "/v1/admin/tenants/t_$slug/enrollments" "{\"name\":\"$name\"}" | jq -er .token) || return
+	AIRLOCK_ENROLLMENT_TOKEN=$token "$BIN/airlock-worker" enroll --url "$URL" --config "$dir/airlock.yaml" \
+		>>"$LOG/$name.log" 2>&1
+}
+
+worker_start() { # SLUG [NAME]
+	local slug=$1 name=worker-${2:-$1}
+	demo_data
+	start "$name" env "DATABASE_URL=sqlite:$DATA/$slug.db" \
+		"$BIN/airlock-worker" run --config "$STACK/workers/$name/airlock.yaml"
+}
+
+sessions_of() { curl -fsS -m 5 "$URL/v1/tenants" | jq -er --arg s "$1" '.tenants[] | select(.slug == $s) | .sessions'; }
+sessions_are() { [[ $(sessions_of "$1") == "$2" ]]; }
+
+worker_up() { # SLUG [NAME]
+	local before
+	before=$(sessions_of "$1")
+	worker_enroll "$@" && worker_start "$@" && wait_until sessions_are "$1" $((before + 1)) || {
+		tail -n 20 "$LOG"/*.log >&2
+		return 1
+	}
+}
+
+first_subject() { # SLUG: any subject of the demo data
+	demo_data
+	local table column
+	table=$(sed -n 's/^root_table: *//p' "$REPO/demo/$1.yaml")
+	column=$(sed -n 's/^root_filter_col: *//p' "$REPO/demo/$1.yaml")
+	sqlite3 "$DATA/$1.db" "SELECT ${column:-id} FROM $table ORDER BY 1 LIMIT 1"
+}

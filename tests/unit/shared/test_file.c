@@ -1,0 +1,217 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "shared/file.h"
+
+static char dir[64];
+
+static int make_dir(void **state)
+{
+	(void)state;
+	strcpy(dir, "/tmp/test_file.XXXXXX");
+	return mkdtemp(dir) ? 0 : -1;
+}
+
+static int remove_dir(void **state)
+{
+	char command[100];
+
+	(void)state;
+	snprintf(command, sizeof(command), "rm -rf %s", dir);
+	return system(command);
+}
+
+static const char *in_dir(const char *name)
+{
+	static char paths[4][128];
+	static unsigned turn;
+	char *path = paths[turn++ % 4];
+
+	snprintf(path, 128, "%s/%s", dir, name);
+	return path;
+}
+
+static int count_files(void)
+{
+	DIR *d = opendir(dir);
+	int n = -2; /* . and .. */
+
+	assert_non_null(d);
+	while (readdir(d))
+		n++;
+	closedir(d);
+	return n;
+}
+
+static void content_is(const char *path, const char *expected)
+{
+	char *data;
+	size_t len;
+
+	assert_int_equal(file_read(path, 100, &data, &len), RC_OK);
+	assert_int_equal(len, strlen(expected));
+	assert_string_equal(data, expected);
+	free(data);
+}
+
+static void writes_and_replaces(void **state)
+{
+	struct stat st;
+
+	(void)state;
+	umask(077);
+	assert_int_equal(file_write_atomic(in_dir("a"), "one", 3, 0640), RC_OK);
+	content_is(in_dir("a"), "one");
+	assert_int_equal(stat(in_dir("a"), &st), 0);
+	assert_int_equal(st.st_mode & 07777, 0640); /* whatever the umask */
+	assert_int_equal(file_write_atomic(in_dir("a"), "", 0, 0600), RC_OK);
+	content_is(in_dir("a"), "");
+	assert_int_equal(count_files(), 1);
+}
+
+static void new_files_are_never_replaced(void **state)
+{
+	(void)state;
+	assert_int_equal(file_write_new(in_dir("n"), "one", 3, 0600), RC_OK);
+	assert_int_equal(file_write_new(in_dir("n"), "two", 3, 0600), RC_CONFLICT);
+	content_is(in_dir("n"), "one");
+	assert_int_equal(count_files(), 1);
+	assert_int_equal(symlink("/nonexistent", in_dir("link")), 0);
+	assert_int_equal(file_write_new(in_dir("link"), "two", 3, 0600), RC_CONFLICT);
+}
+
+static void a_failed_write_leaves_nothing(void **state)
+{
+	(void)state;
+	assert_int_equal(file_write_atomic(in_dir("missing/a"), "x", 1, 0600), RC_UNAVAILABLE);
+	assert_int_equal(errno, ENOENT);
+	assert_int_equal(mkdir(in_dir("d"), 0700), 0);
+	assert_int_equal(file_write_atomic(in_dir("d"), "x", 1, 0600), RC_UNAVAILABLE);
+	assert_int_equal(errno, EISDIR);
+	assert_int_equal(count_files(), 1);
+}
+
+static void reads_within_a_bound(void **state)
+{
+	char *data = NULL;
+	size_t len = 42;
+	char *big = malloc(100000);
+
+	(void)state;
+	memset(big, 'x', 100000);
+	assert_int_equal(file_write_atomic(in_dir("big"), big, 100000, 0600), RC_OK);
+	assert_int_equal(file_read(in_dir("big"), 99999, &data, &len), RC_LIMIT);
+	assert_null(data);
+	assert_int_equal(len, 42);
+	assert_int_equal(file_read(in_dir("big"), 100000, &data, &len), RC_OK);
+	assert_int_equal(len, 100000);
+	assert_memory_equal(data, big, len);
+	assert_int_equal(data[len], '\0');
+	free(data);
+	free(big);
+	assert_int_equal(file_read(in_dir("none"), 10, &data, &len), RC_NOTFOUND);
+	assert_int_equal(file_read(dir, 10, &data, &len), RC_UNAVAILABLE);
+	assert_int_equal(errno, EISDIR);
+}
+
+/* Files whose size is not known beforehand. */
+static void reads_what_has_no_size(void **state)
+{
+	char *data;
+	size_t len;
+
+	(void)state;
+	assert_int_equal(file_read("/proc/self/maps", 1000000, &data, &len), RC_OK);
+	assert_true(len > 4096); /* more than the first piece */
+	assert_int_equal(strlen(data), len);
+	free(data);
+	assert_int_equal(file_read("/dev/zero", 5000, &data, &len), RC_LIMIT);
+}
+
+static void sweeps_its_own_leftovers(void **state)
+{
+	(void)state;
+	assert_int_equal(file_write_atomic(in_dir("key"), "k", 1, 0600), RC_OK);
+	assert_int_equal(file_write_atomic(in_dir("key.tmp.abc123"), "x", 1, 0600), RC_OK);
+	assert_int_equal(file_write_atomic(in_dir("key.tmp.abc12"), "x", 1, 0600), RC_OK);
+	assert_int_equal(file_write_atomic(in_dir("other.tmp.abc123"), "x", 1, 0600), RC_OK);
+	file_sweep(in_dir("key"));
+	assert_int_equal(access(in_dir("key"), F_OK), 0);
+	assert_int_equal(access(in_dir("key.tmp.abc123"), F_OK), -1);
+	assert_int_equal(access(in_dir("key.tmp.abc12"), F_OK), 0);
+	assert_int_equal(access(in_dir("other.tmp.abc123"), F_OK), 0);
+}
+
+static void directories(void **state)
+{
+	struct stat st;
+	char out[PATH_MAX];
+
+	(void)state;
+	umask(077);
+	assert_int_equal(file_make_dirs(in_dir("x//y/z/"), 0750), RC_OK);
+	assert_int_equal(stat(in_dir("x/y/z"), &st), 0);
+	assert_int_equal(st.st_mode & 07777, 0750);
+	assert_int_equal(chmod(in_dir("x"), 0711), 0);
+	assert_int_equal(file_make_dirs(in_dir("x/y"), 0700), RC_OK);
+	assert_int_equal(stat(in_dir("x"), &st), 0);
+	assert_int_equal(st.st_mode & 07777, 0711); /* what exists stays as it is */
+	assert_int_equal(file_make_dirs("/", 0700), RC_OK);
+	assert_int_equal(file_write_atomic(in_dir("file"), "", 0, 0600), RC_OK);
+	assert_int_equal(file_make_dirs(in_dir("file/below"), 0700), RC_UNAVAILABLE);
+	assert_int_equal(errno, ENOTDIR);
+	assert_int_equal(file_make_dirs(in_dir("file"), 0700), RC_UNAVAILABLE);
+	assert_int_equal(file_make_dirs("/proc/none", 0700), RC_UNAVAILABLE);
+	assert_true(file_dir("/a/b", out));
+	assert_string_equal(out, "/a");
+	assert_true(file_dir("/a", out));
+	assert_string_equal(out, "/");
+	assert_true(file_dir("a", out));
+	assert_string_equal(out, ".");
+}
+
+static void locks(void **state)
+{
+	int mine = file_lock(in_dir("lock"));
+	int other;
+
+	(void)state;
+	assert_true(mine >= 0);
+	other = open(in_dir("lock"), O_RDWR);
+	assert_int_equal(flock(other, LOCK_EX | LOCK_NB), -1);
+	assert_int_equal(errno, EWOULDBLOCK);
+	close(mine);
+	assert_int_equal(flock(other, LOCK_EX | LOCK_NB), 0);
+	close(other);
+	assert_int_equal(file_lock(in_dir("none/lock")), -1);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(writes_and_replaces, make_dir, remove_dir),
+		cmocka_unit_test_setup_teardown(new_files_are_never_replaced, make_dir, remove_dir),
+		cmocka_unit_test_setup_teardown(
+			a_failed_write_leaves_nothing, make_dir, remove_dir),
+		cmocka_unit_test_setup_teardown(reads_within_a_bound, make_dir, remove_dir),
+		cmocka_unit_test(reads_what_has_no_size),
+		cmocka_unit_test_setup_teardown(sweeps_its_own_leftovers, make_dir, remove_dir),
+		cmocka_unit_test_setup_teardown(directories, make_dir, remove_dir),
+		cmocka_unit_test_setup_teardown(locks, make_dir, remove_dir),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
