@@ -84,7 +84,7 @@ struct config_error {
 /* Reads the environment (env is a NULL-terminated NAME=value list, environ in production).
  * RC_INVALID with *err filled: public URL missing or local without the override, operator token missing,
  * number out of range, unreadable secret file. Unknown AIRLOCK_CP_* names are appended to warnings, a
- * line each (Kubernetes' *_SERVICE_*, *_PORT and *_PORT_<n>_* names are silent). */
+ * line each (Kubernetes' *_SERVICE_*, *_PORT_<n>_* and *_PORT=tcp://... names are silent). */
 enum rc config_load_env(struct config *c, char *const env[], struct buf *warnings, struct config_error *err) MUST_CHECK;
 /* Parses config.yaml text over the defaults. name is used in messages. Unknown key: "file:line: unknown key
  * 'x' in server; did you mean 'y'?". Pure. c is zeroed or loaded before; after a failure it is fit for

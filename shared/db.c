@@ -104,17 +104,17 @@ static int user_version(struct db *db)
 	return version;
 }
 
-/* SQLite would create the file with the umask's mode: make it first, for the owner alone. */
+/* SQLite would create the file with the umask's mode: make it first, for the owner alone. A file that is there is never
+ * opened here: closing it again would drop the POSIX locks that this process's other handles hold on it. */
 static bool make_file(const char *path)
 {
-	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 
-	if (fd < 0) {
+	if (fd >= 0)
+		close(fd);
+	else if (errno != EEXIST)
 		log_err("%s: %s", path, strerror(errno));
-		return false;
-	}
-	close(fd);
-	return true;
+	return fd >= 0 || errno == EEXIST;
 }
 
 static bool configure(sqlite3 *handle)

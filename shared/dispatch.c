@@ -256,7 +256,7 @@ static enum rc join_parts(struct dispatch *d, int64_t deadline, struct msg *out)
 	return RC_OK;
 }
 
-static enum rc exchange(struct dispatch *d, enum msg_type answer, struct msg *out)
+enum rc dispatch_ask(struct dispatch *d, enum msg_type answer, struct msg *out)
 {
 	int64_t deadline = clock_mono_ms() + EXCHANGE_MS;
 	enum rc rc = dispatch_send(d);
@@ -268,12 +268,19 @@ static enum rc exchange(struct dispatch *d, enum msg_type answer, struct msg *ou
 		return RC_UNAVAILABLE;
 	}
 	if (out->type == MSG_FAIL)
-		return RC_UNAVAILABLE;
+		return RC_OK;
 	if (out->type != answer) {
 		(void)lost(d, "its answer belongs to another question");
 		return RC_UNAVAILABLE;
 	}
 	return out->more ? join_parts(d, deadline, out) : RC_OK;
+}
+
+static enum rc exchange(struct dispatch *d, enum msg_type answer, struct msg *out)
+{
+	enum rc rc = dispatch_ask(d, answer, out);
+
+	return rc == RC_OK && out->type == MSG_FAIL ? RC_UNAVAILABLE : rc;
 }
 
 enum rc dispatch_audit(struct dispatch *d, const struct audit_record *r)

@@ -45,6 +45,10 @@ enum dispatch_event {
 /* Waits for a message until deadline (clock_mono_ms; -1: for ever). watch_fd (-1: none) is polled for a hang-up meanwhile. */
 enum dispatch_event dispatch_wait(struct dispatch *d, int watch_fd, int64_t deadline_ms, struct msg *out);
 
+/* Sends the message begun with dispatch_message() and waits 5 s for its answer, the parts of a long one joined (its header is
+ * then the last part's). RC_OK: *out is of that type or a FAIL, and points into d until the next call. */
+enum rc dispatch_ask(struct dispatch *d, enum msg_type answer, struct msg *out) MUST_CHECK;
+
 /* Simple exchanges, 5 s each. On a FAIL answer: RC_UNAVAILABLE. */
 struct audit_record;
 enum rc dispatch_audit(struct dispatch *d, const struct audit_record *r) MUST_CHECK;

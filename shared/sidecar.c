@@ -244,7 +244,12 @@ enum rc sidecar_write(
 		return RC_UNAVAILABLE;
 	}
 	rc = sidecar_path(dir, tenant_id, id, path);
-	return rc == RC_OK ? file_write_atomic(path, json, len, 0600) : rc;
+	if (rc != RC_OK)
+		return rc;
+	rc = file_write_atomic(path, json, len, 0600);
+	if (rc != RC_OK)
+		log_warn("cannot write %s: %s", path, strerror(errno));
+	return rc;
 }
 
 enum rc sidecar_remove(const char *dir, const char *tenant_id, const char *id)
