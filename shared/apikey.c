@@ -17,7 +17,7 @@
 #define ARGON2_MEMORY_KIB_MAX (1024 * 1024)
 #define ARGON2_PASSES_MAX 16
 #define ARGON2_LANES_MAX 16
-#define WAITERS_PER_SLOT 8
+#define WAITERS_PER_SLOT 4
 #define TOUCH_EVERY_S 60
 #define BUCKETS 1024
 
@@ -26,19 +26,20 @@ void apikey_new(const char *kind, struct apikey_text *out)
 	uint8_t id[10], secret[32];
 	char secret_text[APIKEY_SECRET_LEN + 1];
 
-	crypto_random(id, sizeof id);
-	crypto_random(secret, sizeof secret);
-	text_b32(id, sizeof id, out->id);
-	text_b32(secret, sizeof secret, secret_text);
-	snprintf(out->text, sizeof out->text, "%s_%s_%s", kind, out->id, secret_text);
-	mem_wipe(secret, sizeof secret);
-	mem_wipe(secret_text, sizeof secret_text);
+	crypto_random(id, sizeof(id));
+	crypto_random(secret, sizeof(secret));
+	text_b32(id, sizeof(id), out->id);
+	text_b32(secret, sizeof(secret), secret_text);
+	snprintf(out->text, sizeof(out->text), "%s_%s_%s", kind, out->id, secret_text);
+	mem_wipe(secret, sizeof(secret));
+	mem_wipe(secret_text, sizeof(secret_text));
 }
 
 enum rc apikey_split(const char *kind, const char *text, char id[65], const char **secret)
 {
 	static const char id_chars[] = "abcdefghijklmnopqrstuvwxyz0123456789-";
-	static const char secret_chars[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-";
+	static const char secret_chars[] =
+		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-";
 	size_t kind_len = strlen(kind), id_len, secret_len;
 
 	if (strncmp(text, kind, kind_len) != 0 || text[kind_len] != '_')
@@ -48,7 +49,8 @@ enum rc apikey_split(const char *kind, const char *text, char id[65], const char
 	if (id_len < 1 || id_len > 64 || text[id_len] != '_')
 		return RC_INVALID;
 	secret_len = strnlen(text + id_len + 1, 129);
-	if (secret_len < 16 || secret_len > 128 || strspn(text + id_len + 1, secret_chars) != secret_len)
+	if (secret_len < 16 || secret_len > 128 ||
+		strspn(text + id_len + 1, secret_chars) != secret_len)
 		return RC_INVALID;
 	memcpy(id, text, id_len);
 	id[id_len] = '\0';
@@ -61,25 +63,58 @@ enum rc apikey_hash(const char *secret, char *encoded, size_t cap)
 	uint8_t salt[16];
 	int code;
 
-	crypto_random(salt, sizeof salt);
-	code = argon2id_hash_encoded(ARGON2_PASSES, ARGON2_MEMORY_KIB, ARGON2_LANES, secret, strlen(secret), salt, sizeof salt, 32, encoded, cap);
+	crypto_random(salt, sizeof(salt));
+	code = argon2id_hash_encoded(ARGON2_PASSES, ARGON2_MEMORY_KIB, ARGON2_LANES, secret,
+		strlen(secret), salt, sizeof(salt), 32, encoded, cap);
 	if (code == ARGON2_OK)
 		return RC_OK;
 	log_err("argon2: %s", argon2_error_message(code));
 	return RC_INTERNAL;
 }
 
+/* "m=19456": a name, and a whole number of at most max. */
+static bool parameter(const char **at, const char *name, uint32_t max, uint32_t *value)
+{
+	size_t len = strlen(name);
+	uint32_t n = 0;
+	const char *p;
+
+	if (strncmp(*at, name, len) != 0)
+		return false;
+	for (p = *at + len; *p >= '0' && *p <= '9'; p++) {
+		n = n * 10 + (uint32_t)(*p - '0');
+		if (n > max)
+			return false;
+	}
+	if (p == *at + len)
+		return false;
+	*at = p;
+	*value = n;
+	return true;
+}
+
+bool apikey_hash_readable(const char *encoded)
+{
+	static const char prefix[] = "$argon2id$";
+	uint32_t version, memory, passes, lanes;
+	const char *p = encoded + sizeof(prefix) - 1;
+
+	if (strncmp(encoded, prefix, sizeof(prefix) - 1) != 0)
+		return false;
+	/* The oldest encodings name no version. */
+	if (*p == 'v' && (!parameter(&p, "v=", 0xff, &version) || *p++ != '$'))
+		return false;
+	return parameter(&p, "m=", ARGON2_MEMORY_KIB_MAX, &memory) &&
+		parameter(&p, ",t=", ARGON2_PASSES_MAX, &passes) &&
+		parameter(&p, ",p=", ARGON2_LANES_MAX, &lanes) && *p == '$' && memory > 0 &&
+		passes > 0 && lanes > 0;
+}
+
 bool apikey_hash_ok(const char *encoded, const char *secret)
 {
-	unsigned version, memory, passes, lanes;
-	int end = 0;
-
-	/* The parameters are read first: they decide how much memory a check takes. */
-	if (sscanf(encoded, "$argon2id$v=%u$m=%u,t=%u,p=%u$%n", &version, &memory, &passes, &lanes, &end) != 4 || end == 0)
-		return false;
-	if (memory > ARGON2_MEMORY_KIB_MAX || passes > ARGON2_PASSES_MAX || lanes < 1 || lanes > ARGON2_LANES_MAX)
-		return false;
-	return argon2id_verify(encoded, secret, strlen(secret)) == ARGON2_OK;
+	/* What it costs is read first: it decides how much memory a check takes. */
+	return apikey_hash_readable(encoded) &&
+		argon2id_verify(encoded, secret, strlen(secret)) == ARGON2_OK;
 }
 
 void apikey_digest(const char *secret, uint8_t out[CRYPTO_HASH_LEN])
@@ -90,7 +125,7 @@ void apikey_digest(const char *secret, uint8_t out[CRYPTO_HASH_LEN])
 void apikey_grant_clear(struct apikey_grant *g)
 {
 	free(g->tools);
-	memset(g, 0, sizeof *g);
+	memset(g, 0, sizeof(*g));
 }
 
 bool apikey_may_call(const struct apikey_grant *g, const char *tool)
@@ -112,7 +147,7 @@ bool apikey_may_call(const struct apikey_grant *g, const char *tool)
 
 /* A key that verified once in this process. Guarded by the cache's lock. */
 struct entry {
-	struct entry *chain;	     /* same bucket */
+	struct entry *chain; /* same bucket */
 	struct entry *newer, *older; /* by use */
 	uint8_t digest[CRYPTO_HASH_LEN];
 	struct api_key_row row;
@@ -126,18 +161,21 @@ struct apikey_cache {
 	struct entry *buckets[BUCKETS];
 	struct entry *newest, *oldest;
 	size_t count, max;
-	int slots, running, waiting; /* the Argon2 gate */
+	/* The Argon2 gate: running key ids, one a slot ("" is free), and how many threads wait. */
+	char (*running)[STORE_ID_MAX + 1];
+	int slots, waiting;
 };
 
 struct apikey_cache *apikey_cache_new(size_t max_entries, int argon2_concurrency)
 {
-	struct apikey_cache *c = xcalloc(1, sizeof *c);
+	struct apikey_cache *c = xcalloc(1, sizeof(*c));
 
 	pthread_mutex_init(&c->lock, NULL);
 	pthread_cond_init(&c->slot_free, NULL);
-	crypto_random(c->digest_key, sizeof c->digest_key);
-	c->max = max_entries;
-	c->slots = argon2_concurrency;
+	crypto_random(c->digest_key, sizeof(c->digest_key));
+	c->max = max_entries ? max_entries : 1;
+	c->slots = argon2_concurrency > 0 ? argon2_concurrency : 1;
+	c->running = xcalloc((size_t)c->slots, sizeof(c->running[0]));
 	return c;
 }
 
@@ -174,7 +212,7 @@ static void forget(struct apikey_cache *c, struct entry *e)
 	unlink_use(c, e);
 	c->count--;
 	api_key_clear(&e->row.key);
-	mem_wipe(e, sizeof *e);
+	mem_wipe(e, sizeof(*e));
 	free(e);
 }
 
@@ -186,7 +224,8 @@ void apikey_cache_free(struct apikey_cache *c)
 		forget(c, c->oldest);
 	pthread_cond_destroy(&c->slot_free);
 	pthread_mutex_destroy(&c->lock);
-	mem_wipe(c, sizeof *c);
+	free(c->running);
+	mem_wipe(c, sizeof(*c));
 	free(c);
 }
 
@@ -199,8 +238,9 @@ static struct entry *find(struct apikey_cache *c, const char *id)
 	return e;
 }
 
-/* Takes row over. */
-static struct entry *remember(struct apikey_cache *c, const uint8_t digest[CRYPTO_HASH_LEN], struct api_key_row *row)
+/* Takes over what row owns. */
+static struct entry *remember(
+	struct apikey_cache *c, const uint8_t digest[CRYPTO_HASH_LEN], struct api_key_row *row)
 {
 	struct entry *e = find(c, row->key.id);
 	size_t bucket = bucket_of(row->key.id);
@@ -209,10 +249,13 @@ static struct entry *remember(struct apikey_cache *c, const uint8_t digest[CRYPT
 		forget(c, e);
 	if (c->count == c->max)
 		forget(c, c->oldest);
-	e = xcalloc(1, sizeof *e);
+	e = xcalloc(1, sizeof(*e));
 	memcpy(e->digest, digest, CRYPTO_HASH_LEN);
 	e->row = *row;
 	row->key.tools = NULL;
+	/* The hash has done its work. */
+	mem_wipe(e->row.key.hash, sizeof(e->row.key.hash));
+	e->touched_at = row->key.last_used_at;
 	e->chain = c->buckets[bucket];
 	c->buckets[bucket] = e;
 	link_newest(c, e);
@@ -220,135 +263,160 @@ static struct entry *remember(struct apikey_cache *c, const uint8_t digest[CRYPT
 	return e;
 }
 
+/* What a caller showed, and for which tenant and when. */
+struct presented {
+	char id[65];
+	const char *secret; /* borrowed */
+	uint8_t digest[CRYPTO_HASH_LEN];
+	const char *slug;
+	int64_t now_s;
+};
+
 /* What a verified key is good for now. */
-static enum rc grant(struct entry *e, const char *slug, int64_t now_s, struct apikey_grant *out, bool *touch)
+static enum rc grant(
+	struct entry *e, const struct presented *p, struct apikey_grant *out, bool *touch)
 {
 	const struct api_key *k = &e->row.key;
+	bool expired = k->expires_at && k->expires_at <= p->now_s;
 
-	str_copy(out->key_id, sizeof out->key_id, k->id);
-	if (k->revoked_at || (k->expires_at && k->expires_at <= now_s) || strcmp(e->row.tenant.slug, slug) != 0)
+	str_copy(out->key_id, sizeof(out->key_id), k->id);
+	if (k->revoked_at || expired || strcmp(e->row.tenant.slug, p->slug) != 0)
 		return RC_DENIED;
-	str_copy(out->key_name, sizeof out->key_name, k->name);
-	str_copy(out->tenant_id, sizeof out->tenant_id, k->tenant_id);
-	str_copy(out->tenant_slug, sizeof out->tenant_slug, e->row.tenant.slug);
+	str_copy(out->key_name, sizeof(out->key_name), k->name);
+	str_copy(out->tenant_id, sizeof(out->tenant_id), k->tenant_id);
+	str_copy(out->tenant_slug, sizeof(out->tenant_slug), e->row.tenant.slug);
 	out->tenant_suspended = e->row.tenant.suspended;
 	out->rate_per_minute = k->rate_per_minute;
 	out->tools = k->tools ? xstrdup(k->tools) : NULL;
-	*touch = now_s - e->touched_at >= TOUCH_EVERY_S;
+	*touch = p->now_s - e->touched_at >= TOUCH_EVERY_S;
 	if (*touch)
-		e->touched_at = now_s;
+		e->touched_at = p->now_s;
 	return RC_OK;
 }
 
+/* A free slot, or -1; also while the same key is being verified: whoever waits for that finds it in
+ * the cache then, and guesses at one key take one slot at most. */
+static int free_slot(const struct apikey_cache *c, const char *id)
+{
+	int slot = -1;
+
+	for (int i = 0; i < c->slots; i++) {
+		if (strcmp(c->running[i], id) == 0)
+			return -1;
+		if (!*c->running[i])
+			slot = i;
+	}
+	return slot;
+}
+
 /* One of few places for an Argon2 run; RC_LIMIT when too many wait already. */
-static enum rc gate_enter(struct apikey_cache *c)
+static enum rc gate_enter(struct apikey_cache *c, const char *id, int *slot)
 {
 	enum rc rc = RC_OK;
 
 	pthread_mutex_lock(&c->lock);
-	if (c->running == c->slots && c->waiting >= c->slots * WAITERS_PER_SLOT) {
+	*slot = free_slot(c, id);
+	if (*slot < 0 && c->waiting >= c->slots * WAITERS_PER_SLOT) {
 		rc = RC_LIMIT;
 	} else {
 		c->waiting++;
-		while (c->running == c->slots)
+		while (*slot < 0) {
 			pthread_cond_wait(&c->slot_free, &c->lock);
+			*slot = free_slot(c, id);
+		}
 		c->waiting--;
-		c->running++;
+		str_copy(c->running[*slot], sizeof(c->running[0]), id);
 	}
 	pthread_mutex_unlock(&c->lock);
 	return rc;
 }
 
-static void gate_leave(struct apikey_cache *c)
+static void gate_leave(struct apikey_cache *c, int slot)
 {
 	pthread_mutex_lock(&c->lock);
-	c->running--;
-	pthread_cond_signal(&c->slot_free);
+	c->running[slot][0] = '\0';
+	pthread_cond_broadcast(&c->slot_free);
 	pthread_mutex_unlock(&c->lock);
 }
 
-enum cached { CACHED_HIT, CACHED_WRONG, CACHED_NOT };
-
-/* Answers from memory when the entry is of this very version of the row. */
-static enum cached check_cached(struct apikey_cache *c, const char *id, const uint8_t digest[CRYPTO_HASH_LEN], int64_t version,
-	const char *slug, int64_t now_s, struct apikey_grant *out, bool *touch, enum rc *rc)
+/* Answers from memory when the entry is of this very version of the row; false when there is none.
+ */
+static bool check_cached(struct apikey_cache *c, const struct presented *p, int64_t version,
+	struct apikey_grant *out, bool *touch, enum rc *rc)
 {
-	enum cached result = CACHED_NOT;
 	struct entry *e;
 
 	pthread_mutex_lock(&c->lock);
-	e = find(c, id);
+	e = find(c, p->id);
 	if (e && e->row.row_version != version) {
 		forget(c, e);
+		e = NULL;
+	}
+	if (e && crypto_equal(e->digest, CRYPTO_HASH_LEN, p->digest, CRYPTO_HASH_LEN)) {
+		unlink_use(c, e);
+		link_newest(c, e);
+		*rc = grant(e, p, out, touch);
 	} else if (e) {
-		bool same = crypto_equal(e->digest, CRYPTO_HASH_LEN, digest, CRYPTO_HASH_LEN);
-
-		result = same ? CACHED_HIT : CACHED_WRONG;
-		if (same) {
-			unlink_use(c, e);
-			link_newest(c, e);
-			*rc = grant(e, slug, now_s, out, touch);
-		}
+		*rc = RC_DENIED;
 	}
 	pthread_mutex_unlock(&c->lock);
-	return result;
+	return e != NULL;
 }
 
-/* The slow way: the row, one Argon2 run, and the entry for next time. */
-static enum rc check_row(struct apikey_cache *c, struct db *db, const char *id, const char *secret, const uint8_t digest[CRYPTO_HASH_LEN],
-	const char *slug, int64_t now_s, struct apikey_grant *out, bool *touch)
+/* The slow way: one Argon2 run, and the entry for next time. Takes over what row owns when it
+ * verifies. */
+static enum rc check_slowly(struct apikey_cache *c, struct api_key_row *row,
+	const struct presented *p, struct apikey_grant *out, bool *touch)
 {
-	struct api_key_row row;
-	enum rc rc = gate_enter(c);
+	enum rc rc;
 
-	if (rc != RC_OK)
-		return rc;
-	rc = api_key_find(db, id, &row);
-	if (rc != RC_OK) {
-		gate_leave(c);
-		return rc == RC_NOTFOUND ? RC_DENIED : RC_UNAVAILABLE;
-	}
-	/* Somebody may have verified the same key while this thread waited at the gate. */
-	if (check_cached(c, id, digest, row.row_version, slug, now_s, out, touch, &rc) != CACHED_HIT) {
-		rc = RC_DENIED;
-		if (apikey_hash_ok(row.key.hash, secret)) {
-			pthread_mutex_lock(&c->lock);
-			rc = grant(remember(c, digest, &row), slug, now_s, out, touch);
-			pthread_mutex_unlock(&c->lock);
-		}
-	}
-	gate_leave(c);
-	api_key_clear(&row.key);
+	if (!apikey_hash_ok(row->key.hash, p->secret))
+		return RC_DENIED;
+	pthread_mutex_lock(&c->lock);
+	rc = grant(remember(c, p->digest, row), p, out, touch);
+	pthread_mutex_unlock(&c->lock);
 	return rc;
 }
 
-enum rc apikey_check(struct apikey_cache *c, struct db *db, const char *presented, const char *tenant_slug, int64_t now_s,
+static enum rc check_row(struct apikey_cache *c, struct db *db, const struct presented *p,
 	struct apikey_grant *out, bool *touch)
 {
-	uint8_t digest[CRYPTO_HASH_LEN];
-	const char *secret;
-	char id[65];
+	struct api_key_row row;
+	int slot;
+	enum rc rc = gate_enter(c, p->id, &slot);
+
+	if (rc != RC_OK)
+		return rc;
+	rc = api_key_find(db, p->id, &row);
+	if (rc == RC_OK) {
+		/* Somebody may have verified the same key while this thread waited at the gate. */
+		if (!check_cached(c, p, row.row_version, out, touch, &rc))
+			rc = check_slowly(c, &row, p, out, touch);
+		api_key_clear(&row.key);
+	} else {
+		rc = rc == RC_NOTFOUND ? RC_DENIED : RC_UNAVAILABLE;
+	}
+	gate_leave(c, slot);
+	return rc;
+}
+
+enum rc apikey_check(struct apikey_cache *c, struct db *db, const char *presented,
+	const char *tenant_slug, int64_t now_s, struct apikey_grant *out, bool *touch)
+{
+	struct presented p = {.slug = tenant_slug, .now_s = now_s};
 	int64_t version;
 	enum rc rc;
 
-	memset(out, 0, sizeof *out);
+	memset(out, 0, sizeof(*out));
 	*touch = false;
-	if (apikey_split("alk", presented, id, &secret) != RC_OK)
+	if (apikey_split("alk", presented, p.id, &p.secret) != RC_OK)
 		return RC_DENIED;
-	rc = api_key_version(db, id, &version);
+	rc = api_key_version(db, p.id, &version);
 	if (rc != RC_OK)
 		return rc == RC_NOTFOUND ? RC_DENIED : RC_UNAVAILABLE;
-	crypto_blake2b(c->digest_key, sizeof c->digest_key, secret, strlen(secret), digest);
-	switch (check_cached(c, id, digest, version, tenant_slug, now_s, out, touch, &rc)) {
-	case CACHED_HIT:
-		break;
-	case CACHED_WRONG:
-		rc = RC_DENIED;
-		break;
-	case CACHED_NOT:
-		rc = check_row(c, db, id, secret, digest, tenant_slug, now_s, out, touch);
-		break;
-	}
-	mem_wipe(digest, sizeof digest);
+	crypto_blake2b(c->digest_key, sizeof(c->digest_key), p.secret, strlen(p.secret), p.digest);
+	if (!check_cached(c, &p, version, out, touch, &rc))
+		rc = check_row(c, db, &p, out, touch);
+	mem_wipe(p.digest, sizeof(p.digest));
 	return rc;
 }

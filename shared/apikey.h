@@ -26,6 +26,8 @@ void apikey_new(const char *kind, struct apikey_text *out);
 enum rc apikey_split(const char *kind, const char *text, char id[65], const char **secret) MUST_CHECK;
 /* Argon2id encoded hash: m=19456 KiB, t=2, p=1 (OWASP). */
 enum rc apikey_hash(const char *secret, char *encoded, size_t cap) MUST_CHECK;
+/* Is this an Argon2id encoding whose cost is within the bounds of apikey_hash_ok()? Pure and quick. */
+bool apikey_hash_readable(const char *encoded);
 /* Slow. Any Argon2id parameters up to 1 GiB and t=16. */
 bool apikey_hash_ok(const char *encoded, const char *secret);
 /* For enrollment tokens: BLAKE2b-256 of the secret (which is random, so nothing slow is needed). */

@@ -14,8 +14,15 @@ static const struct field {
 	enum field_kind kind;
 	size_t offset, cap;
 } fields[] = {
-#define T(member) {#member, TEXT, offsetof(struct audit_record, member), sizeof(((struct audit_record *)0)->member)}
-#define N(member) {#member, NUMBER, offsetof(struct audit_record, member), 0}
+#define T(member)                                                     \
+	{                                                             \
+#member, TEXT, offsetof(struct audit_record, member), \
+			sizeof(((struct audit_record *)0)->member)    \
+	}
+#define N(member)                                                         \
+	{                                                                 \
+#member, NUMBER, offsetof(struct audit_record, member), 0 \
+	}
 	T(event),
 	T(tenant_id),
 	T(actor_kind),
@@ -39,12 +46,12 @@ static const struct field {
 #undef T
 #undef N
 };
-#define FIELD_COUNT (sizeof fields / sizeof fields[0])
+#define FIELD_COUNT (sizeof(fields) / sizeof(fields)[0])
 
 void audit_init(struct audit_record *r, const char *event)
 {
-	memset(r, 0, sizeof *r);
-	str_copy(r->event, sizeof r->event, event);
+	memset(r, 0, sizeof(*r));
+	str_copy(r->event, sizeof(r->event), event);
 	r->latency_ms = r->bytes_in = r->bytes_out = r->outbox_id = -1;
 }
 
@@ -57,8 +64,20 @@ static int64_t number_at(const struct audit_record *r, const struct field *f)
 {
 	int64_t n;
 
-	memcpy(&n, (const char *)r + f->offset, sizeof n);
+	memcpy(&n, (const char *)r + f->offset, sizeof(n));
 	return n;
+}
+
+/* A line is one line: the control characters that JSON allows between its tokens are left out. */
+static void put_json(struct buf *b, const char *json)
+{
+	size_t plain;
+
+	for (; *json; json += plain) {
+		plain = strcspn(json, "\n\r\t");
+		buf_add(b, json, plain);
+		plain += json[plain] != '\0';
+	}
 }
 
 /* Appends the set members, each with a comma before it but the first when bare. */
@@ -76,7 +95,7 @@ static void put_members(struct buf *b, const struct audit_record *r, bool first)
 		if (f->kind == NUMBER)
 			buf_printf(b, "%lld", (long long)number_at(r, f));
 		else if (f->kind == JSON)
-			buf_str(b, text_at(r, f));
+			put_json(b, text_at(r, f));
 		else
 			buf_json(b, text_at(r, f));
 	}
@@ -113,30 +132,33 @@ static enum rc get_one(struct audit_record *r, const struct field *f, struct jsc
 	default:
 		if (jscan_int(value, &n) != RC_OK || n < 0)
 			return RC_INVALID;
-		memcpy(at, &n, sizeof n);
+		memcpy(at, &n, sizeof(n));
 		return RC_OK;
 	}
 }
 
 enum rc audit_get(struct jscan object, struct audit_record *r)
 {
+	struct audit_record got;
 	struct jscan_iter it;
 	struct jscan key, value;
 
-	audit_init(r, "");
+	audit_init(&got, "");
 	if (object.kind != JSCAN_OBJECT)
 		return RC_INVALID;
 	it = jscan_iter(object);
 	while (jscan_next(&it, &key, &value)) {
 		const struct field *f = field_named(key);
 
-		if (f && get_one(r, f, value) != RC_OK)
+		if (f && get_one(&got, f, value) != RC_OK)
 			return RC_INVALID;
 	}
+	*r = got;
 	return RC_OK;
 }
 
-void audit_line(struct buf *b, const struct audit_record *r, int64_t seq, int64_t wall_ms, const char prev[AUDIT_HASH_LEN + 1])
+void audit_line(struct buf *b, const struct audit_record *r, int64_t seq, int64_t wall_ms,
+	const char prev[AUDIT_HASH_LEN + 1])
 {
 	char ts[CLOCK_TEXT_LEN + 1];
 

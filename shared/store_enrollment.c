@@ -7,43 +7,53 @@
 #include "shared/store_sql.h"
 #include "shared/text.h"
 
-static void read_enrollment(sqlite3_stmt *st, struct enrollment *e)
+#define COLUMNS "id, tenant_id, name, created_at, expires_at, used_at, revoked_at, worker_id"
+
+static void read_enrollment(sqlite3_stmt *st, void *row)
 {
-	sql_text(st, 0, e->id, sizeof e->id);
-	sql_text(st, 1, e->tenant_id, sizeof e->tenant_id);
-	sql_text(st, 2, e->name, sizeof e->name);
+	struct enrollment *e = row;
+
+	sql_text(st, 0, e->id, sizeof(e->id));
+	sql_text(st, 1, e->tenant_id, sizeof(e->tenant_id));
+	sql_text(st, 2, e->name, sizeof(e->name));
 	e->created_at = sql_int(st, 3);
 	e->expires_at = sql_int(st, 4);
 	e->used_at = sql_int(st, 5);
 	e->revoked_at = sql_int(st, 6);
-	sql_text(st, 7, e->worker_id, sizeof e->worker_id);
+	sql_text(st, 7, e->worker_id, sizeof(e->worker_id));
 }
 
-static enum rc insert(struct db *db, const struct enrollment *e, const uint8_t secret_hash[CRYPTO_HASH_LEN], struct audit_record *who)
+static enum rc insert(struct db *db, const struct enrollment *e,
+	const uint8_t secret_hash[CRYPTO_HASH_LEN], struct audit_record *who)
 {
+	char until[CLOCK_TEXT_LEN + 1];
 	struct buf change;
 	enum rc rc = sql_exec(db, NULL,
-		"INSERT INTO enrollments (id, tenant_id, name, secret_hash, created_at, expires_at) VALUES (?, ?, ?, ?, ?, ?)", "sssbii",
-		e->id, e->tenant_id, e->name, secret_hash, (size_t)CRYPTO_HASH_LEN, e->created_at, e->expires_at);
+		"INSERT INTO enrollments (id, tenant_id, name, secret_hash, created_at, expires_at)"
+		" VALUES (?, ?, ?, ?, ?, ?)",
+		"sssbii", e->id, e->tenant_id, e->name, secret_hash, (size_t)CRYPTO_HASH_LEN,
+		e->created_at, e->expires_at);
 
 	if (rc != RC_OK)
 		return rc;
+	clock_text(e->expires_at * 1000, until);
 	buf_init(&change, AUDIT_CHANGE_MAX);
 	buf_str(&change, "{\"name\":");
 	buf_json(&change, e->name);
-	buf_char(&change, '}');
+	buf_printf(&change, ",\"expires_at\":\"%s\"}", until);
 	rc = store_record(db, who, "enrollment.create", e->tenant_id, e->id, &change);
 	buf_free(&change);
 	return rc;
 }
 
-enum rc enrollment_create(struct db *db, const struct enrollment *e, const uint8_t secret_hash[CRYPTO_HASH_LEN], struct audit_record *who)
+enum rc enrollment_create(struct db *db, const struct enrollment *e,
+	const uint8_t secret_hash[CRYPTO_HASH_LEN], struct audit_record *who)
 {
 	struct tenant tenant;
 	struct sql_change c;
 	enum rc rc;
 
-	if (!text_name_ok(e->name, STORE_NAME_MAX))
+	if (!*e->id || !text_name_ok(e->name, STORE_NAME_MAX))
 		return RC_INVALID;
 	rc = sql_change_begin(db, &c);
 	if (rc != RC_OK)
@@ -54,55 +64,77 @@ enum rc enrollment_create(struct db *db, const struct enrollment *e, const uint8
 	return sql_change_end(&c, rc);
 }
 
-enum rc enrollment_list(struct db *db, const char *tenant_id, const char *after, size_t limit, struct enrollment **list, size_t *count,
-	char next[STORE_CURSOR_MAX + 1])
+enum rc enrollment_list(struct db *db, const char *tenant_id, const char *after, size_t limit,
+	struct enrollment **list, size_t *count, char next[STORE_CURSOR_MAX + 1])
 {
-	sqlite3_stmt *st = sql_prepare(db, "SELECT id, tenant_id, name, created_at, expires_at, used_at, revoked_at, worker_id FROM enrollments"
-					   " WHERE tenant_id = ?1 AND (created_at, id) < (?2, ?3) ORDER BY created_at DESC, id DESC LIMIT ?4");
+	static const struct sql_row_kind kind = {sizeof(struct enrollment), read_enrollment, NULL};
+	const struct enrollment *last;
 	char id[STORE_CURSOR_MAX + 1];
-	struct enrollment *rows;
+	sqlite3_stmt *st;
 	int64_t number;
-	size_t n = 0;
-	enum rc rc = store_cursor_get(after, &number, id, sizeof id);
+	bool more;
+	enum rc rc = sql_cursor_get(after, &number, id, sizeof(id));
 
+	if (rc == RC_OK)
+		rc = sql_query(db, &st,
+			"SELECT " COLUMNS " FROM enrollments"
+			" WHERE tenant_id = ?1 AND (created_at, id) < (?2, ?3)"
+			" ORDER BY created_at DESC, id DESC LIMIT ?4",
+			"sisi", tenant_id, number, id, (int64_t)limit + 1);
+	if (rc == RC_OK)
+		rc = sql_page(db, st, limit, &kind, list, count, &more);
 	if (rc != RC_OK)
 		return rc;
-	if (!sql_bind(st, "sisi", tenant_id, number, id, (int64_t)limit + 1))
-		return RC_INTERNAL;
-	rows = xcalloc(limit + 1, sizeof *rows);
-	while ((rc = sql_step(db, st)) == RC_OK)
-		read_enrollment(st, &rows[n++]);
-	sqlite3_reset(st);
-	if (rc != RC_NOTFOUND) {
-		free(rows);
-		return rc;
-	}
 	next[0] = '\0';
-	if (n > limit) {
-		n = limit;
-		store_cursor_put(next, STORE_CURSOR_MAX + 1, rows[n - 1].created_at, rows[n - 1].id);
+	if (more && *count > 0) {
+		last = *list + (*count - 1);
+		sql_cursor_put(next, STORE_CURSOR_MAX + 1, last->created_at, last->id);
 	}
-	*list = rows;
-	*count = n;
 	return RC_OK;
 }
 
-enum rc enrollment_revoke(struct db *db, const char *tenant_id, const char *id, struct audit_record *who)
+static enum rc find(struct db *db, const char *tenant_id, const char *id, struct enrollment *out)
 {
-	sqlite3_stmt *st = sql_prepare(db, "SELECT 1 FROM enrollments WHERE id = ? AND tenant_id = ?");
+	sqlite3_stmt *st;
+	enum rc rc = sql_query(db, &st,
+		"SELECT " COLUMNS " FROM enrollments WHERE id = ? AND tenant_id = ?", "ss", id,
+		tenant_id);
+
+	if (rc != RC_OK)
+		return rc;
+	rc = sql_step(db, st);
+	if (rc == RC_OK)
+		read_enrollment(st, out);
+	sqlite3_reset(st);
+	return rc;
+}
+
+static enum rc revoke_row(struct db *db, const struct enrollment *e, struct audit_record *who)
+{
+	struct buf change;
+	enum rc rc = sql_exec(db, NULL, "UPDATE enrollments SET revoked_at = ? WHERE id = ?", "is",
+		clock_wall_s(), e->id);
+
+	if (rc != RC_OK)
+		return rc;
+	store_name_change(&change, e->name);
+	rc = store_record(db, who, "enrollment.revoke", e->tenant_id, e->id, &change);
+	buf_free(&change);
+	return rc;
+}
+
+enum rc enrollment_revoke(
+	struct db *db, const char *tenant_id, const char *id, struct audit_record *who)
+{
 	struct sql_change c;
-	int changes = 0;
+	struct enrollment e;
 	enum rc rc = sql_change_begin(db, &c);
 
 	if (rc != RC_OK)
 		return rc;
-	rc = sql_bind(st, "ss", id, tenant_id) ? sql_step(db, st) : RC_INTERNAL;
-	if (st)
-		sqlite3_reset(st);
-	if (rc == RC_OK)
-		rc = sql_exec(db, &changes, "UPDATE enrollments SET revoked_at = ? WHERE id = ? AND revoked_at = 0 AND used_at = 0", "is",
-			clock_wall_s(), id);
-	if (rc == RC_OK && changes == 1)
-		rc = store_record(db, who, "enrollment.revoke", tenant_id, id, NULL);
+	rc = find(db, tenant_id, id, &e);
+	/* A spent token can't be spent again: there is nothing to revoke. */
+	if (rc == RC_OK && !e.revoked_at && !e.used_at)
+		rc = revoke_row(db, &e, who);
 	return sql_change_end(&c, rc);
 }

@@ -7,55 +7,74 @@
 #include "shared/store_sql.h"
 #include "shared/text.h"
 
-#define COLUMNS "w.id, w.tenant_id, w.name, w.public_key, w.version, w.enrolled_at, w.last_seen_at, w.revoked_at"
-#define COLUMN_COUNT 8
+#define COLUMNS                                                                               \
+	"w.id, w.tenant_id, w.name, w.public_key, w.version, w.enrolled_at, w.last_seen_at, " \
+	"w.revoked_at"
 
-static void read_worker(sqlite3_stmt *st, struct worker *w)
+static void read_worker(sqlite3_stmt *st, void *row)
 {
 	const void *key = sqlite3_column_blob(st, 3);
+	struct worker *w = row;
 
-	sql_text(st, 0, w->id, sizeof w->id);
-	sql_text(st, 1, w->tenant_id, sizeof w->tenant_id);
-	sql_text(st, 2, w->name, sizeof w->name);
+	memset(w, 0, sizeof(*w));
+	sql_text(st, 0, w->id, sizeof(w->id));
+	sql_text(st, 1, w->tenant_id, sizeof(w->tenant_id));
+	sql_text(st, 2, w->name, sizeof(w->name));
 	if (key && sqlite3_column_bytes(st, 3) == CRYPTO_PUBLIC_LEN)
 		memcpy(w->public_key, key, CRYPTO_PUBLIC_LEN);
-	sql_text(st, 4, w->version, sizeof w->version);
+	sql_text(st, 4, w->version, sizeof(w->version));
 	w->enrolled_at = sql_int(st, 5);
 	w->last_seen_at = sql_int(st, 6);
 	w->revoked_at = sql_int(st, 7);
 }
 
-/* Spends the token: RC_DENIED unless it is unused, unrevoked, unexpired and its secret fits. */
-static enum rc spend(struct db *db, const char *enrollment_id, const uint8_t secret_hash[CRYPTO_HASH_LEN], struct worker *w, int64_t now)
+/* Looks at every condition in any case, so that the time taken does not tell which one failed. */
+static bool token_ok(sqlite3_stmt *st, const uint8_t secret_hash[CRYPTO_HASH_LEN], int64_t now)
 {
-	sqlite3_stmt *st =
-		sql_prepare(db, "SELECT tenant_id, name, secret_hash, expires_at, used_at, revoked_at FROM enrollments WHERE id = ?");
-	const void *hash;
-	enum rc rc;
+	const void *hash = sqlite3_column_blob(st, 2);
+	size_t len = (size_t)sqlite3_column_bytes(st, 2);
+	bool same = hash && crypto_equal(hash, len, secret_hash, CRYPTO_HASH_LEN);
+	bool alive = sql_int(st, 3) > now && sql_int(st, 4) == 0 && sql_int(st, 5) == 0;
 
-	if (!sql_bind(st, "s", enrollment_id))
-		return RC_INTERNAL;
+	return same && alive;
+}
+
+/* Spends the token: RC_DENIED unless it is unused, unrevoked, unexpired and its secret fits. */
+static enum rc spend(struct db *db, const char *enrollment_id,
+	const uint8_t secret_hash[CRYPTO_HASH_LEN], struct worker *w)
+{
+	sqlite3_stmt *st;
+	enum rc rc = sql_query(db, &st,
+		"SELECT tenant_id, name, secret_hash, expires_at, used_at, revoked_at"
+		" FROM enrollments WHERE id = ?",
+		"s", enrollment_id);
+
+	if (rc != RC_OK)
+		return rc;
 	rc = sql_step(db, st);
 	if (rc != RC_OK)
 		return rc == RC_NOTFOUND ? RC_DENIED : rc;
-	hash = sqlite3_column_blob(st, 2);
-	if (!hash || !crypto_equal(hash, (size_t)sqlite3_column_bytes(st, 2), secret_hash, CRYPTO_HASH_LEN) || sql_int(st, 3) <= now ||
-		sql_int(st, 4) != 0 || sql_int(st, 5) != 0)
+	if (!token_ok(st, secret_hash, w->enrolled_at))
 		rc = RC_DENIED;
-	sql_text(st, 0, w->tenant_id, sizeof w->tenant_id);
+	sql_text(st, 0, w->tenant_id, sizeof(w->tenant_id));
 	if (!w->name[0])
-		sql_text(st, 1, w->name, sizeof w->name);
+		sql_text(st, 1, w->name, sizeof(w->name));
 	sqlite3_reset(st);
 	if (rc != RC_OK)
 		return rc;
-	return sql_exec(db, NULL, "UPDATE enrollments SET used_at = ?, worker_id = ? WHERE id = ?", "iss", now, w->id, enrollment_id);
+	return sql_exec(db, NULL, "UPDATE enrollments SET used_at = ?, worker_id = ? WHERE id = ?",
+		"iss", w->enrolled_at, w->id, enrollment_id);
 }
 
-static enum rc insert(struct db *db, const struct worker *w, const char *enrollment_id, struct audit_record *who)
+static enum rc insert(
+	struct db *db, const struct worker *w, const char *enrollment_id, struct audit_record *who)
 {
 	struct buf change;
-	enum rc rc = sql_exec(db, NULL, "INSERT INTO workers (id, tenant_id, name, public_key, enrolled_at) VALUES (?, ?, ?, ?, ?)", "sssbi",
-		w->id, w->tenant_id, w->name, w->public_key, (size_t)CRYPTO_PUBLIC_LEN, w->enrolled_at);
+	enum rc rc = sql_exec(db, NULL,
+		"INSERT INTO workers (id, tenant_id, name, public_key, enrolled_at)"
+		" VALUES (?, ?, ?, ?, ?)",
+		"sssbi", w->id, w->tenant_id, w->name, w->public_key, (size_t)CRYPTO_PUBLIC_LEN,
+		w->enrolled_at);
 
 	if (rc != RC_OK)
 		return rc;
@@ -65,27 +84,29 @@ static enum rc insert(struct db *db, const struct worker *w, const char *enrollm
 	buf_str(&change, ",\"enrollment_id\":");
 	buf_json(&change, enrollment_id);
 	buf_char(&change, '}');
-	str_copy(who->worker_id, sizeof who->worker_id, w->id);
+	str_copy(who->worker_id, sizeof(who->worker_id), w->id);
 	rc = store_record(db, who, "worker.enroll", w->tenant_id, w->id, &change);
 	buf_free(&change);
 	return rc;
 }
 
-enum rc worker_enroll(struct db *db, const char *enrollment_id, const uint8_t secret_hash[CRYPTO_HASH_LEN],
-	const uint8_t public_key[CRYPTO_PUBLIC_LEN], const char *name, struct audit_record *who, struct worker *out)
+enum rc worker_enroll(struct db *db, const char *enrollment_id,
+	const uint8_t secret_hash[CRYPTO_HASH_LEN], const uint8_t public_key[CRYPTO_PUBLIC_LEN],
+	const char *name, struct audit_record *who, struct worker *out)
 {
 	struct worker w = {.enrolled_at = clock_wall_s()};
 	struct sql_change c;
 	enum rc rc;
 
-	if (name && *name && !(text_name_ok(name, STORE_NAME_MAX) && str_copy(w.name, sizeof w.name, name)))
+	if (name && *name && !text_name_ok(name, STORE_NAME_MAX))
 		return RC_INVALID;
-	crypto_id("w", w.id, sizeof w.id);
+	str_copy(w.name, sizeof(w.name), name ? name : "");
+	crypto_id("w", w.id, sizeof(w.id));
 	memcpy(w.public_key, public_key, CRYPTO_PUBLIC_LEN);
 	rc = sql_change_begin(db, &c);
 	if (rc != RC_OK)
 		return rc;
-	rc = spend(db, enrollment_id, secret_hash, &w, w.enrolled_at);
+	rc = spend(db, enrollment_id, secret_hash, &w);
 	if (rc == RC_OK)
 		rc = insert(db, &w, enrollment_id, who);
 	rc = sql_change_end(&c, rc);
@@ -96,11 +117,12 @@ enum rc worker_enroll(struct db *db, const char *enrollment_id, const uint8_t se
 
 enum rc worker_get(struct db *db, const char *id, struct worker *out)
 {
-	sqlite3_stmt *st = sql_prepare(db, "SELECT " COLUMNS " FROM workers w WHERE w.id = ?");
-	enum rc rc;
+	sqlite3_stmt *st;
+	enum rc rc =
+		sql_query(db, &st, "SELECT " COLUMNS " FROM workers w WHERE w.id = ?", "s", id);
 
-	if (!sql_bind(st, "s", id))
-		return RC_INTERNAL;
+	if (rc != RC_OK)
+		return rc;
 	rc = sql_step(db, st);
 	if (rc == RC_OK)
 		read_worker(st, out);
@@ -110,49 +132,65 @@ enum rc worker_get(struct db *db, const char *id, struct worker *out)
 
 enum rc worker_with_tenant(struct db *db, const char *id, struct worker *w, struct tenant *t)
 {
-	enum rc rc = worker_get(db, id, w);
+	struct worker found;
+	enum rc rc = worker_get(db, id, &found);
 
-	return rc == RC_OK ? tenant_get(db, w->tenant_id, t) : rc;
+	if (rc == RC_OK)
+		rc = tenant_get(db, found.tenant_id, t);
+	if (rc == RC_OK)
+		*w = found;
+	return rc;
 }
 
-enum rc worker_list(struct db *db, const char *tenant_id, const char *after, size_t limit, struct worker **list, size_t *count,
-	char next[STORE_CURSOR_MAX + 1])
+enum rc worker_list(struct db *db, const char *tenant_id, const char *after, size_t limit,
+	struct worker **list, size_t *count, char next[STORE_CURSOR_MAX + 1])
 {
-	sqlite3_stmt *st = sql_prepare(db, "SELECT " COLUMNS " FROM workers w WHERE tenant_id = ?1 AND (enrolled_at, id) < (?2, ?3)"
-					   " ORDER BY enrolled_at DESC, id DESC LIMIT ?4");
+	static const struct sql_row_kind kind = {sizeof(struct worker), read_worker, NULL};
+	const struct worker *last;
 	char id[STORE_CURSOR_MAX + 1];
-	struct worker *rows;
+	sqlite3_stmt *st;
 	int64_t number;
-	size_t n = 0;
-	enum rc rc = store_cursor_get(after, &number, id, sizeof id);
+	bool more;
+	enum rc rc = sql_cursor_get(after, &number, id, sizeof(id));
 
+	if (rc == RC_OK)
+		rc = sql_query(db, &st,
+			"SELECT " COLUMNS " FROM workers w"
+			" WHERE tenant_id = ?1 AND (enrolled_at, id) < (?2, ?3)"
+			" ORDER BY enrolled_at DESC, id DESC LIMIT ?4",
+			"sisi", tenant_id, number, id, (int64_t)limit + 1);
+	if (rc == RC_OK)
+		rc = sql_page(db, st, limit, &kind, list, count, &more);
 	if (rc != RC_OK)
 		return rc;
-	if (!sql_bind(st, "sisi", tenant_id, number, id, (int64_t)limit + 1))
-		return RC_INTERNAL;
-	rows = xcalloc(limit + 1, sizeof *rows);
-	while ((rc = sql_step(db, st)) == RC_OK)
-		read_worker(st, &rows[n++]);
-	sqlite3_reset(st);
-	if (rc != RC_NOTFOUND) {
-		free(rows);
-		return rc;
-	}
 	next[0] = '\0';
-	if (n > limit) {
-		n = limit;
-		store_cursor_put(next, STORE_CURSOR_MAX + 1, rows[n - 1].enrolled_at, rows[n - 1].id);
+	if (more && *count > 0) {
+		last = *list + (*count - 1);
+		sql_cursor_put(next, STORE_CURSOR_MAX + 1, last->enrolled_at, last->id);
 	}
-	*list = rows;
-	*count = n;
 	return RC_OK;
 }
 
-enum rc worker_revoke(struct db *db, const char *tenant_id, const char *id, struct audit_record *who)
+static enum rc revoke_row(struct db *db, const struct worker *w, struct audit_record *who)
 {
-	struct worker w;
+	struct buf change;
+	enum rc rc = sql_exec(db, NULL, "UPDATE workers SET revoked_at = ? WHERE id = ?", "is",
+		clock_wall_s(), w->id);
+
+	if (rc != RC_OK)
+		return rc;
+	store_name_change(&change, w->name);
+	str_copy(who->worker_id, sizeof(who->worker_id), w->id);
+	rc = store_record(db, who, "worker.revoke", w->tenant_id, w->id, &change);
+	buf_free(&change);
+	return rc;
+}
+
+enum rc worker_revoke(
+	struct db *db, const char *tenant_id, const char *id, struct audit_record *who)
+{
 	struct sql_change c;
-	int changes = 0;
+	struct worker w;
 	enum rc rc = sql_change_begin(db, &c);
 
 	if (rc != RC_OK)
@@ -160,47 +198,63 @@ enum rc worker_revoke(struct db *db, const char *tenant_id, const char *id, stru
 	rc = worker_get(db, id, &w);
 	if (rc == RC_OK && strcmp(w.tenant_id, tenant_id) != 0)
 		rc = RC_NOTFOUND;
-	if (rc == RC_OK)
-		rc = sql_exec(db, &changes, "UPDATE workers SET revoked_at = ? WHERE id = ? AND revoked_at = 0", "is", clock_wall_s(), id);
-	if (rc == RC_OK && changes == 1) {
-		str_copy(who->worker_id, sizeof who->worker_id, id);
-		rc = store_record(db, who, "worker.revoke", tenant_id, id, NULL);
-	}
+	if (rc == RC_OK && !w.revoked_at)
+		rc = revoke_row(db, &w, who);
 	return sql_change_end(&c, rc);
 }
 
-enum rc worker_seen(struct db *db, const char *id, const char *version, int64_t seen_at, const char *manifest, size_t manifest_len,
-	const char *digest)
+/* A manifest may be a megabyte: it is written only when it changed. */
+static enum rc keep_manifest(
+	struct db *db, const char *id, const char *manifest, size_t len, const char *digest)
 {
+	char *text = xstrndup(manifest, len);
+	enum rc rc = sql_exec(db, NULL,
+		"UPDATE workers SET manifest = ?1, manifest_digest = ?2"
+		" WHERE id = ?3 AND manifest_digest IS NOT ?2",
+		"sss", text, digest, id);
+
+	free(text);
+	return rc;
+}
+
+enum rc worker_seen(struct db *db, const char *id, const char *version, int64_t seen_at,
+	const char *manifest, size_t manifest_len, const char *digest)
+{
+	char kept[sizeof(((struct worker *)0)->version)];
 	struct sql_change c;
-	char *text;
+	int changes = 0;
 	enum rc rc = sql_change_begin(db, &c);
 
 	if (rc != RC_OK)
 		return rc;
-	rc = sql_exec(db, NULL, "UPDATE workers SET version = ?, last_seen_at = ? WHERE id = ?", "sis", version, seen_at, id);
-	/* A manifest may be a megabyte: it is written only when it changed. */
-	if (rc == RC_OK && manifest) {
-		text = xstrndup(manifest, manifest_len);
-		rc = sql_exec(db, NULL, "UPDATE workers SET manifest = ?1, manifest_digest = ?2 WHERE id = ?3 AND manifest_digest IS NOT ?2",
-			"sss", text, digest, id);
-		free(text);
-	}
+	/* The worker chose it: what no reader has room for is not kept. */
+	str_copy(kept, sizeof(kept), version);
+	rc = sql_exec(db, &changes, "UPDATE workers SET version = ?, last_seen_at = ? WHERE id = ?",
+		"sis", kept, seen_at, id);
+	if (rc == RC_OK && changes == 0)
+		rc = RC_NOTFOUND;
+	if (rc == RC_OK && manifest)
+		rc = keep_manifest(db, id, manifest, manifest_len, digest);
 	return sql_change_end(&c, rc);
 }
 
-enum rc worker_manifest(struct db *db, const char *tenant_id, char **manifest, size_t *len, char digest[65])
+enum rc worker_manifest(
+	struct db *db, const char *tenant_id, char **manifest, size_t *len, char digest[65])
 {
-	sqlite3_stmt *st = sql_prepare(db, "SELECT manifest, manifest_digest FROM workers WHERE tenant_id = ? AND revoked_at = 0"
-					   " AND manifest IS NOT NULL ORDER BY last_seen_at DESC LIMIT 1");
-	enum rc rc;
+	sqlite3_stmt *st;
+	enum rc rc = sql_query(db, &st,
+		"SELECT manifest, manifest_digest FROM workers WHERE tenant_id = ?"
+		" AND revoked_at = 0 AND manifest IS NOT NULL ORDER BY last_seen_at DESC LIMIT 1",
+		"s", tenant_id);
 
-	if (!sql_bind(st, "s", tenant_id))
-		return RC_INTERNAL;
+	if (rc != RC_OK)
+		return rc;
 	rc = sql_step(db, st);
 	if (rc == RC_OK) {
+		const char *text = (const char *)sqlite3_column_text(st, 0);
+
 		*len = (size_t)sqlite3_column_bytes(st, 0);
-		*manifest = xstrndup((const char *)sqlite3_column_text(st, 0), *len);
+		*manifest = xstrndup(text ? text : "", *len);
 		sql_text(st, 1, digest, 65);
 	}
 	sqlite3_reset(st);

@@ -1,7 +1,7 @@
+/* The import of a state YAML. Its format is in docs/state.md; the export is in store_export.c. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <yaml.h>
 
 #include "shared/apikey.h"
 #include "shared/buf.h"
@@ -11,184 +11,378 @@
 #include "shared/store.h"
 #include "shared/store_sql.h"
 #include "shared/text.h"
+#include "shared/yaml_read.h"
 
 #define IMPORT_MAX (8 * 1024 * 1024)
+/* More than fit into such a file, but YAML aliases can say one part many times. */
+#define ITEMS_MAX 200000
+#define RATE_MAX 1000000000
 
 /* One import: the document, where errors go, and the tenant at hand. */
 struct import {
 	struct db *db;
-	yaml_document_t doc;
-	char *err;
-	size_t err_cap;
-	const char *path;
+	struct yaml_read yaml;
+	int64_t now;
+	int64_t began; /* the version counter then: what has a higher one is of this import */
 	char tenant_id[STORE_ID_MAX + 1];
+	size_t items, tenants, keys, workers;
 };
 
-static enum rc bad(const struct import *im, const yaml_node_t *node, const char *what)
+/* A name for people; fallback when there is none. */
+static enum rc name_of(
+	struct import *im, const yaml_node_t *map, const char *fallback, const char **out)
 {
-	snprintf(im->err, im->err_cap, "%s:%zu: %s", im->path, node ? node->start_mark.line + 1 : 1, what);
-	return RC_INVALID;
-}
+	enum rc rc = yaml_read_text(&im->yaml, map, "name", out);
 
-static yaml_node_t *member(struct import *im, yaml_node_t *map, const char *name)
-{
-	if (!map || map->type != YAML_MAPPING_NODE)
-		return NULL;
-	for (yaml_node_pair_t *p = map->data.mapping.pairs.start; p < map->data.mapping.pairs.top; p++) {
-		yaml_node_t *key = yaml_document_get_node(&im->doc, p->key);
-
-		if (key && key->type == YAML_SCALAR_NODE && strcmp((char *)key->data.scalar.value, name) == 0)
-			return yaml_document_get_node(&im->doc, p->value);
-	}
-	return NULL;
-}
-
-/* A scalar member, or NULL. */
-static const char *scalar(struct import *im, yaml_node_t *map, const char *name)
-{
-	yaml_node_t *node = member(im, map, name);
-
-	return node && node->type == YAML_SCALAR_NODE ? (const char *)node->data.scalar.value : NULL;
-}
-
-static int64_t time_of(struct import *im, yaml_node_t *map, const char *name)
-{
-	const char *text = scalar(im, map, name);
-	int64_t ms;
-
-	if (!text)
-		return clock_wall_s();
-	return clock_parse(text, &ms) == RC_OK ? ms / 1000 : strtoll(text, NULL, 10);
-}
-
-/* Calls each for the values of a sequence, or of a mapping (whose key is then the item's id). */
-static enum rc walk(struct import *im, yaml_node_t *list, enum rc (*each)(struct import *im, yaml_node_t *item, const char *key))
-{
-	enum rc rc = RC_OK;
-
-	if (!list || (list->type == YAML_SCALAR_NODE && list->data.scalar.length == 0))
-		return RC_OK;
-	if (list->type == YAML_SEQUENCE_NODE) {
-		for (yaml_node_item_t *i = list->data.sequence.items.start; rc == RC_OK && i < list->data.sequence.items.top; i++)
-			rc = each(im, yaml_document_get_node(&im->doc, *i), NULL);
+	if (rc != RC_OK)
 		return rc;
-	}
-	if (list->type != YAML_MAPPING_NODE)
-		return bad(im, list, "a list or a mapping is expected here");
-	for (yaml_node_pair_t *p = list->data.mapping.pairs.start; rc == RC_OK && p < list->data.mapping.pairs.top; p++) {
-		yaml_node_t *key = yaml_document_get_node(&im->doc, p->key);
+	if (!*out)
+		*out = fallback;
+	if (!text_name_ok(*out, STORE_NAME_MAX))
+		return yaml_read_bad(&im->yaml, map,
+			"a name is 1 to 120 bytes long, without control characters");
+	return RC_OK;
+}
 
-		if (key->type != YAML_SCALAR_NODE)
-			return bad(im, key, "an id is expected here");
-		rc = each(im, yaml_document_get_node(&im->doc, p->value), (const char *)key->data.scalar.value);
-	}
+/* 0, or since when: "revoked: true" has no time of its own. */
+static enum rc revoked_of(struct import *im, const yaml_node_t *map, int64_t *out)
+{
+	bool revoked;
+	enum rc rc = yaml_read_bool(&im->yaml, map, "revoked", &revoked);
+
+	if (rc == RC_OK)
+		rc = yaml_read_time(&im->yaml, map, "revoked_at", revoked ? im->now : 0, out);
 	return rc;
 }
 
-static enum rc import_key(struct import *im, yaml_node_t *item, const char *key)
+static enum rc count_item(struct import *im, const yaml_node_t *item)
 {
-	const char *hash = scalar(im, item, "hash"), *id = scalar(im, item, "id"), *name = scalar(im, item, "name");
+	return ++im->items > ITEMS_MAX ? yaml_read_bad(&im->yaml, item, "there are too many items")
+				       : RC_OK;
+}
+
+static bool only(const char *text, const char *chars, size_t max)
+{
+	size_t len = strnlen(text, max + 1);
+
+	return len > 0 && len <= max && strspn(text, chars) == len;
+}
+
+/* --- API keys -------------------------------------------------------------------------- */
+
+static const char lower_digits[] = "abcdefghijklmnopqrstuvwxyz0123456789-";
+
+/* The allow-list as JSON text into tools; NULL in *out when there is none: all tools. */
+static enum rc tools_of(
+	struct import *im, const yaml_node_t *map, struct buf *tools, const char **out)
+{
+	const yaml_node_t *list = yaml_read_member(&im->yaml, map, "tools");
+
+	*out = NULL;
+	if (!list)
+		return RC_OK;
+	if (list->type != YAML_SEQUENCE_NODE)
+		return yaml_read_bad(&im->yaml, list, "tools is a list of tool names");
+	buf_char(tools, '[');
+	for (yaml_node_item_t *i = list->data.sequence.items.start;
+		i < list->data.sequence.items.top; i++) {
+		const yaml_node_t *node = yaml_document_get_node(&im->yaml.doc, *i);
+		const char *name = yaml_read_scalar(node);
+
+		if (!name)
+			return yaml_read_bad(&im->yaml, node, "a tool's name is expected here");
+		if (tools->len > 1)
+			buf_char(tools, ',');
+		buf_json(tools, name);
+	}
+	buf_char(tools, ']');
+	buf_char(tools, '\0');
+	if (tools->failed)
+		return yaml_read_bad(&im->yaml, list, "this list of tools is too long");
+	*out = (const char *)tools->data;
+	return RC_OK;
+}
+
+/* Everything but the tools. The texts are borrowed from the document or from key and made. */
+static enum rc read_key(struct import *im, const yaml_node_t *item, const char *key,
+	const char *made, struct api_key *k)
+{
+	const char *id = NULL, *name = NULL, *hash = NULL;
+	enum rc rc = yaml_read_text(&im->yaml, item, "hash", &hash);
+
+	if (rc == RC_OK &&
+		(!hash || !apikey_hash_readable(hash) || !str_copy(k->hash, sizeof(k->hash), hash)))
+		return yaml_read_bad(&im->yaml, item, "an API key needs its Argon2id hash");
+	if (rc == RC_OK)
+		rc = yaml_read_text(&im->yaml, item, "id", &id);
+	if (!id)
+		id = key ? key : made;
+	if (rc == RC_OK && !only(id, lower_digits, 64))
+		return yaml_read_bad(
+			&im->yaml, item, "an API key's id is 1 to 64 of a-z, 0-9 and '-'");
+	if (rc == RC_OK)
+		rc = name_of(im, item, "imported", &name);
+	if (rc == RC_OK)
+		rc = yaml_read_time(&im->yaml, item, "created_at", im->now, &k->created_at);
+	if (rc == RC_OK)
+		rc = yaml_read_time(&im->yaml, item, "expires_at", 0, &k->expires_at);
+	if (rc == RC_OK)
+		rc = revoked_of(im, item, &k->revoked_at);
+	if (rc == RC_OK)
+		rc = yaml_read_number(
+			&im->yaml, item, "rate_per_minute", RATE_MAX, -1, &k->rate_per_minute);
+	if (rc != RC_OK)
+		return rc;
+	str_copy(k->id, sizeof(k->id), id);
+	str_copy(k->name, sizeof(k->name), name);
+	return RC_OK;
+}
+
+static enum rc insert_key(struct import *im, const struct api_key *k, const char *tools)
+{
+	int64_t version;
+	enum rc rc = sql_next_version(im->db, &version);
+
+	return rc != RC_OK
+		? rc
+		: sql_exec(im->db, NULL,
+			  "INSERT INTO api_keys (id, tenant_id, name, hash, tools, rate_per_minute,"
+			  " created_at, expires_at, revoked_at, version)"
+			  " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+			  "sssssiiiii", k->id, im->tenant_id, k->name, k->hash, tools,
+			  k->rate_per_minute, k->created_at, k->expires_at, k->revoked_at, version);
+}
+
+static enum rc import_key(void *ctx, const yaml_node_t *item, const char *key)
+{
+	struct import *im = ctx;
 	struct apikey_text made;
-	int64_t version;
-	enum rc rc;
+	struct api_key k = {.version = 0};
+	const char *tools;
+	struct buf b;
+	enum rc rc = count_item(im, item);
 
-	if (!hash || strncmp(hash, "$argon2id$", 10) != 0 || strlen(hash) >= sizeof ((struct api_key *)0)->hash)
-		return bad(im, item, "an API key needs its Argon2id hash");
+	buf_init(&b, STORE_TOOLS_MAX + 1);
 	apikey_new("alk", &made);
-	id = id ? id : key ? key : made.id;
-	if (strlen(id) > 64 || id[strspn(id, "abcdefghijklmnopqrstuvwxyz0123456789-")])
-		return bad(im, item, "an API key's id is 1 to 64 of a-z, 0-9 and '-'");
-	rc = sql_next_version(im->db, &version);
 	if (rc == RC_OK)
-		rc = sql_exec(im->db, NULL, "INSERT INTO api_keys (id, tenant_id, name, hash, created_at, version) VALUES (?, ?, ?, ?, ?, ?)",
-			"ssssii", id, im->tenant_id, name && *name ? name : "imported", hash, time_of(im, item, "created_at"), version);
-	mem_wipe(&made, sizeof made);
-	return rc == RC_CONFLICT ? bad(im, item, "this API key's id is there twice") : rc;
-}
-
-static enum rc import_worker(struct import *im, yaml_node_t *item, const char *key)
-{
-	const char *b64 = scalar(im, item, "public_key"), *id = scalar(im, item, "id"), *name = scalar(im, item, "name");
-	uint8_t public_key[CRYPTO_PUBLIC_LEN];
-	char made[STORE_ID_MAX + 1];
-	size_t len;
-	enum rc rc;
-
-	if (!b64 || text_unb64(b64, strlen(b64), public_key, sizeof public_key, &len) != RC_OK || len != sizeof public_key)
-		return bad(im, item, "a worker needs its public_key: 32 bytes of base64");
-	crypto_id("w", made, sizeof made);
-	id = id ? id : key ? key : made;
-	if (!*id || strlen(id) > STORE_ID_MAX)
-		return bad(im, item, "a worker's id is 1 to 79 characters long");
-	rc = sql_exec(im->db, NULL, "INSERT INTO workers (id, tenant_id, name, public_key, enrolled_at) VALUES (?, ?, ?, ?, ?)", "sssbi", id,
-		im->tenant_id, name && *name ? name : id, public_key, sizeof public_key, time_of(im, item, "enrolled_at"));
-	return rc == RC_CONFLICT ? bad(im, item, "this worker is there twice") : rc;
-}
-
-static enum rc import_tenant(struct import *im, yaml_node_t *item, const char *key)
-{
-	const char *id = scalar(im, item, "id"), *slug = scalar(im, item, "slug"), *name = scalar(im, item, "name");
-	int64_t version;
-	enum rc rc;
-
-	id = id ? id : key;
-	if (!slug && id)
-		slug = strncmp(id, "t_", 2) == 0 ? id + 2 : id;
-	if (!slug || !text_slug_ok(slug))
-		return bad(im, item, "a tenant needs a slug of a-z, 0-9 and '-'");
-	snprintf(im->tenant_id, sizeof im->tenant_id, "t_%s", slug);
-	rc = sql_next_version(im->db, &version);
+		rc = read_key(im, item, key, made.id, &k);
 	if (rc == RC_OK)
-		rc = sql_exec(im->db, NULL, "INSERT INTO tenants (id, slug, name, org_id, suspended, created_at, version) VALUES (?, ?, ?, ?, ?, ?, ?)",
-			"ssssiii", im->tenant_id, slug, name && *name ? name : slug, STORE_ORG_DEFAULT,
-			(int64_t)(scalar(im, item, "suspended") && strcmp(scalar(im, item, "suspended"), "true") == 0),
-			time_of(im, item, "created_at"), version);
+		rc = tools_of(im, item, &b, &tools);
+	if (rc == RC_OK)
+		rc = insert_key(im, &k, tools);
 	if (rc == RC_CONFLICT)
-		return bad(im, item, "this tenant is there twice");
+		rc = yaml_read_bad(&im->yaml, item, "an API key with this id is there already");
 	if (rc == RC_OK)
-		rc = walk(im, member(im, item, "api_keys"), import_key);
-	if (rc == RC_OK)
-		rc = walk(im, member(im, item, "workers"), import_worker);
+		im->keys++;
+	mem_wipe(&made, sizeof(made));
+	api_key_clear(&k);
+	buf_free(&b);
 	return rc;
 }
 
-static enum rc mark_imported(struct db *db)
-{
-	struct audit_record r;
+/* --- workers ------------------------------------------------------------------------------ */
 
-	audit_init(&r, "state.import");
-	str_copy(r.actor_kind, sizeof r.actor_kind, "system");
-	str_copy(r.outcome, sizeof r.outcome, "ok");
-	if (outbox_put(db, &r) != RC_OK)
-		return RC_INTERNAL;
-	return sql_exec(db, NULL, "INSERT INTO meta (name, value) VALUES ('imported', datetime())", "");
+static const char id_chars[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
+
+/* Everything but version and last_seen_at, which the worker says itself when it comes back. */
+static enum rc read_worker(
+	struct import *im, const yaml_node_t *item, const char *key, struct worker *w)
+{
+	const char *b64 = NULL, *id = NULL, *name = NULL;
+	size_t len = 0;
+	enum rc rc = yaml_read_text(&im->yaml, item, "public_key", &b64);
+
+	if (rc == RC_OK &&
+		(!b64 ||
+			text_unb64(b64, strlen(b64), w->public_key, CRYPTO_PUBLIC_LEN, &len) !=
+				RC_OK ||
+			len != CRYPTO_PUBLIC_LEN))
+		return yaml_read_bad(
+			&im->yaml, item, "a worker needs its public_key: 32 bytes in base64");
+	if (rc == RC_OK)
+		rc = yaml_read_text(&im->yaml, item, "id", &id);
+	if (!id)
+		id = key;
+	if (rc == RC_OK && !id)
+		crypto_id("w", w->id, sizeof(w->id));
+	else if (rc == RC_OK && !only(id, id_chars, STORE_ID_MAX))
+		return yaml_read_bad(&im->yaml, item,
+			"a worker's id is 1 to 79 letters, digits, '.', '_' and '-'");
+	else if (rc == RC_OK)
+		str_copy(w->id, sizeof(w->id), id);
+	if (rc == RC_OK)
+		rc = name_of(im, item, w->id, &name);
+	if (rc == RC_OK)
+		rc = yaml_read_time(&im->yaml, item, "enrolled_at", im->now, &w->enrolled_at);
+	if (rc == RC_OK)
+		rc = revoked_of(im, item, &w->revoked_at);
+	if (rc == RC_OK)
+		str_copy(w->name, sizeof(w->name), name);
+	return rc;
 }
+
+static enum rc import_worker(void *ctx, const yaml_node_t *item, const char *key)
+{
+	struct import *im = ctx;
+	struct worker w = {.enrolled_at = 0};
+	enum rc rc = count_item(im, item);
+
+	if (rc == RC_OK)
+		rc = read_worker(im, item, key, &w);
+	if (rc == RC_OK)
+		rc = sql_exec(im->db, NULL,
+			"INSERT INTO workers (id, tenant_id, name, public_key, enrolled_at,"
+			" revoked_at) VALUES (?, ?, ?, ?, ?, ?)",
+			"sssbii", w.id, im->tenant_id, w.name, w.public_key, sizeof(w.public_key),
+			w.enrolled_at, w.revoked_at);
+	if (rc == RC_CONFLICT)
+		return yaml_read_bad(
+			&im->yaml, item, "a worker with this id or public key is there already");
+	if (rc == RC_OK)
+		im->workers++;
+	return rc;
+}
+
+/* --- tenants ------------------------------------------------------------------------------- */
+
+/* The id is always t_<slug>; either can be left out. */
+static enum rc read_ids(
+	struct import *im, const yaml_node_t *item, const char *key, struct tenant *t)
+{
+	const char *id = NULL, *slug = NULL;
+	enum rc rc = yaml_read_text(&im->yaml, item, "slug", &slug);
+
+	if (rc == RC_OK)
+		rc = yaml_read_text(&im->yaml, item, "id", &id);
+	if (rc != RC_OK)
+		return rc;
+	if (!id)
+		id = key;
+	if (id && strncmp(id, "t_", 2) == 0)
+		id += 2;
+	if (!slug)
+		slug = id;
+	if (!slug || !text_slug_ok(slug))
+		return yaml_read_bad(&im->yaml, item, "a tenant needs a slug of a-z, 0-9 and '-'");
+	if (id && strcmp(id, slug) != 0)
+		return yaml_read_bad(&im->yaml, item, "a tenant's id must be t_ and its slug");
+	snprintf(t->id, sizeof(t->id), "t_%s", slug);
+	str_copy(t->slug, sizeof(t->slug), slug);
+	return RC_OK;
+}
+
+static enum rc read_tenant(
+	struct import *im, const yaml_node_t *item, const char *key, struct tenant *t)
+{
+	const char *name = NULL, *org = NULL;
+	enum rc rc = read_ids(im, item, key, t);
+
+	if (rc == RC_OK)
+		rc = name_of(im, item, t->slug, &name);
+	if (rc == RC_OK)
+		rc = yaml_read_text(&im->yaml, item, "org_id", &org);
+	if (rc == RC_OK && !org)
+		org = STORE_ORG_DEFAULT;
+	if (rc == RC_OK && !only(org, id_chars, STORE_ID_MAX))
+		return yaml_read_bad(
+			&im->yaml, item, "an org_id is 1 to 79 letters, digits, '.', '_' and '-'");
+	if (rc == RC_OK)
+		rc = yaml_read_bool(&im->yaml, item, "suspended", &t->suspended);
+	if (rc == RC_OK)
+		rc = yaml_read_time(&im->yaml, item, "created_at", im->now, &t->created_at);
+	if (rc != RC_OK)
+		return rc;
+	str_copy(t->name, sizeof(t->name), name);
+	str_copy(t->org_id, sizeof(t->org_id), org);
+	return RC_OK;
+}
+
+static enum rc insert_tenant(struct import *im, struct tenant *t)
+{
+	enum rc rc = sql_next_version(im->db, &t->version);
+
+	if (rc == RC_OK)
+		rc = sql_exec(im->db, NULL,
+			"INSERT INTO orgs (id, name, created_at) VALUES (?1, ?1, ?2)"
+			" ON CONFLICT DO NOTHING",
+			"si", t->org_id, im->now);
+	if (rc == RC_OK)
+		rc = sql_exec(im->db, NULL,
+			"INSERT INTO tenants (id, slug, name, org_id, suspended, created_at, "
+			"version)"
+			" VALUES (?, ?, ?, ?, ?, ?, ?)",
+			"ssssiii", t->id, t->slug, t->name, t->org_id, (int64_t)t->suspended,
+			t->created_at, t->version);
+	if (rc == RC_OK)
+		im->tenants++;
+	return rc;
+}
+
+/* A tenant that was there before the import stays as it is and gets the keys and workers. */
+static enum rc import_tenant(void *ctx, const yaml_node_t *item, const char *key)
+{
+	struct import *im = ctx;
+	struct tenant t = {.version = 0}, before;
+	enum rc rc = count_item(im, item);
+
+	if (rc == RC_OK)
+		rc = read_tenant(im, item, key, &t);
+	if (rc != RC_OK)
+		return rc;
+	rc = tenant_get(im->db, t.id, &before);
+	if (rc == RC_OK && before.version > im->began)
+		return yaml_read_bad(&im->yaml, item, "this tenant is there twice");
+	if (rc == RC_NOTFOUND)
+		rc = insert_tenant(im, &t);
+	str_copy(im->tenant_id, sizeof(im->tenant_id), t.id);
+	if (rc == RC_OK)
+		rc = yaml_read_walk(
+			&im->yaml, yaml_read_member(&im->yaml, item, "api_keys"), import_key, im);
+	if (rc == RC_OK)
+		rc = yaml_read_walk(
+			&im->yaml, yaml_read_member(&im->yaml, item, "workers"), import_worker, im);
+	return rc;
+}
+
+/* --- the document --------------------------------------------------------------------------- */
 
 static enum rc imported(struct db *db)
 {
-	sqlite3_stmt *st = sql_prepare(db, "SELECT 1 FROM meta WHERE name = 'imported'");
-	enum rc rc = st ? sql_step(db, st) : RC_INTERNAL;
-
-	if (st)
-		sqlite3_reset(st);
-	return rc;
+	return sql_exists(db, "SELECT 1 FROM meta WHERE name = ?", "imported");
 }
 
-static enum rc parse(struct import *im, const char *text, size_t len)
+static enum rc mark_imported(const struct import *im)
 {
-	yaml_parser_t parser;
-	enum rc rc = RC_OK;
+	struct audit_record who;
+	struct buf change;
+	enum rc rc;
 
-	if (!yaml_parser_initialize(&parser))
-		return RC_INTERNAL;
-	yaml_parser_set_input_string(&parser, (const unsigned char *)text, len);
-	if (!yaml_parser_load(&parser, &im->doc)) {
-		snprintf(im->err, im->err_cap, "%s:%zu: %s", im->path, parser.problem_mark.line + 1,
-			parser.problem ? parser.problem : "not valid YAML");
-		rc = RC_INVALID;
-	}
-	yaml_parser_delete(&parser);
-	return rc;
+	audit_init(&who, "");
+	str_copy(who.actor_kind, sizeof(who.actor_kind), "system");
+	buf_init(&change, AUDIT_CHANGE_MAX);
+	buf_printf(&change, "{\"tenants\":%zu,\"api_keys\":%zu,\"workers\":%zu}", im->tenants,
+		im->keys, im->workers);
+	rc = store_record(im->db, &who, "state.import", "", "", &change);
+	buf_free(&change);
+	if (rc != RC_OK)
+		return rc;
+	return sql_exec(
+		im->db, NULL, "INSERT INTO meta (name, value) VALUES ('imported', datetime())", "");
+}
+
+static enum rc import_root(struct import *im)
+{
+	const yaml_node_t *root = yaml_document_get_root_node(&im->yaml.doc);
+	enum rc rc;
+
+	if (root && !yaml_read_is_null(root) && root->type != YAML_MAPPING_NODE)
+		return yaml_read_bad(
+			&im->yaml, root, "a mapping with the member tenants is expected here");
+	rc = sql_next_version(im->db, &im->began);
+	if (rc == RC_OK)
+		rc = yaml_read_walk(
+			&im->yaml, yaml_read_member(&im->yaml, root, "tenants"), import_tenant, im);
+	return rc == RC_OK ? mark_imported(im) : rc;
 }
 
 static enum rc import_document(struct import *im)
@@ -199,140 +393,42 @@ static enum rc import_document(struct import *im)
 	if (rc != RC_OK)
 		return rc;
 	/* Looked at again under the write lock: the other daemon may have imported meanwhile. */
-	if (imported(im->db) == RC_NOTFOUND) {
-		rc = walk(im, member(im, yaml_document_get_root_node(&im->doc), "tenants"), import_tenant);
-		if (rc == RC_OK)
-			rc = mark_imported(im->db);
-	}
+	rc = imported(im->db);
+	if (rc == RC_NOTFOUND)
+		rc = import_root(im);
 	return sql_change_end(&c, rc);
 }
 
-enum rc state_import(struct db *db, const char *path, char *err, size_t err_cap)
+static enum rc read_and_import(struct import *im)
 {
-	struct import im = {.db = db, .err = err, .err_cap = err_cap, .path = path};
 	char *text;
 	size_t len;
-	enum rc rc = imported(db);
+	enum rc rc = file_read(im->yaml.path, IMPORT_MAX, &text, &len);
 
-	if (rc != RC_NOTFOUND)
-		return rc;
-	rc = file_read(path, IMPORT_MAX, &text, &len);
 	if (rc != RC_OK) {
-		snprintf(err, err_cap, "%s: can't be read", path);
+		snprintf(im->yaml.err, im->yaml.err_cap,
+			rc == RC_LIMIT ? "%s is longer than 8 MiB" : "%s can't be read",
+			im->yaml.path);
 		return rc;
 	}
-	rc = parse(&im, text, len);
+	rc = yaml_read_parse(&im->yaml, text, len);
 	if (rc == RC_OK) {
-		rc = import_document(&im);
-		yaml_document_delete(&im.doc);
+		rc = import_document(im);
+		yaml_document_delete(&im->yaml.doc);
 	}
 	mem_wipe(text, len);
 	free(text);
 	return rc;
 }
 
-static void put_time(struct buf *b, const char *indent, const char *name, int64_t seconds)
+enum rc state_import(struct db *db, const char *path, char *err, size_t err_cap)
 {
-	char text[CLOCK_TEXT_LEN + 1];
+	struct import im = {.db = db, .yaml = {.path = path, .err = err, .err_cap = err_cap}};
+	enum rc rc = imported(db);
 
-	clock_text(seconds * 1000, text);
-	buf_printf(b, "%s%s: \"%s\"\n", indent, name, text);
-}
-
-/* A JSON string is a YAML double-quoted scalar. */
-static void put_text(struct buf *b, const char *lead, const char *name, const char *value)
-{
-	buf_printf(b, "%s%s: ", lead, name);
-	buf_json(b, value);
-	buf_char(b, '\n');
-}
-
-static enum rc export_keys(struct db *db, struct buf *yaml, const char *tenant_id)
-{
-	sqlite3_stmt *st = sql_prepare(db, "SELECT id, name, hash, created_at FROM api_keys WHERE tenant_id = ? AND revoked_at = 0 ORDER BY id");
-	enum rc rc;
-
-	if (!sql_bind(st, "s", tenant_id))
-		return RC_INTERNAL;
-	buf_str(yaml, "    api_keys:\n");
-	while ((rc = sql_step(db, st)) == RC_OK) {
-		put_text(yaml, "      - ", "id", (const char *)sqlite3_column_text(st, 0));
-		put_text(yaml, "        ", "name", (const char *)sqlite3_column_text(st, 1));
-		put_text(yaml, "        ", "hash", (const char *)sqlite3_column_text(st, 2));
-		put_time(yaml, "        ", "created_at", sql_int(st, 3));
-	}
-	return rc == RC_NOTFOUND ? RC_OK : rc;
-}
-
-static enum rc export_workers(struct db *db, struct buf *yaml, const char *tenant_id)
-{
-	sqlite3_stmt *st = sql_prepare(db, "SELECT id, name, public_key, enrolled_at FROM workers WHERE tenant_id = ? AND revoked_at = 0 ORDER BY id");
-	char b64[TEXT_B64_LEN(CRYPTO_PUBLIC_LEN) + 1];
-	enum rc rc;
-
-	if (!sql_bind(st, "s", tenant_id))
-		return RC_INTERNAL;
-	buf_str(yaml, "    workers:\n");
-	while ((rc = sql_step(db, st)) == RC_OK) {
-		text_b64(sqlite3_column_blob(st, 2), (size_t)sqlite3_column_bytes(st, 2), b64);
-		put_text(yaml, "      - ", "id", (const char *)sqlite3_column_text(st, 0));
-		put_text(yaml, "        ", "name", (const char *)sqlite3_column_text(st, 1));
-		put_text(yaml, "        ", "public_key", b64);
-		put_time(yaml, "        ", "enrolled_at", sql_int(st, 3));
-	}
-	return rc == RC_NOTFOUND ? RC_OK : rc;
-}
-
-static enum rc export_tenant(struct db *db, struct buf *yaml, const struct tenant *t)
-{
-	enum rc rc;
-
-	put_text(yaml, "  - ", "id", t->id);
-	put_text(yaml, "    ", "slug", t->slug);
-	put_text(yaml, "    ", "name", t->name);
-	buf_printf(yaml, "    suspended: %s\n", t->suspended ? "true" : "false");
-	put_time(yaml, "    ", "created_at", t->created_at);
-	rc = export_keys(db, yaml, t->id);
-	return rc == RC_OK ? export_workers(db, yaml, t->id) : rc;
-}
-
-enum rc state_export(struct db *db, struct buf *yaml)
-{
-	char after[STORE_CURSOR_MAX + 1] = "";
-	struct tenant *list;
-	size_t count;
-	enum rc rc;
-
-	buf_str(yaml, "tenants:\n");
-	do {
-		char next[STORE_CURSOR_MAX + 1];
-
-		rc = tenant_list(db, NULL, after, 100, &list, &count, next);
-		if (rc != RC_OK)
-			return rc;
-		for (size_t i = 0; rc == RC_OK && i < count; i++)
-			rc = export_tenant(db, yaml, &list[i]);
-		free(list);
-		str_copy(after, sizeof after, next);
-	} while (rc == RC_OK && *after);
-	return rc == RC_OK && yaml->failed ? RC_LIMIT : rc;
-}
-
-enum rc state_register_demo(struct db *db)
-{
-	static const char *const demo[][2] = {{"fintech", "Demo Fintech"}, {"healthcare", "Demo Healthcare"}, {"hr", "Demo HR"}};
-	struct audit_record who;
-	struct tenant t;
-	enum rc rc = RC_OK;
-
-	for (size_t i = 0; rc == RC_OK && i < sizeof demo / sizeof demo[0]; i++) {
-		if (tenant_by_slug(db, demo[i][0], &t) == RC_OK)
-			continue;
-		audit_init(&who, "tenant.create");
-		str_copy(who.actor_kind, sizeof who.actor_kind, "system");
-		rc = tenant_create(db, demo[i][0], demo[i][1], NULL, &who, &t);
-		if (rc == RC_CONFLICT)
-			rc = RC_OK;
-	}
-	return rc;
+	if (rc == RC_OK)
+		return RC_OK;
+	snprintf(err, err_cap, "the state database can't be read or written");
+	im.now = clock_wall_s();
+	return rc == RC_NOTFOUND ? read_and_import(&im) : rc;
 }

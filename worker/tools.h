@@ -20,7 +20,8 @@ typedef void tools_snapshot_fn(void *ctx, const char *snapshot_id, const char *j
 
 /* database_url is copied and kept in locked memory; the caller wipes its own. mask_secret is the worker's own masking key. Opens and checks the source:
  * RC_INVALID with err when the file and the database do not fit; RC_UNAVAILABLE when the database can't be reached (the
- * worker then still starts and tells agents so). */
+ * worker then still starts and tells agents so): *out is set then too, every call tries the database again, and *out is
+ * closed as ever. Must come before any other use of SQLite in the process, since it puts a budget under its allocator. */
 enum rc tools_open(const struct wconfig *c, const char *database_url, const uint8_t mask_secret[32], tools_snapshot_fn *notify, void *ctx,
 	struct tools **out, struct wconfig_error *err) MUST_CHECK;
 /* Interrupts running calls, removes every snapshot. */
@@ -40,10 +41,11 @@ struct tool_call {
 };
 struct tool_result {
 	enum tool_outcome outcome;
-	struct buf json; /* the MCP CallToolResult object: content, structuredContent, isError; caller buf_free()s */
+	struct buf json; /* the MCP CallToolResult object: content, structuredContent, isError; caller buf_init()s and buf_free()s */
 	char snapshot_id[80];
 };
 /* Blocking. Bad input and refused SQL are TOOL_ERROR with a message that helps a language model repair its call. */
+/* TOOL_UNKNOWN leaves json empty; every other outcome fills it. */
 void tools_call(struct tools *t, const struct tool_call *call, struct tool_result *out);
 
 #endif

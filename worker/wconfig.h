@@ -56,6 +56,7 @@ struct wconfig {
 	int64_t snapshot_max_bytes; /* 256 MiB on disk */
 	int snapshots_max;	    /* 64 at once; the one used longest ago goes */
 	int query_timeout_ms;	    /* 10000 */
+	int64_t query_max_memory;   /* 64 MiB that one statement may use */
 	int result_max_rows;	    /* 1000 */
 	int64_t result_max_bytes;   /* 1 MiB */
 	int null_rates_min_group;   /* 5 */

@@ -21,11 +21,11 @@ static void a_table_is_aligned_by_characters(void **state)
 	static const struct print_column columns[] = {{"ID", "id", PRINT_TEXT},
 		{"TOOLS", "tools", PRINT_LIST}, {"AT", "at", PRINT_TIME},
 		{"REVOKED", "revoked", PRINT_FLAG}, {"N", "n", PRINT_COUNT}};
-	json_t *rows =
-		json_loads("[{\"id\":\"t_\\u00e4\\u00f6\",\"tools\":[\"a\",\"b\"],\"at\":"
-			   "1764000000,\"revoked\":0,\"n\":[1,2,3]},"
-			   "{\"id\":\"longer\",\"tools\":null,\"at\":0,\"revoked\":17,\"n\":7},{}]",
-			0, NULL);
+	json_t *rows = json_loads("[{\"id\":\"t_\\u00e4\\u00f6\",\"tools\":[\"a\",\"b\"],\"at\":"
+				  "1764000000,\"revoked\":0,\"n\":[1,2,3]},"
+				  "{\"id\":\"longer\",\"tools\":null,\"at\":\"2025-11-24T16:00:01."
+				  "999Z\",\"revoked\":17,\"n\":7},{}]",
+		0, NULL);
 	struct buf b;
 
 	(void)state;
@@ -34,7 +34,7 @@ static void a_table_is_aligned_by_characters(void **state)
 	assert_text(&b,
 		"ID      TOOLS  AT                    REVOKED  N\n"
 		"t_\u00e4\u00f6    a,b    2025-11-24 16:00:00Z  -        3\n"
-		"longer  all    -                     yes      7\n"
+		"longer  all    2025-11-24 16:00:01Z  yes      7\n"
 		"-       all    -                     -        -\n");
 	json_decref(rows);
 }

@@ -286,6 +286,7 @@ static void asks_simple_questions(void **state)
 	struct daemon *t = *state;
 	struct dispatch *d = connected(t);
 	struct audit_record r;
+	struct buf *b;
 	struct msg m;
 
 	answer(t, "{\"t\":\"PONG\",\"sessions\":3}\n");
@@ -311,6 +312,12 @@ static void asks_simple_questions(void **state)
 	assert_int_equal(dispatch_audit(d, &r), RC_OK);
 	answer(t, "{\"t\":\"FAIL\",\"code\":\"audit_unavailable\"}\n");
 	assert_int_equal(dispatch_audit(d, &r), RC_UNAVAILABLE);
+	b = dispatch_message(d);
+	msg_begin(b, MSG_MANIFEST_GET, NULL);
+	msg_end(b, NULL, 0);
+	answer(t, "{\"t\":\"FAIL\",\"code\":\"no_worker\"}\n");
+	assert_int_equal(dispatch_ask(d, MSG_MANIFEST_OK, &m), RC_OK);
+	assert_int_equal(m.type, MSG_FAIL);
 	/* A FAIL is an answer: the connection stays in step. */
 	answer(t, "{\"t\":\"PONG\"}\n");
 	assert_int_equal(dispatch_ping(d, &m), RC_OK);

@@ -1,0 +1,598 @@
+#include "fcgi-app/http.h"
+
+#include <errno.h>
+#include <fcgiapp.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+
+#include "fcgi-app/http_parse.h"
+#include "shared/clock.h"
+#include "shared/jscan.h"
+#include "shared/log.h"
+#include "shared/mem.h"
+
+#define PARAMS_MAX 256
+#define PARAM_BYTES_MAX 131072
+#define ADMIN_BODY_MAX 65536
+#define EXTRA_HEADERS_MAX 8192
+/* How long a body may take to arrive, in all and between two reads. */
+#define BODY_MS 60000
+#define BODY_READ_S 20
+/* What is read away of a body nobody wanted, so that the connection can be used again. */
+#define DRAIN_BYTES_MAX 33554432
+#define DRAIN_MS 5000
+
+static FCGX_Request *fcgx(const struct request *rq)
+{
+	return rq->fcgx;
+}
+
+/* --- reading: parameters and headers --------------------------------------------------------- */
+
+/* How often a parameter is there; *value is its first. nginx repeats parameters for repeated
+ * headers. */
+static int param_count(const struct request *rq, const char *name, const char **value)
+{
+	size_t len = strlen(name);
+	int count = 0;
+
+	*value = NULL;
+	for (char **p = fcgx(rq)->envp; p && *p; p++) {
+		if (strncmp(*p, name, len) != 0 || (*p)[len] != '=')
+			continue;
+		if (count++ == 0)
+			*value = *p + len + 1;
+	}
+	return count;
+}
+
+static const char *param(const struct request *rq, const char *name)
+{
+	const char *value;
+
+	(void)param_count(rq, name, &value);
+	return value;
+}
+
+static int header_count(const struct request *rq, const char *name, const char **value)
+{
+	char cgi_name[128];
+	int count;
+
+	*value = NULL;
+	if (!http_parse_param_name(name, cgi_name, sizeof(cgi_name)))
+		return 0;
+	count = param_count(rq, cgi_name, value);
+	/* The two headers with a CGI name of their own are there, empty, when the client sent none.
+	 */
+	if (strncmp(cgi_name, "HTTP_", 5) != 0) {
+		char again[sizeof(cgi_name) + 5];
+		const char *other;
+
+		(void)snprintf(again, sizeof(again), "HTTP_%s", cgi_name);
+		/* nginx repeats this one as well, Caddy joins it here and gives the first value
+		 * there. */
+		if (param_count(rq, again, &other) > 1 || (other && strchr(other, ',')))
+			count = 2;
+		if (*value && !**value) {
+			*value = NULL;
+			count = 0;
+		}
+	}
+	return count;
+}
+
+const char *http_header(const struct request *rq, const char *name)
+{
+	const char *value;
+
+	(void)header_count(rq, name, &value);
+	return value;
+}
+
+enum rc http_header_once(const struct request *rq, const char *name, const char **value)
+{
+	int count = header_count(rq, name, value);
+
+	if (count > 1 || (*value && strchr(*value, ','))) {
+		*value = NULL;
+		return RC_CONFLICT;
+	}
+	return *value ? RC_OK : RC_NOTFOUND;
+}
+
+enum rc http_bearer(const struct request *rq, const char **token)
+{
+	const char *header;
+	enum rc rc = http_header_once(rq, "Authorization", &header);
+
+	*token = NULL;
+	return rc == RC_OK ? http_parse_bearer(header, token) : rc;
+}
+
+enum rc http_cookie(const struct request *rq, const char *name, char *out, size_t cap)
+{
+	const char *header;
+	int count = header_count(rq, "Cookie", &header);
+	enum rc rc;
+
+	out[0] = '\0';
+	if (count != 1)
+		return count ? RC_CONFLICT : RC_NOTFOUND;
+	rc = http_parse_cookie(header, name, out, cap);
+	return rc == RC_LIMIT ? RC_INVALID : rc;
+}
+
+enum rc http_query(const struct request *rq, const char *name, char *out, size_t cap)
+{
+	enum rc rc = http_parse_query(rq->query, name, out, cap);
+
+	return rc == RC_OK || rc == RC_NOTFOUND ? rc : RC_INVALID;
+}
+
+int http_fd(const struct request *rq)
+{
+	return fcgx(rq)->ipcFd;
+}
+
+/* --- a request's beginning and end ------------------------------------------------------------ */
+
+static bool params_bounded(const struct request *rq)
+{
+	size_t count = 0;
+	size_t bytes = 0;
+
+	for (char **p = fcgx(rq)->envp; p && *p; p++) {
+		size_t len = strlen(*p);
+
+		bytes += len;
+		if (++count > PARAMS_MAX || len > HTTP_HEADER_MAX + HTTP_PATH_MAX ||
+			bytes > PARAM_BYTES_MAX)
+			return false;
+	}
+	return true;
+}
+
+static void identify(struct request *rq)
+{
+	const char *id = param(rq, "HTTP_X_REQUEST_ID");
+	const char *peer = param(rq, "REMOTE_ADDR");
+
+	if (!id || !http_parse_request_id_ok(id) ||
+		!str_copy(rq->request_id, sizeof(rq->request_id), id))
+		crypto_id("req", rq->request_id, sizeof(rq->request_id));
+	clientip_resolve(peer ? peer : "", param(rq, "HTTP_X_FORWARDED_FOR"),
+		rq->config->trusted_proxies, rq->config->trusted_proxy_count, rq->remote_ip);
+	audit_init(&rq->who, "");
+	(void)str_copy(rq->who.request_id, sizeof(rq->who.request_id), rq->request_id);
+	(void)str_copy(rq->who.remote_ip, sizeof(rq->who.remote_ip), rq->remote_ip);
+	log_context(rq->request_id, NULL, rq->remote_ip);
+}
+
+/* What is wrong with the request line, or NULL. */
+static const char *request_line(struct request *rq)
+{
+	const char *method = param(rq, "REQUEST_METHOD");
+	const char *uri = param(rq, "REQUEST_URI");
+
+	if (!params_bounded(rq))
+		return "There are too many headers, or they are too long.";
+	if (!method || !http_parse_method_ok(method) ||
+		!str_copy(rq->method, sizeof(rq->method), method))
+		return "The request method is missing or malformed.";
+	if (!uri)
+		return "The web server in front does not pass REQUEST_URI.";
+	switch (http_parse_target(uri, rq->path, sizeof(rq->path), rq->query, sizeof(rq->query))) {
+	case RC_OK:
+		return NULL;
+	case RC_LIMIT:
+		return "The path or the query is longer than 1024 bytes.";
+	default:
+		return "The path is malformed: it must be valid percent-encoded UTF-8 without "
+		       "control "
+		       "characters, encoded slashes, empty segments, \".\" or \"..\".";
+	}
+}
+
+bool http_start(
+	struct request *rq, const struct app *app, const struct config *config, void *request)
+{
+	const char *wrong;
+
+	rq->app = app;
+	rq->config = config;
+	rq->fcgx = request;
+	rq->started_us = clock_mono_us();
+	rq->pattern = "";
+	buf_init(&rq->body, 0);
+	buf_init(&rq->headers, EXTRA_HEADERS_MAX);
+	identify(rq);
+	wrong = request_line(rq);
+	if (!wrong)
+		return true;
+	http_problem(rq, PROBLEM_BAD_REQUEST, wrong);
+	return false;
+}
+
+/* Bounds each read from the front; 0: none, as it must be while the connection idles between two
+ * requests. */
+static void read_timeout(const struct request *rq, int seconds)
+{
+	struct timeval patience = {.tv_sec = seconds};
+
+	(void)setsockopt(http_fd(rq), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+}
+
+/* Takes what the stream has, without a copy, once it has anything. 0 at the end or on an error. */
+static size_t next_bytes(FCGX_Stream *in, struct buf *to)
+{
+	int first = FCGX_GetChar(in);
+	size_t len;
+
+	if (first == -1)
+		return 0;
+	len = (size_t)(in->stop - in->rdNext);
+	if (to) {
+		buf_char(to, (char)first);
+		buf_add(to, in->rdNext, len);
+	}
+	in->rdNext += len;
+	return len + 1;
+}
+
+/* libfcgi does not skip what a handler left unread: on a kept connection it would be taken for the
+ * beginning of the next request, and that one would be lost. So it is read away, or else the
+ * connection is closed. */
+static void drain(const struct request *rq)
+{
+	FCGX_Stream *in = fcgx(rq)->in;
+	const char *length = param(rq, "CONTENT_LENGTH");
+	int64_t deadline = clock_mono_ms() + DRAIN_MS;
+	size_t total = 0;
+	size_t len;
+
+	if (FCGX_HasSeenEOF(in))
+		return;
+	/* Somebody may still be sending: the answer goes out first. Without a body its end has come
+	 * already. */
+	if (length && *length && strcmp(length, "0") != 0)
+		(void)FCGX_FFlush(fcgx(rq)->out);
+	read_timeout(rq, DRAIN_MS / 1000);
+	while ((len = next_bytes(in, NULL)) > 0) {
+		total += len;
+		if (total > DRAIN_BYTES_MAX || clock_mono_ms() > deadline)
+			break;
+	}
+	read_timeout(rq, 0);
+	if (len > 0 || FCGX_GetError(in))
+		fcgx(rq)->keepConnection = 0;
+}
+
+void http_finish(struct request *rq)
+{
+	if (!rq->answered) {
+		log_err("no answer was made for %s %s", rq->method, rq->pattern);
+		http_problem(rq, PROBLEM_INTERNAL, NULL);
+	}
+	drain(rq);
+	FCGX_Finish_r(fcgx(rq));
+	/* Bodies may hold credentials or arguments. */
+	buf_wipe(&rq->body);
+	buf_free(&rq->body);
+	buf_free(&rq->headers);
+	log_context(NULL, NULL, NULL);
+}
+
+/* --- the body -----------------------------------------------------------------------------------
+ */
+
+static enum rc read_body(struct request *rq, size_t max)
+{
+	FCGX_Stream *in = fcgx(rq)->in;
+	int64_t deadline = clock_mono_ms() + BODY_MS;
+	const char *text;
+	int64_t length;
+
+	/* Two lengths that differ are how requests are smuggled. */
+	if (header_count(rq, "Content-Length", &text) > 1 ||
+		http_parse_length(text, &length) != RC_OK)
+		return RC_INVALID;
+	if (length > (int64_t)max)
+		return RC_LIMIT;
+	buf_init(&rq->body, max);
+	if (length > 0 && !buf_reserve(&rq->body, (size_t)length))
+		return RC_UNAVAILABLE;
+	read_timeout(rq, BODY_READ_S);
+	while (!rq->body.failed && clock_mono_ms() <= deadline && next_bytes(in, &rq->body) > 0)
+		;
+	read_timeout(rq, 0);
+	if (rq->body.failed)
+		return RC_LIMIT;
+	if (FCGX_GetError(in) || !FCGX_HasSeenEOF(in) ||
+		(length >= 0 && (size_t)length != rq->body.len))
+		return RC_INVALID;
+	return RC_OK;
+}
+
+static enum rc body_up_to(struct request *rq, size_t max)
+{
+	if (!rq->body_read) {
+		rq->body_read = true;
+		rq->body_rc = read_body(rq, max);
+	}
+	return rq->body_rc;
+}
+
+enum rc http_body(struct request *rq)
+{
+	return body_up_to(rq, (size_t)rq->config->max_request_bytes);
+}
+
+static enum rc wrong_body(struct request *rq, enum problem p, const char *detail)
+{
+	http_problem(rq, p, detail);
+	return RC_INVALID;
+}
+
+static enum rc parse_json(struct request *rq, json_t **out)
+{
+	const char *text = (const char *)rq->body.data;
+	struct jscan value;
+
+	/* jscan bounds the depth before jansson recurses, on a small stack, over what a peer sent.
+	 */
+	if (jscan_parse(text, rq->body.len, &value) == RC_OK && value.kind == JSCAN_OBJECT) {
+		*out = json_loadb(text, rq->body.len, JSON_REJECT_DUPLICATES, NULL);
+		if (*out)
+			return RC_OK;
+	}
+	return wrong_body(rq, PROBLEM_INVALID_JSON, "Send one JSON object with each member once.");
+}
+
+enum rc http_body_json(struct request *rq, json_t **out)
+{
+	const char *type;
+	enum rc type_rc = http_header_once(rq, "Content-Type", &type);
+	enum rc rc;
+
+	*out = NULL;
+	if (type_rc == RC_CONFLICT)
+		return wrong_body(rq, PROBLEM_AMBIGUOUS_HEADER, "Send Content-Type once.");
+	rc = body_up_to(rq, ADMIN_BODY_MAX);
+	if (rc == RC_LIMIT)
+		return wrong_body(rq, PROBLEM_TOO_LARGE, "This body may have at most 65536 bytes.");
+	if (rc == RC_UNAVAILABLE)
+		return wrong_body(rq, PROBLEM_INTERNAL, NULL);
+	if (rc != RC_OK)
+		return wrong_body(
+			rq, PROBLEM_BAD_REQUEST, "The body ended early or took too long.");
+	if (rq->body.len == 0) {
+		*out = json_object();
+		return *out ? RC_OK : wrong_body(rq, PROBLEM_INTERNAL, NULL);
+	}
+	if (type_rc != RC_OK || !http_parse_type_is(type, "application/json"))
+		return wrong_body(
+			rq, PROBLEM_UNSUPPORTED_MEDIA, "Send Content-Type: application/json.");
+	return parse_json(rq, out);
+}
+
+/* --- the answer
+ * ----------------------------------------------------------------------------------- */
+
+static const char *reason(int status)
+{
+	switch (status) {
+	case 200:
+		return "OK";
+	case 201:
+		return "Created";
+	case 202:
+		return "Accepted";
+	case 204:
+		return "No Content";
+	case 400:
+		return "Bad Request";
+	case 401:
+		return "Unauthorized";
+	case 403:
+		return "Forbidden";
+	case 404:
+		return "Not Found";
+	case 405:
+		return "Method Not Allowed";
+	case 409:
+		return "Conflict";
+	case 413:
+		return "Content Too Large";
+	case 415:
+		return "Unsupported Media Type";
+	case 422:
+		return "Unprocessable Content";
+	case 429:
+		return "Too Many Requests";
+	case 500:
+		return "Internal Server Error";
+	case 502:
+		return "Bad Gateway";
+	case 503:
+		return "Service Unavailable";
+	case 504:
+		return "Gateway Timeout";
+	default:
+		return status < 400 ? "OK" : "Error";
+	}
+}
+
+void http_add_header(struct request *rq, const char *name, const char *value)
+{
+	/* A line break would begin a header, or the body, of somebody else's choice. */
+	if (strpbrk(value, "\r\n") || strpbrk(name, "\r\n: ")) {
+		log_err("an answer's header %s was left out: it has a line break", name);
+		return;
+	}
+	buf_printf(&rq->headers, "%s: %s\r\n", name, value);
+}
+
+static void put_head(struct request *rq, struct buf *b, int status, const char *content_type)
+{
+	buf_printf(b, "Status: %d %s\r\n", status, reason(status));
+	if (content_type)
+		buf_printf(b, "Content-Type: %s\r\n", content_type);
+	buf_printf(b,
+		"X-Request-Id: %s\r\nX-Content-Type-Options: nosniff\r\nCache-Control: "
+		"no-store\r\n",
+		rq->request_id);
+	if (rq->headers.failed)
+		log_err("an answer's headers were left out: they are too long");
+	else
+		buf_add(b, rq->headers.data, rq->headers.len);
+	rq->answered = true;
+	rq->status = status;
+}
+
+static bool put_bytes(struct request *rq, const void *bytes, size_t len)
+{
+	const char *p = bytes;
+
+	while (len > 0) {
+		int part = len > 1 << 30 ? 1 << 30 : (int)len;
+
+		if (FCGX_PutStr(p, part, fcgx(rq)->out) < 0)
+			return false;
+		p += part;
+		len -= (size_t)part;
+	}
+	return FCGX_GetError(fcgx(rq)->out) == 0;
+}
+
+bool http_write(struct request *rq, const void *bytes, size_t len)
+{
+	rq->bytes_out += (int64_t)len;
+	return put_bytes(rq, bytes, len);
+}
+
+bool http_flush(struct request *rq)
+{
+	return FCGX_FFlush(fcgx(rq)->out) == 0 && FCGX_GetError(fcgx(rq)->out) == 0;
+}
+
+/* Everything is handed to libfcgi's buffer, which writes when it is full or at the end: one write
+ * for a short answer. */
+static void send_head(struct request *rq, struct buf *head)
+{
+	buf_str(head, "\r\n");
+	if (head->failed)
+		log_err("an answer's head does not fit into memory");
+	else
+		(void)put_bytes(rq, head->data, head->len);
+	buf_free(head);
+}
+
+void http_begin(struct request *rq, int status, const char *content_type)
+{
+	struct buf head;
+
+	if (rq->answered) {
+		log_err("a second answer was made for %s %s", rq->method, rq->pattern);
+		return;
+	}
+	buf_init(&head, EXTRA_HEADERS_MAX + 1024);
+	put_head(rq, &head, status, content_type);
+	send_head(rq, &head);
+}
+
+void http_reply(
+	struct request *rq, int status, const char *content_type, const void *body, size_t len)
+{
+	struct buf head;
+
+	if (rq->answered) {
+		log_err("a second answer was made for %s %s", rq->method, rq->pattern);
+		return;
+	}
+	buf_init(&head, EXTRA_HEADERS_MAX + 1024);
+	put_head(rq, &head, status, content_type);
+	/* RFC 9110, 8.6: no length where there can be no body. */
+	if (status != 204 && status != 304)
+		buf_printf(&head, "Content-Length: %zu\r\n", len);
+	send_head(rq, &head);
+	if (len > 0 && strcmp(rq->method, "HEAD") != 0)
+		(void)http_write(rq, body, len);
+}
+
+void http_reply_json(struct request *rq, int status, json_t *json)
+{
+	/* With spaces, as the guide shows it: {"tenants": []}. */
+	char *text = json ? json_dumps(json, 0) : NULL;
+
+	json_decref(json);
+	if (!text) {
+		log_err("an answer can't be made into JSON");
+		http_problem(rq, PROBLEM_INTERNAL, NULL);
+		return;
+	}
+	http_reply(rq, status, "application/json", text, strlen(text));
+	mem_free_secret(text); /* a minted credential may be in it */
+}
+
+static bool has_header(const struct request *rq, const char *start)
+{
+	return rq->headers.len > 0 &&
+		memmem(rq->headers.data, rq->headers.len, start, strlen(start)) != NULL;
+}
+
+void http_problem(struct request *rq, enum problem p, const char *detail)
+{
+	struct buf body;
+
+	buf_init(&body, 16384);
+	problem_json(&body, p, detail, rq->request_id);
+	if (problem_status(p) == 503 && !has_header(rq, "Retry-After: "))
+		http_add_header(rq, "Retry-After", "1");
+	http_reply(rq, problem_status(p), "application/problem+json", body.data, body.len);
+	buf_free(&body);
+}
+
+void http_problem_rc(struct request *rq, enum rc rc, const char *detail)
+{
+	http_problem(rq, problem_from_rc(rc), detail);
+}
+
+/* --- tunneld
+ * ------------------------------------------------------------------------------------------ */
+
+enum rc http_dispatch(
+	const struct request *rq, enum rc (*exchange)(struct dispatch *d, void *ctx), void *ctx)
+{
+	struct dispatch *d;
+	bool fresh = false;
+	enum rc rc = RC_UNAVAILABLE;
+
+	while (!fresh) {
+		rc = dispatch_mine(rq->app->dispatch_path, &d, &fresh);
+		if (rc != RC_OK)
+			return rc;
+		rc = exchange(d, ctx);
+		if (rc == RC_OK)
+			return rc;
+		dispatch_mine_drop();
+	}
+	return rc;
+}
+
+enum rc http_audit(struct request *rq, const struct audit_record *r)
+{
+	struct dispatch *d;
+	bool fresh;
+	enum rc rc = dispatch_mine(rq->app->dispatch_path, &d, &fresh);
+
+	if (rc != RC_OK)
+		return rc;
+	/* Never sent twice: the row may have been written although the answer was lost. */
+	rc = dispatch_audit(d, r);
+	if (rc != RC_OK)
+		dispatch_mine_drop();
+	return rc;
+}

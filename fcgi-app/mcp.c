@@ -1,0 +1,539 @@
+#include "fcgi-app/mcp.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "fcgi-app/cors.h"
+#include "fcgi-app/mcp_front.h"
+#include "fcgi-app/mcp_local.h"
+#include "fcgi-app/mcp_manifest.h"
+#include "fcgi-app/mcp_relay.h"
+#include "fcgi-app/mcp_request.h"
+#include "shared/clock.h"
+#include "shared/log.h"
+#include "shared/mem.h"
+#include "shared/text.h"
+
+/* How old a manifest may be that only guides a call; lists are always asked for afresh. */
+#define GUIDE_AGE_MS 10000
+#define LOCAL_ANSWER_MAX ((size_t)4 << 20)
+
+/* What a request is answered with, before it is known whether it goes out alone or in a batch. */
+struct reply {
+	int status;
+	int64_t retry_after_ms;
+	bool gone; /* the agent hung up */
+	struct buf body; /* our own answer ... */
+	struct mcp_answer answer; /* ... or a worker's, when relayed */
+	bool relayed;
+};
+
+static const char *slug_of(const struct request *rq)
+{
+	return rq->arg[0];
+}
+
+/* --- refusals before the message is read ---------------------------------------------------- */
+
+/* One audit row, then the answer. Without the row there is no answer but that. */
+static void refuse(struct request *rq, const char *tenant_id, enum problem p, const char *outcome,
+	const char *detail)
+{
+	struct audit_record r = rq->who;
+
+	(void)str_copy(r.event, sizeof(r.event), "access.refused");
+	(void)str_copy(r.tenant_id, sizeof(r.tenant_id), tenant_id);
+	(void)str_copy(r.outcome, sizeof(r.outcome), outcome);
+	if (text_slug_ok(slug_of(rq)))
+		(void)str_copy(r.target, sizeof(r.target), slug_of(rq));
+	if (http_audit(rq, &r) != RC_OK)
+		http_problem(rq, PROBLEM_AUDIT_DOWN, NULL);
+	else
+		http_problem(rq, p, detail);
+}
+
+/* Is the request meant for us, and not steered here by a page of somebody else's? */
+static bool front_ok(struct request *rq)
+{
+	const char *origin, *host;
+	enum rc rc = http_header_once(rq, "Origin", &origin);
+
+	if (rc == RC_CONFLICT) {
+		http_problem(rq, PROBLEM_AMBIGUOUS_HEADER, "Send Origin once.");
+		return false;
+	}
+	if (rc == RC_OK && !cors_origin_ok(rq->config, origin)) {
+		refuse(rq, "", PROBLEM_BAD_ORIGIN, problem_code(PROBLEM_BAD_ORIGIN),
+			"Pages of this origin may not call this endpoint.");
+		return false;
+	}
+	rc = http_header_once(rq, "Host", &host);
+	/* A browser always names a host: without one there is nothing to rebind. */
+	if (rc == RC_NOTFOUND || (rc == RC_OK && mcp_front_host_ok(host, rq->config->public_url)))
+		return true;
+	refuse(rq, "", PROBLEM_BAD_HOST, problem_code(PROBLEM_BAD_HOST),
+		"Use the host of the control plane's public URL.");
+	return false;
+}
+
+static void refuse_key(struct request *rq, const struct apikey_grant *grant)
+{
+	char header[1200] = "Bearer";
+
+	(void)str_copy(rq->who.key_id, sizeof(rq->who.key_id), grant->key_id);
+	if (text_slug_ok(slug_of(rq)))
+		(void)snprintf(header, sizeof(header),
+			"Bearer "
+			"resource_metadata=\"%s/.well-known/oauth-protected-resource/mcp/%s\"",
+			rq->config->public_url, slug_of(rq));
+	http_add_header(rq, "WWW-Authenticate", header);
+	refuse(rq, "", PROBLEM_UNAUTHORIZED, "unauthorized",
+		"Send an API key of this tenant as Authorization: Bearer alk_...");
+}
+
+static void become(struct request *rq, const struct apikey_grant *grant)
+{
+	struct audit_record *who = &rq->who;
+
+	(void)str_copy(who->actor_kind, sizeof(who->actor_kind), "agent");
+	(void)str_copy(who->actor_id, sizeof(who->actor_id), grant->key_id);
+	(void)str_copy(who->actor_name, sizeof(who->actor_name), grant->key_name);
+	(void)str_copy(who->key_id, sizeof(who->key_id), grant->key_id);
+	(void)str_copy(who->tenant_id, sizeof(who->tenant_id), grant->tenant_id);
+	log_context(rq->request_id, grant->tenant_id, rq->remote_ip);
+}
+
+static enum rc check_key(struct request *rq, const char *token, struct apikey_grant *grant)
+{
+	int64_t now = clock_wall_s();
+	struct db *db;
+	bool touch = false;
+	enum rc rc = db_pool_get(rq->app->db, &db);
+
+	if (rc != RC_OK)
+		return RC_UNAVAILABLE;
+	rc = apikey_check(rq->app->keys, db, token, slug_of(rq), now, grant, &touch);
+	/* When a key was last used is worth knowing, not worth refusing a call for. */
+	if (rc == RC_OK && touch && api_key_touch(db, grant->key_id, now) != RC_OK)
+		log_warn("the time of a key's last use was not written");
+	db_pool_put(rq->app->db, db);
+	return rc;
+}
+
+/* True: *grant says who calls. */
+static bool authorize(struct request *rq, struct apikey_grant *grant)
+{
+	const char *token;
+	enum rc rc = http_bearer(rq, &token);
+
+	if (rc == RC_CONFLICT) {
+		refuse(rq, "", PROBLEM_AMBIGUOUS_HEADER, problem_code(PROBLEM_AMBIGUOUS_HEADER),
+			"Send Authorization once.");
+		return false;
+	}
+	rc = check_key(rq, rc == RC_OK ? token : "", grant);
+	switch (rc) {
+	case RC_OK:
+		break;
+	case RC_DENIED:
+		refuse_key(rq, grant);
+		return false;
+	case RC_LIMIT:
+		http_add_header(rq, "Retry-After", "1");
+		refuse(rq, "", PROBLEM_RATE_LIMITED, "overloaded",
+			"Too many keys are being checked at this moment.");
+		return false;
+	default:
+		http_problem(rq, PROBLEM_STATE_DOWN, NULL);
+		return false;
+	}
+	become(rq, grant);
+	if (grant->tenant_suspended) {
+		refuse(rq, grant->tenant_id, PROBLEM_TENANT_SUSPENDED,
+			problem_code(PROBLEM_TENANT_SUSPENDED), NULL);
+		return false;
+	}
+	return true;
+}
+
+static bool read_body(struct request *rq)
+{
+	switch (http_body(rq)) {
+	case RC_OK:
+		return true;
+	case RC_LIMIT:
+		http_problem(rq, PROBLEM_TOO_LARGE,
+			"The request is longer than limits.max_request_bytes.");
+		return false;
+	case RC_INVALID:
+		http_problem(rq, PROBLEM_BAD_REQUEST, "The body ended early or took too long.");
+		return false;
+	default:
+		http_problem(rq, PROBLEM_INTERNAL, NULL);
+		return false;
+	}
+}
+
+static bool read_headers(struct request *rq, struct mcp_headers *h)
+{
+	const char *once;
+
+	*h = (struct mcp_headers){
+		.accept = http_header(rq, "Accept"), .name = http_header(rq, "Mcp-Name")};
+	h->name_repeated = http_header_once(rq, "Mcp-Name", &once) == RC_CONFLICT;
+	if (http_header_once(rq, "Content-Type", &h->content_type) == RC_CONFLICT ||
+		http_header_once(rq, "MCP-Protocol-Version", &h->version) == RC_CONFLICT ||
+		http_header_once(rq, "Mcp-Method", &h->method) == RC_CONFLICT) {
+		http_problem(rq, PROBLEM_AMBIGUOUS_HEADER,
+			"Send Content-Type, MCP-Protocol-Version and Mcp-Method once each.");
+		return false;
+	}
+	return true;
+}
+
+/* --- one request --------------------------------------------------------------------------------
+ */
+
+static void reply_error(
+	struct request *rq, struct reply *r, struct jscan id, const struct mcp_error *e)
+{
+	buf_reset(&r->body);
+	mcp_local_error(&r->body, id, e, rq->request_id);
+	r->status = e->status;
+	r->relayed = false;
+}
+
+static void reply_problem(
+	struct request *rq, struct reply *r, struct jscan id, enum problem p, const char *detail)
+{
+	const struct mcp_error e = mcp_relay_error(p, detail);
+
+	reply_error(rq, r, id, &e);
+}
+
+/* The manifest for an answer of our own; false when there is an error instead. */
+static bool get_manifest(struct request *rq, const struct apikey_grant *grant,
+	const struct mcp_request *m, struct reply *r, struct mcp_manifest **out)
+{
+	bool list = m->action == MCP_DO_LIST_TOOLS;
+	enum rc rc = mcp_manifest_known(rq, grant->tenant_id, list ? 0 : GUIDE_AGE_MS, out);
+
+	if (rc == RC_OK)
+		return true;
+	*out = NULL;
+	if (rc == RC_NOTFOUND && !list)
+		return true; /* an agent may greet us before the first worker comes */
+	reply_problem(rq, r, m->id,
+		rc == RC_NOTFOUND           ? PROBLEM_NO_WORKER
+			: rc == RC_INTERNAL ? PROBLEM_STATE_DOWN
+					    : PROBLEM_TUNNEL_DOWN,
+		NULL);
+	return false;
+}
+
+static void answer_locally(struct request *rq, const struct apikey_grant *grant,
+	const struct mcp_request *m, struct reply *r)
+{
+	struct mcp_manifest *manifest = NULL;
+	const char *text;
+	size_t len;
+
+	if (m->action == MCP_DO_PING) {
+		mcp_local_ping(&r->body, m);
+		return;
+	}
+	if (!get_manifest(rq, grant, m, r, &manifest))
+		return;
+	text = manifest ? manifest->text : NULL;
+	len = manifest ? manifest->len : 0;
+	if (m->action == MCP_DO_INITIALIZE)
+		mcp_local_initialize(&r->body, m, text, len);
+	else if (m->action == MCP_DO_DISCOVER)
+		mcp_local_discover(&r->body, m, text, len);
+	else
+		mcp_local_tools(&r->body, m, text, len, grant->tools);
+	mcp_manifest_put(manifest);
+}
+
+/* A key that may not use a tool: 403 and one audit row. */
+static void deny_tool(struct request *rq, const struct mcp_request *m, struct reply *r)
+{
+	struct audit_record row = rq->who;
+
+	(void)str_copy(row.event, sizeof(row.event), "tool.call");
+	(void)str_copy(row.method, sizeof(row.method), m->method);
+	(void)str_copy(row.tool, sizeof(row.tool), m->tool);
+	(void)str_copy(row.outcome, sizeof(row.outcome), "denied");
+	row.bytes_in = (int64_t)m->message.len;
+	if (http_audit(rq, &row) != RC_OK)
+		reply_problem(rq, r, m->id, PROBLEM_AUDIT_DOWN, NULL);
+	else
+		reply_problem(rq, r, m->id, PROBLEM_DENIED, NULL);
+}
+
+static const char *header_of(void *ctx, const char *name)
+{
+	return http_header(ctx, name);
+}
+
+/* Do the Mcp-Param headers agree with the arguments, as the tool's schema wants? A manifest that is
+ * not of this moment may be outdated, so a refusal is looked at again with a fresh one. */
+static bool params_ok(struct request *rq, const struct apikey_grant *grant,
+	const struct mcp_request *m, struct mcp_manifest **manifest, char *wrong, size_t cap)
+{
+	struct mcp_manifest *fresh;
+	struct jscan tool;
+
+	if (m->era != MCP_MODERN || !(*manifest)->marks_headers)
+		return true;
+	tool = manifest_tool((*manifest)->text, (*manifest)->len, m->tool);
+	if (mcp_params_ok(tool, m->arguments, header_of, rq, wrong, cap))
+		return true;
+	if (mcp_manifest_live(rq, grant->tenant_id, 0, &fresh) != RC_OK)
+		return false;
+	mcp_manifest_put(*manifest);
+	*manifest = fresh;
+	tool = manifest_tool(fresh->text, fresh->len, m->tool);
+	return mcp_params_ok(tool, m->arguments, header_of, rq, wrong, cap);
+}
+
+/* What the manifest has to say about a call: false when it refuses it. Without a manifest the call
+ * goes on, and tunneld says (and writes down) that there is no worker. */
+static bool guide_call(struct request *rq, const struct apikey_grant *grant,
+	const struct mcp_request *m, struct reply *r, char affinity[MCP_AFFINITY_LEN + 1])
+{
+	struct mcp_manifest *manifest;
+	struct mcp_error e = {.status = 400,
+		.code = MCP_HEADER_MISMATCH,
+		.message = "Header mismatch: a header differs from the argument it repeats",
+		.problem = PROBLEM_COUNT};
+	char wrong[96];
+	bool ok;
+
+	affinity[0] = '\0';
+	if (mcp_manifest_live(rq, grant->tenant_id, GUIDE_AGE_MS, &manifest) != RC_OK)
+		return true;
+	ok = params_ok(rq, grant, m, &manifest, wrong, sizeof(wrong));
+	if (ok) {
+		mcp_relay_affinity(rq->config->public_url, grant->tenant_id, m->arguments,
+			manifest->subject, affinity);
+	} else {
+		e.detail = wrong;
+		reply_error(rq, r, m->id, &e);
+	}
+	mcp_manifest_put(manifest);
+	return ok;
+}
+
+static void relay(struct request *rq, const struct apikey_grant *grant, const struct mcp_request *m,
+	struct reply *r)
+{
+	char affinity[MCP_AFFINITY_LEN + 1] = "";
+
+	if (m->action == MCP_DO_CALL_TOOL) {
+		if (!apikey_may_call(grant, m->tool)) {
+			deny_tool(rq, m, r);
+			return;
+		}
+		if (!guide_call(rq, grant, m, r, affinity))
+			return;
+	}
+	mcp_relay(rq, grant, m, affinity, &r->answer);
+	r->relayed = r->answer.kind == MCP_ANSWER_RESULT;
+	r->gone = r->answer.kind == MCP_ANSWER_GONE;
+	if (r->relayed) {
+		r->status = mcp_result_status(m->era, r->answer.payload, r->answer.len);
+	} else if (!r->gone) {
+		r->retry_after_ms = r->answer.retry_after_ms;
+		reply_error(rq, r, m->id, &r->answer.error);
+	}
+}
+
+static void serve(struct request *rq, const struct apikey_grant *grant, const struct mcp_request *m,
+	struct reply *r)
+{
+	r->status = 200;
+	if (m->action == MCP_DO_CALL_TOOL || m->action == MCP_DO_RELAY)
+		relay(rq, grant, m, r);
+	else
+		answer_locally(rq, grant, m, r);
+	if (r->body.failed)
+		reply_problem(rq, r, m->id, PROBLEM_RESULT_TOO_LARGE, NULL);
+}
+
+/* --- going out ----------------------------------------------------------------------------------
+ */
+
+static void reply_init(struct reply *r)
+{
+	*r = (struct reply){.status = 200};
+	buf_init(&r->body, LOCAL_ANSWER_MAX);
+}
+
+static void reply_free(struct reply *r)
+{
+	buf_free(&r->body);
+	mcp_answer_free(&r->answer);
+}
+
+static void add_retry_after(struct request *rq, int status, int64_t ms)
+{
+	char seconds[24];
+
+	if (ms <= 0 && status != 503 && status != 429)
+		return;
+	(void)snprintf(seconds, sizeof(seconds), "%lld",
+		ms <= 1000 ? 1LL : (long long)((ms + 999) / 1000));
+	http_add_header(rq, "Retry-After", seconds);
+}
+
+static void give_up(struct request *rq)
+{
+	rq->answered = true;
+	rq->status = problem_status(PROBLEM_CANCELLED);
+	log_info("the agent hung up; its call is cancelled");
+}
+
+static void send_reply(struct request *rq, struct reply *r)
+{
+	if (r->gone) {
+		give_up(rq);
+		return;
+	}
+	add_retry_after(rq, r->status, r->retry_after_ms);
+	if (r->relayed)
+		http_reply(rq, r->status, "application/json", r->answer.payload, r->answer.len);
+	else
+		http_reply(rq, r->status, "application/json", r->body.data, r->body.len);
+}
+
+/* Appends one member's answer, if it has one. False when the agent is gone. */
+static bool serve_element(
+	struct request *rq, const struct apikey_grant *grant, struct jscan element, struct buf *all)
+{
+	struct mcp_request m;
+	struct mcp_error why;
+	struct reply r;
+	bool gone;
+
+	reply_init(&r);
+	if (mcp_request_element(element, &m, &why) != RC_OK)
+		reply_error(rq, &r, m.id, &why);
+	else if (m.kind == MCP_REQUEST)
+		serve(rq, grant, &m, &r);
+	if (r.relayed || r.body.len > 0) {
+		buf_char(all, all->len ? ',' : '[');
+		if (r.relayed)
+			buf_add(all, r.answer.payload, r.answer.len);
+		else
+			buf_add(all, r.body.data, r.body.len);
+	}
+	gone = r.gone;
+	reply_free(&r);
+	return !gone;
+}
+
+/* One after the other: a batch is an old client's way to save round trips, not a way to get more
+ * than one call at a time. */
+static void serve_batch(struct request *rq, const struct apikey_grant *grant, struct jscan batch)
+{
+	struct jscan_iter it = jscan_iter(batch);
+	struct jscan key, element, no_id = {NULL, 0, JSCAN_NONE};
+	struct buf all;
+	bool here = true;
+
+	buf_init(&all, (size_t)rq->config->max_result_bytes);
+	while (here && !all.failed && jscan_next(&it, &key, &element))
+		here = serve_element(rq, grant, element, &all);
+	if (all.len)
+		buf_char(&all, ']');
+	if (!here) {
+		give_up(rq);
+	} else if (all.failed) {
+		struct reply r;
+
+		reply_init(&r);
+		reply_problem(rq, &r, no_id, PROBLEM_RESULT_TOO_LARGE, NULL);
+		send_reply(rq, &r);
+		reply_free(&r);
+	} else if (all.len) {
+		http_reply(rq, 200, "application/json", all.data, all.len);
+	} else {
+		http_reply(rq, 202, NULL, NULL, 0);
+	}
+	buf_free(&all);
+}
+
+static void serve_post(struct request *rq, const struct apikey_grant *grant)
+{
+	struct mcp_headers headers;
+	struct mcp_request m;
+	struct mcp_error why;
+	struct reply r;
+
+	if (!read_body(rq) || !read_headers(rq, &headers))
+		return;
+	reply_init(&r);
+	if (mcp_request_read(&headers, rq->body.data, rq->body.len, &m, &why) != RC_OK) {
+		if (why.plain) {
+			http_problem(rq, why.problem, why.detail);
+		} else {
+			reply_error(rq, &r, m.id, &why);
+			send_reply(rq, &r);
+		}
+	} else if (m.kind == MCP_BATCH) {
+		serve_batch(rq, grant, m.message);
+	} else if (m.kind == MCP_REQUEST) {
+		serve(rq, grant, &m, &r);
+		send_reply(rq, &r);
+	} else {
+		http_reply(rq, 202, NULL, NULL, 0);
+	}
+	reply_free(&r);
+}
+
+void mcp_post(struct request *rq)
+{
+	struct apikey_grant grant = {0};
+
+	if (front_ok(rq) && authorize(rq, &grant))
+		serve_post(rq, &grant);
+	apikey_grant_clear(&grant);
+}
+
+/* Streams that outlive a request are not offered on this path, in either era; nor are sessions. */
+static void only_post(struct request *rq, const char *detail)
+{
+	if (!front_ok(rq))
+		return;
+	http_add_header(rq, "Allow", "POST");
+	http_problem(rq, PROBLEM_METHOD_NOT_ALLOWED, detail);
+}
+
+void mcp_get(struct request *rq)
+{
+	only_post(rq, "This endpoint has no stream to GET: every answer comes on its POST.");
+}
+
+void mcp_delete(struct request *rq)
+{
+	only_post(rq, "This endpoint keeps no sessions: there is nothing to delete.");
+}
+
+void mcp_resource_metadata(struct request *rq)
+{
+	char url[2048];
+	struct buf body;
+
+	if (!text_slug_ok(slug_of(rq))) {
+		http_problem(rq, PROBLEM_NOT_FOUND, NULL);
+		return;
+	}
+	(void)snprintf(url, sizeof(url), "%s/mcp/%s", rq->config->public_url, slug_of(rq));
+	buf_init(&body, 8192);
+	buf_str(&body, "{\"resource\":");
+	buf_json(&body, url);
+	buf_str(&body, ",\"resource_name\":\"Airlock\",\"bearer_methods_supported\":[\"header\"]}");
+	http_reply(rq, 200, "application/json", body.data, body.len);
+	buf_free(&body);
+}

@@ -1,0 +1,271 @@
+#include "fcgi-app/mcp_relay.h"
+
+#include <string.h>
+
+#include "shared/clock.h"
+#include "shared/log.h"
+#include "shared/mem.h"
+#include "shared/msg.h"
+#include "shared/text.h"
+
+/* tunneld ends a call that outlives its time; we wait a little longer for it to say so. */
+#define GRACE_MS 10000
+#define SUBJECT_MAX 1024
+#define TRACESTATE_MAX 512
+
+struct mcp_error mcp_relay_error(enum problem p, const char *detail)
+{
+	return (struct mcp_error){.status = problem_status(p),
+		.code = problem_rpc_code(p),
+		.message = problem_title(p),
+		.detail = detail,
+		.problem = p};
+}
+
+static void fail(struct mcp_answer *a, enum problem p)
+{
+	a->kind = MCP_ANSWER_ERROR;
+	a->error = mcp_relay_error(p, a->detail[0] ? a->detail : NULL);
+}
+
+/* --- affinity -------------------------------------------------------------------------------- */
+
+void mcp_relay_affinity(const char *public_url, const char *tenant_id, struct jscan arguments,
+	const char *argument, char out[MCP_AFFINITY_LEN + 1])
+{
+	uint8_t key[CRYPTO_HASH_LEN], digest[CRYPTO_HASH_LEN];
+	char subject[SUBJECT_MAX + 1];
+	struct jscan v;
+
+	out[0] = '\0';
+	if (jscan_get(arguments, argument, &v) != RC_OK || v.kind == JSCAN_NULL)
+		return;
+	crypto_blake2b(NULL, 0, public_url, strlen(public_url), key);
+	crypto_blake2b(key, sizeof(key), tenant_id, strlen(tenant_id), key);
+	/* 7 and "7" name the same subject; what is too long to unescape is taken as it is spelt. */
+	if (jscan_str(v, subject, sizeof(subject)) == RC_OK)
+		crypto_blake2b(key, sizeof(key), subject, strlen(subject), digest);
+	else
+		crypto_blake2b(key, sizeof(key), v.p, v.len, digest);
+	text_hex(digest, sizeof(digest), out);
+	mem_wipe(subject, sizeof(subject));
+}
+
+/* --- the call --------------------------------------------------------------------------------- */
+
+static const char *action_event(const struct mcp_request *m)
+{
+	return m->action == MCP_DO_CALL_TOOL ? "tool.call" : "mcp.request";
+}
+
+/* W3C Trace Context, version 00: passed on only when it is exactly that. */
+static bool traceparent_ok(const char *s)
+{
+	static const char shape[] = "00-xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx-xxxxxxxxxxxxxxxx-xx";
+
+	for (size_t i = 0; i < sizeof(shape); i++) {
+		if (shape[i] == 'x' ? !s[i] || !strchr("0123456789abcdef", s[i]) : s[i] != shape[i])
+			return false;
+	}
+	return true;
+}
+
+static void put_trace(struct buf *b, const struct request *rq)
+{
+	const char *parent = http_header(rq, "traceparent");
+	const char *state = http_header(rq, "tracestate");
+
+	if (!parent || !traceparent_ok(parent))
+		return;
+	msg_put_str(b, "traceparent", parent);
+	if (state && strlen(state) <= TRACESTATE_MAX && text_name_ok(state, TRACESTATE_MAX))
+		msg_put_str(b, "tracestate", state);
+}
+
+static void put_audit(struct buf *b, const struct request *rq, const struct apikey_grant *grant,
+	const struct mcp_request *m)
+{
+	struct audit_record r = rq->who;
+	struct buf text;
+
+	(void)str_copy(r.event, sizeof(r.event), action_event(m));
+	(void)str_copy(r.tenant_id, sizeof(r.tenant_id), grant->tenant_id);
+	(void)str_copy(r.method, sizeof(r.method), m->method);
+	(void)str_copy(r.tool, sizeof(r.tool), m->tool);
+	r.bytes_in = (int64_t)m->message.len;
+	buf_init(&text, MSG_HEADER_MAX);
+	audit_put(&text, &r);
+	if (text.failed)
+		b->failed = true;
+	else
+		msg_put_json(b, "audit", (const char *)text.data, text.len);
+	buf_free(&text);
+}
+
+static void put_fields(struct buf *b, const struct request *rq, const struct apikey_grant *grant,
+	const struct mcp_request *m, const char *affinity)
+{
+	int64_t rate = grant->rate_per_minute >= 0 ? grant->rate_per_minute
+						   : rq->config->key_requests_per_minute;
+
+	msg_put_str(b, "tenant_id", grant->tenant_id);
+	msg_put_str(b, "method", m->method);
+	msg_put_str(b, "tool", m->tool);
+	msg_put_str(b, "affinity", affinity);
+	msg_put_str(b, "key_id", grant->key_id);
+	msg_put_str(b, "key_name", grant->key_name);
+	if (rate > 0)
+		msg_put_int(b, "rate", rate);
+	msg_put_str(b, "era", m->era == MCP_MODERN ? "modern" : "legacy");
+	put_trace(b, rq);
+	msg_put_int(b, "timeout_ms", rq->config->call_timeout_ms);
+	put_audit(b, rq, grant, m);
+}
+
+static enum rc send_call(struct dispatch *d, const struct request *rq,
+	const struct apikey_grant *grant, const struct mcp_request *m, const char *affinity)
+{
+	const char *p = m->message.p;
+	size_t left = m->message.len;
+	bool first = true;
+	enum rc rc = RC_OK;
+
+	while (rc == RC_OK && (first || left > 0)) {
+		size_t part = left < MSG_PART_DEFAULT ? left : MSG_PART_DEFAULT;
+		struct buf *b = dispatch_message(d);
+
+		msg_begin(b, MSG_CALL, NULL);
+		if (part < left)
+			msg_put_flag(b, "more", true);
+		if (first)
+			put_fields(b, rq, grant, m, affinity);
+		msg_end(b, p, part);
+		rc = dispatch_send(d);
+		p += part;
+		left -= part;
+		first = false;
+	}
+	return rc;
+}
+
+/* A connection kept from before may be to a tunneld that has gone. What was not sent whole was not
+ * begun, so it may be sent again; what was sent is never sent twice. */
+static enum rc start_call(struct dispatch **d, const struct request *rq,
+	const struct apikey_grant *grant, const struct mcp_request *m, const char *affinity)
+{
+	enum rc rc = RC_UNAVAILABLE;
+	bool fresh = false;
+
+	while (!fresh) {
+		rc = dispatch_mine(rq->app->dispatch_path, d, &fresh);
+		if (rc != RC_OK)
+			return rc;
+		rc = send_call(*d, rq, grant, m, affinity);
+		if (rc == RC_OK)
+			return RC_OK;
+		dispatch_mine_drop();
+	}
+	return rc;
+}
+
+/* --- the answer --------------------------------------------------------------------------------
+ */
+
+static void take_fail(struct mcp_answer *a, const struct msg *m)
+{
+	char code[48];
+	enum problem p = PROBLEM_INTERNAL;
+
+	if (msg_str(m, "code", code, sizeof(code)) == RC_OK &&
+		problem_from_code(code) != PROBLEM_COUNT)
+		p = problem_from_code(code);
+	(void)msg_str(m, "detail", a->detail, sizeof(a->detail));
+	if (msg_int(m, "retry_after_ms", &a->retry_after_ms) != RC_OK || a->retry_after_ms < 0)
+		a->retry_after_ms = 0;
+	fail(a, p);
+}
+
+/* True when the answer is complete. The usual one is one message, and is not copied. Nothing goes
+ * out before the last part: it comes only once the call's audit row is on disk. */
+static bool take_result(struct mcp_answer *a, const struct msg *m)
+{
+	if (a->joined.len == 0 && !m->more) {
+		a->payload = m->payload;
+		a->len = m->payload_len;
+	} else {
+		buf_add(&a->joined, m->payload, m->payload_len);
+		a->payload = a->joined.data;
+		a->len = a->joined.len;
+	}
+	if (a->joined.failed)
+		fail(a, PROBLEM_RESULT_TOO_LARGE);
+	else if (!m->more && a->len == 0)
+		fail(a, PROBLEM_PROTOCOL_ERROR); /* a worker's answer is never nothing */
+	else
+		a->kind = MCP_ANSWER_RESULT;
+	return !m->more || a->joined.failed;
+}
+
+/* True when the exchange is over. */
+static bool take_message(struct mcp_answer *a, const struct msg *m)
+{
+	switch (m->type) {
+	case MSG_RESULT:
+		return take_result(a, m);
+	case MSG_FAIL:
+		take_fail(a, m);
+		return true;
+	case MSG_EVENT:
+		return false; /* an answer in one JSON object has no place for it; a stream would
+				 write it here */
+	default:
+		log_warn("the tunnel daemon answered a call with %s", msg_type_name(m->type));
+		fail(a, PROBLEM_INTERNAL);
+		return true;
+	}
+}
+
+/* False when the call was left in the middle. */
+static bool wait_for_answer(struct dispatch *d, struct request *rq, struct mcp_answer *a)
+{
+	int64_t deadline = clock_mono_ms() + rq->config->call_timeout_ms + GRACE_MS;
+	struct msg m;
+
+	for (;;) {
+		switch (dispatch_wait(d, http_fd(rq), deadline, &m)) {
+		case DISPATCH_MESSAGE:
+			if (take_message(a, &m))
+				return !m.more;
+			break;
+		case DISPATCH_HANGUP:
+			a->kind = MCP_ANSWER_GONE;
+			return false;
+		case DISPATCH_TIMEOUT:
+			fail(a, PROBLEM_TIMEOUT);
+			return false;
+		case DISPATCH_LOST:
+			fail(a, PROBLEM_TUNNEL_DOWN);
+			return false;
+		}
+	}
+}
+
+void mcp_relay(struct request *rq, const struct apikey_grant *grant, const struct mcp_request *m,
+	const char *affinity, struct mcp_answer *out)
+{
+	struct dispatch *d;
+	enum rc rc;
+
+	*out = (struct mcp_answer){.kind = MCP_ANSWER_ERROR};
+	buf_init(&out->joined, (size_t)rq->config->max_result_bytes);
+	rc = start_call(&d, rq, grant, m, affinity);
+	if (rc != RC_OK)
+		fail(out, rc == RC_UNAVAILABLE ? PROBLEM_TUNNEL_DOWN : PROBLEM_INTERNAL);
+	else if (!wait_for_answer(d, rq, out))
+		dispatch_mine_drop(); /* which cancels the call */
+}
+
+void mcp_answer_free(struct mcp_answer *a)
+{
+	buf_free(&a->joined);
+}

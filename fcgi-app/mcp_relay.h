@@ -1,0 +1,44 @@
+/* mcp_relay: takes one request of an agent to a worker and its answer back, over this thread's
+ * connection to tunneld. The payload is the agent's bytes and the worker's, untouched. */
+#ifndef FCGI_APP_MCP_RELAY_H
+#define FCGI_APP_MCP_RELAY_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "fcgi-app/http.h"
+#include "fcgi-app/mcp_request.h"
+
+#define MCP_AFFINITY_LEN (2 * CRYPTO_HASH_LEN)
+
+enum mcp_answer_kind {
+	MCP_ANSWER_RESULT, /* payload is the worker's JSON-RPC answer */
+	MCP_ANSWER_ERROR,
+	MCP_ANSWER_GONE, /* the agent hung up: the call is cancelled, nothing is to be sent */
+};
+
+struct mcp_answer {
+	enum mcp_answer_kind kind;
+	const uint8_t
+		*payload; /* until mcp_answer_free() and the thread's next exchange with tunneld */
+	size_t len;
+	struct buf joined; /* holds an answer that came in parts */
+	struct mcp_error error;
+	char detail[300];
+	int64_t retry_after_ms;
+};
+
+/* grant is who calls; affinity is "" or hex. The call is audited by tunneld before its answer
+ * comes. */
+void mcp_relay(struct request *rq, const struct apikey_grant *grant, const struct mcp_request *m,
+	const char *affinity, struct mcp_answer *out);
+void mcp_answer_free(struct mcp_answer *a);
+/* A digest of the subject that a call names in arguments[argument], "" when it names none. The same
+ * in every process of a control plane, so that calls about a subject find the session with its
+ * snapshot; a hint, no secret. */
+void mcp_relay_affinity(const char *public_url, const char *tenant_id, struct jscan arguments,
+	const char *argument, char out[MCP_AFFINITY_LEN + 1]);
+/* An error that stands for a problem, in JSON-RPC's words. */
+struct mcp_error mcp_relay_error(enum problem p, const char *detail);
+
+#endif

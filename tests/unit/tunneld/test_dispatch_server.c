@@ -1,0 +1,402 @@
+#include "tests/unit/tunneld/fixture.h"
+
+#include <ev.h>
+#include <fcntl.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include "shared/jscan.h"
+#include "tunneld/dispatch_server.h"
+
+struct setup {
+	struct fixture *f;
+	struct ev_loop *loop;
+	struct dispatch_server *server;
+	struct fake_worker w;
+	int fd;
+	struct buf in;
+};
+
+static int connect_to(const struct setup *s)
+{
+	struct sockaddr_un addr = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
+
+	(void)snprintf(addr.sun_path, sizeof(addr.sun_path), "%s/dispatch.sock", s->f->dir);
+	assert_int_equal(connect(fd, (struct sockaddr *)&addr, sizeof(addr)), 0);
+	return fd;
+}
+
+static int setup(void **state)
+{
+	struct setup *s = xcalloc(1, sizeof(*s));
+
+	(void)fixture_setup(state);
+	s->f = *state;
+	s->loop = ev_loop_new(EVFLAG_AUTO);
+	assert_int_equal(dispatch_server_open(s->loop, &s->f->hub, &s->server), RC_OK);
+	s->fd = connect_to(s);
+	buf_init(&s->in, 1 << 24);
+	*state = s;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct setup *s = *state;
+	void *f = s->f;
+
+	(void)close(s->fd);
+	if (s->w.tunnel)
+		fake_disconnect(&s->w);
+	hub_flush(&s->f->hub);
+	dispatch_server_close(s->server);
+	assert_int_equal(s->f->hub.dispatch_connections, 0);
+	hub_free(&s->f->hub);
+	s->f->open = false;
+	ev_loop_destroy(s->loop);
+	buf_free(&s->in);
+	free(s);
+	return fixture_teardown(&f);
+}
+
+static void turn(struct setup *s)
+{
+	ev_run(s->loop, EVRUN_NOWAIT);
+	hub_reap(&s->f->hub);
+}
+
+static void say(struct setup *s, const char *header, const char *payload)
+{
+	struct buf b;
+	size_t start;
+
+	buf_init(&b, MSG_MAX_DEFAULT);
+	start = frame_open(&b);
+	buf_printf(&b, "%s\n%s", header, payload);
+	frame_close(&b, start);
+	assert_int_equal(send(s->fd, b.data, b.len, MSG_NOSIGNAL), b.len);
+	buf_free(&b);
+}
+
+/* Reads until a whole message is there; fails when the server hangs up. */
+static struct msg hear(struct setup *s, enum msg_type type)
+{
+	int64_t deadline = clock_mono_ms() + PATIENCE_MS;
+	const uint8_t *body;
+	size_t len, used;
+	struct msg m;
+
+	while (frame_decode(s->in.data, s->in.len, MSG_MAX_DEFAULT, &body, &len, &used) != FRAME_READY) {
+		uint8_t *room = buf_reserve(&s->in, 65536);
+		ssize_t n;
+
+		turn(s);
+		n = recv(s->fd, room, 65536, 0);
+		assert_int_not_equal(n, 0);
+		if (n > 0)
+			buf_commit(&s->in, (size_t)n);
+		assert_true(clock_mono_ms() < deadline);
+	}
+	assert_int_equal(msg_parse(body, len, &m), RC_OK);
+	assert_string_equal(msg_type_name(m.type), msg_type_name(type));
+	return m;
+}
+
+static void forget(struct setup *s)
+{
+	buf_reset(&s->in);
+}
+
+static void assert_hung_up(struct setup *s)
+{
+	int64_t deadline = clock_mono_ms() + PATIENCE_MS;
+	char byte;
+
+	while (recv(s->fd, &byte, 1, 0) != 0) {
+		assert_true(clock_mono_ms() < deadline);
+		turn(s);
+	}
+}
+
+static bool no_connections(void *ctx)
+{
+	struct setup *s = ctx;
+
+	turn(s);
+	return s->f->hub.dispatch_connections == 0;
+}
+
+static void a_ping_tells_how_things_are(void **state)
+{
+	struct setup *s = *state;
+	struct stat st;
+	struct msg m;
+	char path[64], text[32];
+	int64_t n;
+
+	(void)snprintf(path, sizeof(path), "%s/dispatch.sock", s->f->dir);
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(st.st_mode & 0777, 0600);
+	fake_up(s->f, &s->w, "t_acme");
+	say(s, "{\"t\":\"PING\"}", "");
+	m = hear(s, MSG_PONG);
+	assert_int_equal(msg_str(&m, "version", text, sizeof(text)), RC_OK);
+	assert_string_equal(text, AIRLOCK_VERSION);
+	assert_int_equal(msg_int(&m, "sessions", &n), RC_OK);
+	assert_int_equal(n, 1);
+	assert_int_equal(msg_int(&m, "calls", &n), RC_OK);
+	assert_int_equal(n, 0);
+	assert_true(msg_flag(&m, "audit_ok"));
+	assert_false(msg_flag(&m, "draining"));
+	assert_int_equal(msg_int(&m, "audit_free_bytes", &n), RC_OK);
+	assert_true(n > 0);
+}
+
+static void an_audit_row_is_durable_when_it_is_acknowledged(void **state)
+{
+	struct setup *s = *state;
+	struct msg m;
+	char code[32];
+
+	say(s, "{\"t\":\"AUDIT\",\"audit\":{\"event\":\"access.refused\",\"outcome\":\"unauthorized\",\"request_id\":\"req_7\"}}", "");
+	(void)hear(s, MSG_AUDIT_OK);
+	assert_int_equal(fixture_count(s->f, "\"request_id\":\"req_7\""), 1);
+	forget(s);
+	say(s, "{\"t\":\"AUDIT\",\"audit\":{\"event\":7}}", "");
+	m = hear(s, MSG_FAIL);
+	assert_int_equal(msg_str(&m, "code", code, sizeof(code)), RC_OK);
+	assert_string_equal(code, "bad_request");
+}
+
+static void a_flush_drops_the_sessions_of_a_revoked_worker_first(void **state)
+{
+	struct setup *s = *state;
+	struct audit_record who = fixture_who();
+	struct db *db;
+
+	fake_up(s->f, &s->w, "t_acme");
+	assert_int_equal(db_open(s->f->state_path, &db), RC_OK);
+	assert_int_equal(worker_revoke(db, "t_acme", s->w.tunnel->session.worker_id, &who), RC_OK);
+	db_close(db);
+	say(s, "{\"t\":\"FLUSH\",\"tenant_id\":\"t_acme\"}", "");
+	(void)hear(s, MSG_FLUSH_OK);
+	assert_int_equal(s->w.closed, 4403);
+	assert_int_equal(fixture_count(s->f, "\"event\":\"worker.revoke\""), 1);
+}
+
+static void sessions_are_listed(void **state)
+{
+	struct setup *s = *state;
+	struct fake_worker other;
+	struct jscan list, key, v, field;
+	struct jscan_iter it;
+	struct msg m;
+	int count = 0;
+
+	fake_up(s->f, &s->w, "t_acme");
+	fake_up(s->f, &other, "t_other");
+	say(s, "{\"t\":\"SESSIONS\"}", "");
+	m = hear(s, MSG_SESSIONS_OK);
+	assert_int_equal(jscan_parse((const char *)m.payload, m.payload_len, &list), RC_OK);
+	it = jscan_iter(list);
+	while (jscan_next(&it, &key, &v)) {
+		static const char *const fields[] = {"session_id", "worker_id", "tenant_id", "agent", "remote_ip", "connected_at",
+			"calls_in_flight", "calls_total", "last_pong_at"};
+
+		for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++)
+			assert_int_equal(jscan_get(v, fields[i], &field), RC_OK);
+		count++;
+	}
+	assert_int_equal(count, 2);
+	forget(s);
+	say(s, "{\"t\":\"SESSIONS\",\"tenant_id\":\"t_other\"}", "");
+	m = hear(s, MSG_SESSIONS_OK);
+	assert_int_equal(jscan_parse((const char *)m.payload, m.payload_len, &list), RC_OK);
+	it = jscan_iter(list);
+	assert_true(jscan_next(&it, &key, &v));
+	assert_int_equal(jscan_get(v, "tenant_id", &field), RC_OK);
+	assert_true(jscan_is_str(field, "t_other"));
+	assert_false(jscan_next(&it, &key, &v));
+	forget(s);
+	say(s, "{\"t\":\"SESSIONS\",\"tenant_id\":\"t_none\"}", "");
+	m = hear(s, MSG_SESSIONS_OK);
+	assert_int_equal(m.payload_len, 2);
+	fake_disconnect(&other);
+}
+
+static void the_manifest_is_sent_unless_it_is_known(void **state)
+{
+	struct setup *s = *state;
+	struct msg m;
+	char digest[65], ask[160];
+
+	say(s, "{\"t\":\"MANIFEST_GET\",\"tenant_id\":\"t_acme\"}", "");
+	(void)hear(s, MSG_FAIL);
+	forget(s);
+	fake_up(s->f, &s->w, "t_acme");
+	say(s, "{\"t\":\"MANIFEST_GET\",\"tenant_id\":\"t_acme\"}", "");
+	m = hear(s, MSG_MANIFEST_OK);
+	assert_false(msg_flag(&m, "same"));
+	assert_int_equal(m.payload_len, strlen(MANIFEST));
+	assert_memory_equal(m.payload, MANIFEST, m.payload_len);
+	assert_int_equal(msg_str(&m, "digest", digest, sizeof(digest)), RC_OK);
+	forget(s);
+	(void)snprintf(ask, sizeof(ask), "{\"t\":\"MANIFEST_GET\",\"tenant_id\":\"t_acme\",\"have\":\"%s\"}", digest);
+	say(s, ask, "");
+	m = hear(s, MSG_MANIFEST_OK);
+	assert_true(msg_flag(&m, "same"));
+	assert_int_equal(m.payload_len, 0);
+}
+
+static void a_call_goes_over_the_socket_byte_by_byte_too(void **state)
+{
+	struct setup *s = *state;
+	struct buf b;
+	struct msg m;
+	size_t start;
+
+	fake_up(s->f, &s->w, "t_acme");
+	buf_init(&b, 65536);
+	start = frame_open(&b);
+	buf_str(&b, "{\"t\":\"CALL\"" PLAIN_CALL "}\n{\"id\":1}");
+	frame_close(&b, start);
+	for (size_t i = 0; i < b.len; i++) {
+		assert_int_equal(send(s->fd, b.data + i, 1, MSG_NOSIGNAL), 1);
+		turn(s);
+	}
+	buf_free(&b);
+	m = fake_signed(&s->w, MSG_CALL);
+	fake_result(&s->w, m.id, ",\"outcome\":\"ok\"", "{\"id\":1,\"result\":{}}");
+	m = hear(s, MSG_RESULT);
+	assert_int_equal(m.payload_len, 20);
+	assert_int_equal(fixture_count(s->f, "\"event\":\"tool.call\""), 1);
+}
+
+static void hanging_up_cancels(void **state)
+{
+	struct setup *s = *state;
+
+	fake_up(s->f, &s->w, "t_acme");
+	say(s, "{\"t\":\"CALL\"" PLAIN_CALL "}", "{}");
+	while (s->w.got.count == s->w.got.read)
+		turn(s);
+	(void)fake_signed(&s->w, MSG_CALL);
+	(void)shutdown(s->fd, SHUT_RDWR);
+	while (s->w.got.count == s->w.got.read)
+		turn(s);
+	(void)caught_next(&s->w.got, MSG_CANCEL);
+	fixture_wait(s->f, no_connections, s);
+}
+
+static void what_is_out_of_turn_or_malformed_is_cut_off(void **state)
+{
+	static const char *const bad[] = {"garbage", "{\"t\":\"HELLO\"}", "{\"t\":\"NEVER_HEARD\"}", "{\"t\":\"PING\",\"more\":true}"};
+	struct setup *s = *state;
+	static const uint8_t too_long[4] = {0xff, 0xff, 0xff, 0xff};
+
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		say(s, bad[i], "");
+		assert_hung_up(s);
+		(void)close(s->fd);
+		s->fd = connect_to(s);
+	}
+	assert_int_equal(send(s->fd, too_long, sizeof(too_long), MSG_NOSIGNAL), sizeof(too_long));
+	assert_hung_up(s);
+	(void)close(s->fd);
+	s->fd = connect_to(s);
+	/* Two questions at once. */
+	fake_up(s->f, &s->w, "t_acme");
+	say(s, "{\"t\":\"CALL\"" PLAIN_CALL "}", "{}");
+	say(s, "{\"t\":\"PING\"}", "");
+	assert_hung_up(s);
+	while (s->w.got.count < s->w.got.read + 2)
+		turn(s);
+	(void)caught_next(&s->w.got, MSG_CALL);
+	(void)caught_next(&s->w.got, MSG_CANCEL);
+}
+
+static void a_caller_that_reads_slowly_gets_everything(void **state)
+{
+	struct setup *s = *state;
+	size_t part = 131072, total = 0;
+	char *bytes = xmalloc(part + 1);
+	struct buf b;
+	struct msg m;
+	char id[MSG_ID_MAX + 1];
+	int sent = 0;
+
+	s->f->config.max_result_bytes = 64 << 20;
+	fake_up(s->f, &s->w, "t_acme");
+	say(s, "{\"t\":\"CALL\"" PLAIN_CALL "}", "{}");
+	while (s->w.got.count == s->w.got.read)
+		turn(s);
+	m = fake_signed(&s->w, MSG_CALL);
+	memcpy(id, m.id, sizeof(id));
+	memset(bytes, 'x', part);
+	bytes[part] = '\0';
+	buf_init(&b, 1 << 20);
+	for (; !s->w.paused; sent++) {
+		assert_true(sent < 200);
+		buf_reset(&b);
+		buf_printf(&b, "{\"t\":\"RESULT\",\"id\":\"%s\",\"more\":true}\n%s", id, bytes);
+		tunnel_message(s->w.tunnel, b.data, b.len, clock_mono_ms());
+	}
+	/* Held back in this process is little more than one message; the rest is the kernel's. */
+	do {
+		m = hear(s, MSG_RESULT);
+		total += m.payload_len;
+		buf_consume(&s->in, s->in.len < m.payload_len ? 0 : (size_t)(m.payload - s->in.data) + m.payload_len);
+	} while (total < (size_t)sent * part);
+	turn(s);
+	assert_false(s->w.paused);
+	fake_result(&s->w, id, ",\"outcome\":\"ok\"", "end");
+	m = hear(s, MSG_RESULT);
+	assert_false(m.more);
+	assert_memory_equal(m.payload, "end", 3);
+	buf_free(&b);
+	free(bytes);
+}
+
+static void there_is_a_limit_to_connections(void **state)
+{
+	struct setup *s = *state;
+	size_t max = dispatch_server_max(&s->f->config);
+	int *fds = xcalloc(max + 1, sizeof(*fds));
+	char byte;
+
+	for (size_t i = 0; i < max; i++) {
+		fds[i] = connect_to(s);
+		turn(s);
+	}
+	turn(s);
+	assert_int_equal(s->f->hub.dispatch_connections, max);
+	assert_int_equal(s->f->hub.metrics.refused[METRICS_REFUSED_DISPATCH_CONNECTIONS], 1);
+	assert_int_equal(recv(fds[max - 1], &byte, 1, 0), 0);
+	for (size_t i = 0; i < max; i++)
+		(void)close(fds[i]);
+	(void)close(s->fd);
+	fixture_wait(s->f, no_connections, s);
+	s->fd = connect_to(s);
+	free(fds);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(a_ping_tells_how_things_are),
+		TEST(an_audit_row_is_durable_when_it_is_acknowledged),
+		TEST(a_flush_drops_the_sessions_of_a_revoked_worker_first),
+		TEST(sessions_are_listed),
+		TEST(the_manifest_is_sent_unless_it_is_known),
+		TEST(a_call_goes_over_the_socket_byte_by_byte_too),
+		TEST(hanging_up_cancels),
+		TEST(what_is_out_of_turn_or_malformed_is_cut_off),
+		TEST(a_caller_that_reads_slowly_gets_everything),
+		TEST(there_is_a_limit_to_connections),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,697 @@
+/* Snapshots: nothing masked in their bytes, one export for many calls, complete or absent, gone when they should be. */
+#include "tests/unit/worker/snapfix.h"
+
+#include <fcntl.h>
+#include <semaphore.h>
+#include <sys/wait.h>
+
+#include "worker/snapshot.h"
+
+/* --- the masking property ------------------------------------------------------------ */
+
+static uint64_t seed;
+
+static uint64_t draw(void)
+{
+	uint64_t z = (seed += 0x9e3779b97f4a7c15u);
+
+	z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+	z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+	return z ^ (z >> 31);
+}
+
+#define SECRETS_MAX 20000
+#define COLUMNS 8
+
+/* A raw value of a masked or excluded column, as the bytes that must be nowhere. */
+struct secret {
+	uint8_t bytes[48];
+	size_t len;
+};
+static struct secret *secrets;
+static size_t secret_count;
+
+static void remember(const void *bytes, size_t len)
+{
+	assert_true(secret_count < SECRETS_MAX && len <= sizeof(secrets[0].bytes));
+	memcpy(secrets[secret_count].bytes, bytes, len);
+	secrets[secret_count++].len = len;
+}
+
+/* Binds a random value of a random kind; a secret one is remembered in each form it could be stored or printed. */
+static void bind_random(sqlite3_stmt *stmt, int i, bool secret)
+{
+	static const char *const letters[] = {"a", "b", "Q", "7", " ", "'", "\"", "\\", "\xc3\xa9", "\xe2\x82\xac", "\xf0\x9f\x98\x80", "%"};
+	int kind = (int)(draw() % 5);
+	char text[49] = "";
+	int64_t n = (int64_t)(draw() | 1ULL << 61);
+
+	if (kind == 0) {
+		sqlite3_bind_null(stmt, i);
+	} else if (kind == 1) {
+		uint8_t big[8];
+
+		sqlite3_bind_int64(stmt, i, n);
+		for (int b = 0; b < 8; b++)
+			big[b] = (uint8_t)((uint64_t)n >> (56 - 8 * b));
+		if (secret) {
+			remember(big, 8);
+			remember(text, (size_t)sprintf(text, "%lld", (long long)n));
+		}
+	} else if (kind == 2) {
+		double r = (double)(n >> 12) / 1048573.0;
+		uint8_t big[8];
+		uint64_t bits;
+
+		memcpy(&bits, &r, 8);
+		sqlite3_bind_double(stmt, i, r);
+		for (int b = 0; b < 8; b++)
+			big[b] = (uint8_t)(bits >> (56 - 8 * b));
+		if (secret) {
+			remember(big, 8);
+			remember(text, (size_t)sprintf(text, "%.14g", r));
+		}
+	} else {
+		size_t len = 0;
+
+		len = (size_t)sprintf(text, "%08llx", (unsigned long long)(draw() & 0xffffffff));
+		for (int k = (int)(draw() % 9); k > 0; k--)
+			len += (size_t)sprintf(text + len, "%s", letters[draw() % 12]);
+		if (kind == 3)
+			sqlite3_bind_text(stmt, i, text, (int)len, SQLITE_TRANSIENT);
+		else
+			sqlite3_bind_blob(stmt, i, text, (int)len, SQLITE_TRANSIENT);
+		if (secret)
+			remember(text, 8);
+	}
+}
+
+enum role { ROLE_KEEP, ROLE_HASH, ROLE_REDACT, ROLE_NULL, ROLE_EXCLUDE, ROLES };
+
+static void put_table_yaml(char *yaml, const char *name, const char *relation, const char *link, const enum role *roles)
+{
+	static const char *const masks[] = {"keep", "hash", "redact", "\"null\""};
+	char excluded[128] = "";
+
+	sprintf(yaml + strlen(yaml), "  - name: %s\n%s    mask:\n      id: hash\n      %s\n", name, relation, link);
+	for (int i = 0; i < COLUMNS; i++) {
+		if (roles[i] == ROLE_EXCLUDE)
+			sprintf(excluded + strlen(excluded), "%sc%d", *excluded ? ", " : "", i);
+		else
+			sprintf(yaml + strlen(yaml), "      c%d: %s\n", i, masks[roles[i]]);
+	}
+	sprintf(yaml + strlen(yaml), "    exclude_columns: [%s]\n", excluded);
+}
+
+static void fill_table(sqlite3 *db, const char *name, const char *link, const char *link_value, int rows, const enum role *roles)
+{
+	static const char *const types[] = {"TEXT", "INTEGER", "", "BLOB", "REAL", "NUMERIC"};
+	char sql[1024], id[32];
+	sqlite3_stmt *stmt;
+	size_t n;
+
+	n = (size_t)sprintf(sql, "CREATE TABLE %s(id TEXT PRIMARY KEY, link%s TEXT", name, link);
+	for (int i = 0; i < COLUMNS; i++)
+		n += (size_t)sprintf(sql + n, ", c%d %s", i, types[draw() % 6]);
+	strcpy(sql + n, ")");
+	assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
+	sprintf(sql, "INSERT INTO %s VALUES(?,?,?,?,?,?,?,?,?,?)", name);
+	assert_int_equal(sqlite3_prepare_v2(db, sql, -1, &stmt, NULL), SQLITE_OK);
+	for (int r = 0; r < rows; r++) {
+		sprintf(id, "key-%s-%08llx", name, (unsigned long long)(draw() & 0xffffffff));
+		if (r == 0)
+			sprintf(id, "key-%s-first", name);
+		sqlite3_bind_text(stmt, 1, id, -1, SQLITE_TRANSIENT);
+		sqlite3_bind_text(stmt, 2, link_value, -1, SQLITE_TRANSIENT);
+		remember(id, strlen(id));
+		for (int i = 0; i < COLUMNS; i++)
+			bind_random(stmt, i + 3, roles[i] != ROLE_KEEP);
+		assert_int_equal(sqlite3_step(stmt), SQLITE_DONE);
+		sqlite3_reset(stmt);
+	}
+	sqlite3_finalize(stmt);
+}
+
+static void search(const char *where, const uint8_t *bytes, size_t len)
+{
+	for (size_t i = 0; i < secret_count; i++)
+		if (memmem(bytes, len, secrets[i].bytes, secrets[i].len))
+			fail_msg("raw value %zu (%.*s) is in %s", i, (int)secrets[i].len, (const char *)secrets[i].bytes, where);
+}
+
+static void search_files(const struct fix *f)
+{
+	DIR *d = opendir(f->data);
+	struct dirent *e;
+	int files = 0;
+
+	while ((e = readdir(d))) {
+		uint8_t *bytes = malloc(8 << 20);
+		int fd = openat(dirfd(d), e->d_name, O_RDONLY);
+		ssize_t len = e->d_name[0] == '.' ? 0 : read(fd, bytes, 8 << 20);
+
+		assert_true(len < 8 << 20);
+		if (len > 0) {
+			search(e->d_name, bytes, (size_t)len);
+			files++;
+		}
+		close(fd);
+		free(bytes);
+	}
+	closedir(d);
+	assert_int_equal(files, 1);
+}
+
+static void search_answers(struct fix *f)
+{
+	static const char *const calls[][2] = {{"get_schema", ""}, {"null_rates", ""},
+		{"execute_sql", ",\"sql\":\"SELECT * FROM root\""}, {"execute_sql", ",\"sql\":\"SELECT * FROM child\""},
+		{"execute_sql", ",\"sql\":\"SELECT * FROM far\""},
+		/* The hashes join. */
+		{"execute_sql", ",\"sql\":\"SELECT count(*) FROM root r JOIN child c ON c.link_root = r.id JOIN far f ON f.id = r.link_far\""}};
+	struct tool_result r;
+
+	for (size_t i = 0; i < sizeof(calls) / sizeof(calls[0]); i++) {
+		char arguments[256];
+
+		sprintf(arguments, "{\"subject_id\":\"key-root-first\"%s}", calls[i][1]);
+		fix_call(f, calls[i][0], arguments, &r);
+		if (r.outcome != TOOL_OK)
+			fail_msg("%s", fix_text(&r));
+		search(calls[i][0], r.json.data, r.json.len);
+		if (i == 5)
+			assert_non_null(strstr(fix_text(&r), "\"rows\":[[40]]"));
+		buf_free(&r.json);
+	}
+	search("the sidecar", (const uint8_t *)f->sidecar, strlen(f->sidecar));
+	assert_int_equal(atomic_load(&f->made), 1);
+}
+
+static void one_random_schema(uint64_t s)
+{
+	char yaml[8192] = "root_table: root\nroot_filter_col: id\ntables:\n";
+	enum role roles[3][COLUMNS];
+	struct fix f;
+	sqlite3 *db;
+
+	seed = s;
+	secret_count = 0;
+	for (int t = 0; t < 3; t++)
+		for (int i = 0; i < COLUMNS; i++)
+			roles[t][i] = (enum role)(draw() % ROLES);
+	/* The relating columns are masked like the keys they hold. */
+	put_table_yaml(yaml, "root", "", "link_far: hash", roles[0]);
+	put_table_yaml(yaml, "child", "    parent: root\n    fk: link_root\n", "link_root: hash", roles[1]);
+	put_table_yaml(yaml, "far", "    via: root\n    via_fk: link_far\n", "link: redact", roles[2]);
+	fix_dirs(&f, NULL);
+	assert_int_equal(sqlite3_open(f.db, &db), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(db, "BEGIN", NULL, NULL, NULL), SQLITE_OK);
+	fill_table(db, "root", "_far", "key-far-first", 3, roles[0]);
+	fill_table(db, "child", "_root", "key-root-first", 40, roles[1]);
+	fill_table(db, "far", "", "none at all", 10, roles[2]);
+	assert_int_equal(sqlite3_exec(db, "COMMIT", NULL, NULL, NULL), SQLITE_OK);
+	sqlite3_close(db);
+	fix_config(&f, yaml);
+	{
+		struct wconfig_error err = {""};
+
+		if (fix_tools(&f, &err) != RC_OK)
+			fail_msg("%s", err.text);
+	}
+	search_answers(&f);
+	search_files(&f);
+	fix_close(&f);
+}
+
+static void no_raw_value_anywhere(void **state)
+{
+	(void)state;
+	secrets = malloc(SECRETS_MAX * sizeof(*secrets));
+	for (uint64_t s = 1; s <= 25; s++)
+		one_random_schema(s * 7919);
+	free(secrets);
+}
+
+/* --- life and death ------------------------------------------------------------------- */
+
+#define SQL                                                                                                            \
+	"CREATE TABLE customers(id INTEGER PRIMARY KEY, name TEXT);"                                                   \
+	"CREATE TABLE orders(id INTEGER PRIMARY KEY, customer_id INTEGER, note TEXT);"                                 \
+	"WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c WHERE x < 20) INSERT INTO customers SELECT x, 'n' || x FROM c;" \
+	"WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c WHERE x < 4000) INSERT INTO orders SELECT x, 1 + x % 20, 'note ' || x FROM c;"
+#define YAML                                                                                                           \
+	"root_table: customers\ntables:\n  - {name: customers, mask: {name: hash}}\n"                                  \
+	"  - {name: orders, parent: customers, fk: customer_id, mask: {note: redact}}\n"
+
+static void made_once_and_kept(void **state)
+{
+	struct fix f;
+	struct tool_result a, b;
+	struct stat st;
+	char path[512];
+	DIR *d;
+	struct dirent *e;
+
+	(void)state;
+	fix_open(&f, SQL, YAML);
+	fix_call(&f, "get_schema", "{\"subject_id\":1}", &a);
+	fix_call(&f, "get_schema", "{\"subject_id\":\"1\"}", &b);
+	assert_int_equal(a.outcome, TOOL_OK);
+	assert_string_equal(a.snapshot_id, b.snapshot_id);
+	assert_int_equal(strncmp(a.snapshot_id, "snap_", 5), 0);
+	assert_int_equal(atomic_load(&f.made), 1);
+	assert_int_equal(stat(f.data, &st), 0);
+	assert_int_equal(st.st_mode & 07777, 0700);
+	d = opendir(f.data);
+	while ((e = readdir(d))) {
+		if (!strstr(e->d_name, ".db"))
+			continue;
+		snprintf(path, sizeof(path), "%s/%s", f.data, e->d_name);
+		assert_int_equal(stat(path, &st), 0);
+		assert_int_equal(st.st_mode & 07777, 0600);
+	}
+	closedir(d);
+	assert_int_equal(fix_files(&f, ".db"), 1);
+	assert_int_equal(fix_files(&f, ".tmp"), 0);
+	assert_non_null(strstr(f.sidecar, "\"engine\":\"sqlite\",\"subject_digest\":\""));
+	assert_non_null(strstr(f.sidecar,
+		"\"tables\":[{\"name\":\"customers\",\"rows\":1,\"masked_columns\":[\"name\"],\"excluded_columns\":[]},"
+		"{\"name\":\"orders\",\"rows\":200,\"masked_columns\":[\"note\"],\"excluded_columns\":[]}]}"));
+	buf_free(&a.json);
+	buf_free(&b.json);
+	fix_close(&f);
+	assert_int_equal(atomic_load(&f.gone), 1);
+}
+
+static void ttl(void **state)
+{
+	struct fix f;
+	int64_t now, wait;
+
+	(void)state;
+	fix_open(&f, SQL, YAML "snapshot_ttl_s: 60\n");
+	fix_expect(&f, "get_schema", "{\"subject_id\":1}", TOOL_OK, NULL);
+	now = clock_mono_ms();
+	wait = tools_expire(f.t, now);
+	assert_true(wait > 50000 && wait <= 60000);
+	assert_int_equal(atomic_load(&f.gone), 0);
+	tools_expire(f.t, now + 60001);
+	assert_int_equal(atomic_load(&f.gone), 1);
+	assert_int_equal(fix_files(&f, ".db"), 0);
+	fix_expect(&f, "get_schema", "{\"subject_id\":1}", TOOL_OK, NULL);
+	assert_int_equal(atomic_load(&f.made), 2);
+	fix_close(&f);
+}
+
+static void least_recently_used_goes(void **state)
+{
+	struct tool_result r;
+	char first[80];
+	struct fix f;
+
+	(void)state;
+	fix_open(&f, SQL, YAML "limits: {snapshots_max: 2}\n");
+	fix_call(&f, "get_schema", "{\"subject_id\":1}", &r);
+	strcpy(first, r.snapshot_id);
+	buf_free(&r.json);
+	fix_expect(&f, "get_schema", "{\"subject_id\":2}", TOOL_OK, NULL);
+	fix_expect(&f, "get_schema", "{\"subject_id\":1}", TOOL_OK, NULL);
+	fix_expect(&f, "get_schema", "{\"subject_id\":3}", TOOL_OK, NULL); /* 2 goes */
+	assert_int_equal(atomic_load(&f.made), 3);
+	assert_int_equal(atomic_load(&f.gone), 1);
+	assert_int_equal(fix_files(&f, ".db"), 2);
+	fix_call(&f, "get_schema", "{\"subject_id\":1}", &r);
+	assert_string_equal(r.snapshot_id, first);
+	buf_free(&r.json);
+	fix_close(&f);
+	assert_int_equal(atomic_load(&f.gone), 3);
+}
+
+static void leftovers(void **state)
+{
+	static const char ours[] = "s_abcdefghijklmnopqrstuvwxyz";
+	struct wconfig_error err = {""};
+	char path[256];
+	struct tools *second = NULL;
+	struct fix f;
+	pid_t child;
+	int status;
+
+	(void)state;
+	fix_dirs(&f, SQL);
+	fix_config(&f, YAML);
+	/* A worker that dies with a snapshot in its hands. */
+	child = fork();
+	if (child == 0) {
+		struct tool_call call = {.name = "get_schema", .deadline_mono_ms = clock_mono_ms() + 20000};
+		struct tool_result r = {.outcome = TOOL_ERROR};
+
+		if (fix_tools(&f, &err) != RC_OK || jscan_parse("{\"subject_id\":1}", 16, &call.arguments) != RC_OK)
+			_exit(1);
+		buf_init(&r.json, 1 << 20);
+		tools_call(f.t, &call, &r);
+		_exit(r.outcome == TOOL_OK ? 0 : 2);
+	}
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_int_equal(status, 0);
+	assert_int_equal(fix_files(&f, ".db"), 1);
+	snprintf(path, sizeof(path), "%s/%s.tmp", f.data, ours);
+	close(open(path, O_CREAT | O_WRONLY, 0600));
+	/* Not ours: stays. */
+	snprintf(path, sizeof(path), "%s/customer.db", f.data);
+	close(open(path, O_CREAT | O_WRONLY, 0600));
+	snprintf(path, sizeof(path), "%s/%s1.db", f.data, ours);
+	close(open(path, O_CREAT | O_WRONLY, 0600));
+	assert_int_equal(fix_tools(&f, &err), RC_OK);
+	assert_int_equal(fix_files(&f, ".tmp"), 0);
+	assert_int_equal(fix_files(&f, ".db"), 2);
+	/* The directory is taken. */
+	assert_int_equal(tools_open(f.c, f.url, (const uint8_t[32]){0}, fix_notify, &f, &second, &err), RC_INVALID);
+	assert_null(second);
+	assert_non_null(strstr(err.text, "another worker uses it"));
+	fix_close(&f);
+}
+
+static void bad_directory(void **state)
+{
+	struct wconfig_error err = {""};
+	struct fix f;
+	FILE *file;
+
+	(void)state;
+	fix_dirs(&f, SQL);
+	fix_config(&f, YAML);
+	file = fopen(f.data, "w");
+	fclose(file);
+	assert_int_equal(fix_tools(&f, &err), RC_INVALID);
+	assert_non_null(strstr(err.text, "worker.data_dir"));
+	unlink(f.data);
+	assert_int_equal(symlink("/tmp", f.data), 0);
+	assert_int_equal(fix_tools(&f, &err), RC_INVALID);
+	unlink(f.data);
+	f.t = NULL;
+	fix_close(&f);
+}
+
+static void caps(void **state)
+{
+	struct fix f;
+
+	(void)state;
+	fix_open(&f, SQL, YAML "limits: {snapshot_max_rows: 100}\n");
+	fix_expect(&f, "get_schema", "{\"subject_id\":1}", TOOL_ERROR,
+		"this subject has more than 100 rows (the limit was reached in table 'orders')");
+	assert_int_equal(fix_files(&f, ".db") + fix_files(&f, ".tmp"), 0);
+	assert_int_equal(atomic_load(&f.made), 0);
+	fix_close(&f);
+	fix_open(&f, SQL, YAML "limits: {snapshot_max_rows: 201}\n");
+	fix_expect(&f, "get_schema", "{\"subject_id\":1}", TOOL_OK, NULL);
+	fix_close(&f);
+	fix_open(&f, SQL "UPDATE orders SET note = hex(zeroblob(1000))",
+		"root_table: customers\ntables: [{name: customers}, {name: orders, parent: customers, fk: customer_id}]\n"
+		"limits: {snapshot_max_bytes: 65536}\n");
+	fix_expect(&f, "get_schema", "{\"subject_id\":1}", TOOL_ERROR, "needs more than 65536 bytes");
+	assert_int_equal(fix_files(&f, ".db") + fix_files(&f, ".tmp"), 0);
+	fix_close(&f);
+	fix_open(&f, SQL "UPDATE orders SET note = hex(zeroblob(600000)) WHERE id = 20", YAML);
+	fix_expect(&f, "get_schema", "{\"subject_id\":1}", TOOL_ERROR, "a value in table 'orders' is larger than 1048576 bytes");
+	fix_expect(&f, "get_schema", "{\"subject_id\":2}", TOOL_OK, NULL);
+	fix_close(&f);
+}
+
+struct caller {
+	struct fix *f;
+	pthread_barrier_t *barrier;
+	char id[80];
+	enum tool_outcome outcome;
+};
+
+static void *call_at_once(void *arg)
+{
+	struct caller *c = arg;
+	struct tool_result r;
+
+	pthread_barrier_wait(c->barrier);
+	fix_call(c->f, "execute_sql", "{\"subject_id\":1,\"sql\":\"SELECT count(*) FROM orders\"}", &r);
+	strcpy(c->id, r.snapshot_id);
+	c->outcome = r.outcome;
+	buf_free(&r.json);
+	return NULL;
+}
+
+static void single_flight(void **state)
+{
+	struct caller callers[8];
+	pthread_t threads[8];
+	pthread_barrier_t barrier;
+	struct fix f;
+
+	(void)state;
+	fix_open(&f, SQL, YAML);
+	for (int round = 1; round <= 10; round++) {
+		pthread_barrier_init(&barrier, NULL, 8);
+		for (int i = 0; i < 8; i++) {
+			callers[i] = (struct caller){.f = &f, .barrier = &barrier};
+			pthread_create(&threads[i], NULL, call_at_once, &callers[i]);
+		}
+		for (int i = 0; i < 8; i++)
+			pthread_join(threads[i], NULL);
+		pthread_barrier_destroy(&barrier);
+		for (int i = 0; i < 8; i++) {
+			assert_int_equal(callers[i].outcome, TOOL_OK);
+			assert_string_equal(callers[i].id, callers[0].id);
+		}
+		assert_int_equal(atomic_load(&f.made), round);
+		tools_expire(f.t, clock_mono_ms() + 400000);
+	}
+	assert_int_equal(atomic_load(&f.gone), 10);
+	fix_close(&f);
+}
+
+/* --- a source that waits for the test ---------------------------------------------------- */
+
+static sem_t slow_begun, slow_go;
+static atomic_int slow_reads, slow_stopped;
+
+static enum rc slow_begin(struct source *s, const struct budget *b, struct source_read **out, struct source_error *err)
+{
+	(void)s;
+	(void)err;
+	*out = (struct source_read *)(uintptr_t)b;
+	return RC_OK;
+}
+
+static void slow_end(struct source_read *r)
+{
+	(void)r;
+}
+
+/* One row once the test says so; stops with its budget until then. */
+static enum rc slow_select(struct source_read *r, const struct source_select *q, source_row_fn *row, void *ctx, struct source_error *err)
+{
+	const struct budget *b = (const struct budget *)(uintptr_t)r;
+	struct value values[2] = {value_int(1), value_text("n", 1)};
+
+	(void)err;
+	if (strcmp(q->table, "customers") != 0)
+		return RC_OK;
+	atomic_fetch_add(&slow_reads, 1);
+	sem_post(&slow_begun);
+	while (sem_trywait(&slow_go) != 0) {
+		if (budget_check(b) != BUDGET_GO) {
+			atomic_fetch_add(&slow_stopped, 1);
+			return RC_UNAVAILABLE;
+		}
+		usleep(500);
+	}
+	return row(ctx, values);
+}
+
+static const struct source_ops slow_source = {.begin = slow_begin, .select = slow_select, .end = slow_end};
+
+struct slow {
+	struct fix f;
+	struct plan *plan;
+	struct mask mask;
+	struct snapshots *snapshots;
+	atomic_bool closing;
+};
+
+static void slow_open(struct slow *s)
+{
+	static struct source_column customers[] = {{"id", "INTEGER", COLUMN_INT}, {"name", "TEXT", COLUMN_TEXT}};
+	static struct source_column orders[] = {
+		{"id", "INTEGER", COLUMN_INT}, {"customer_id", "INTEGER", COLUMN_INT}, {"note", "TEXT", COLUMN_TEXT}};
+	static struct source_table tables[] = {{"customers", customers, 2}, {"orders", orders, 3}};
+	struct source_schema schema = {tables, 2};
+	struct wconfig_error err = {""};
+
+	fix_dirs(&s->f, NULL);
+	fix_config(&s->f, YAML);
+	atomic_init(&s->closing, false);
+	mask_init(&s->mask, (const uint8_t[32]){1});
+	assert_int_equal(plan_build(s->f.c, &schema, &s->plan, &err), RC_OK);
+	assert_int_equal(snapshots_open(s->f.c, &engine_sqlite, &s->closing, fix_notify, &s->f, &s->snapshots, &err), RC_OK);
+	sem_init(&slow_begun, 0, 0);
+	sem_init(&slow_go, 0, 0);
+	atomic_store(&slow_reads, 0);
+	atomic_store(&slow_stopped, 0);
+}
+
+static void slow_close(struct slow *s)
+{
+	snapshots_close(s->snapshots);
+	plan_release(s->plan);
+	s->f.t = NULL;
+	fix_close(&s->f);
+	sem_destroy(&slow_begun);
+	sem_destroy(&slow_go);
+}
+
+struct slow_call {
+	struct slow *s;
+	int64_t timeout_ms;
+	atomic_bool cancelled;
+	pthread_t thread;
+	enum export_status status;
+	char id[80];
+};
+
+static void *slow_get(void *arg)
+{
+	struct slow_call *c = arg;
+	struct snapshot *sn = NULL;
+	struct engine_message m;
+	struct snapshot_wish wish = {.subject = "i:1",
+		.value = value_int(1),
+		.source_ops = &slow_source,
+		.plan = c->s->plan,
+		.mask = &c->s->mask,
+		.deadline_mono_ms = clock_mono_ms() + c->timeout_ms,
+		.cancelled = &c->cancelled};
+
+	c->status = snapshots_get(c->s->snapshots, &wish, &sn, &m);
+	if (sn) {
+		strcpy(c->id, sn->id);
+		snapshots_put(c->s->snapshots, sn);
+	}
+	return NULL;
+}
+
+static void slow_start(struct slow *s, struct slow_call *c, int64_t timeout_ms)
+{
+	memset(c, 0, sizeof(*c));
+	c->s = s;
+	c->timeout_ms = timeout_ms;
+	pthread_create(&c->thread, NULL, slow_get, c);
+}
+
+/* Who started the export leaves; who joined still gets it. */
+static void leader_leaves(void **state)
+{
+	struct slow_call a, b;
+	struct slow s;
+
+	(void)state;
+	slow_open(&s);
+	slow_start(&s, &a, 20000);
+	sem_wait(&slow_begun);
+	slow_start(&s, &b, 20000);
+	usleep(50000); /* nothing tells that b waits; if it came late it would lead, and reads below would be 2 */
+	atomic_store(&a.cancelled, true);
+	usleep(50000);
+	assert_int_equal(atomic_load(&slow_stopped), 0);
+	sem_post(&slow_go);
+	pthread_join(a.thread, NULL);
+	pthread_join(b.thread, NULL);
+	assert_int_equal(b.status, EXPORT_OK);
+	assert_int_equal(atomic_load(&slow_reads), 1);
+	assert_int_equal(atomic_load(&s.f.made), 1);
+	slow_close(&s);
+}
+
+/* Nobody wants it any more: the export stops, leaves nothing, and the next call starts anew. */
+static void everybody_leaves(void **state)
+{
+	struct slow_call a, b, c;
+	struct slow s;
+
+	(void)state;
+	slow_open(&s);
+	slow_start(&s, &a, 20000);
+	sem_wait(&slow_begun);
+	slow_start(&s, &b, 100);
+	pthread_join(b.thread, NULL);
+	assert_int_equal(b.status, EXPORT_TIMEOUT);
+	assert_int_equal(atomic_load(&slow_stopped), 0);
+	atomic_store(&a.cancelled, true);
+	pthread_join(a.thread, NULL);
+	assert_int_equal(a.status, EXPORT_CANCELLED);
+	assert_int_equal(atomic_load(&slow_stopped), 1);
+	assert_int_equal(fix_files(&s.f, ".tmp") + fix_files(&s.f, ".db"), 0);
+	slow_start(&s, &c, 20000);
+	sem_wait(&slow_begun);
+	sem_post(&slow_go);
+	pthread_join(c.thread, NULL);
+	assert_int_equal(c.status, EXPORT_OK);
+	assert_int_equal(atomic_load(&s.f.made), 1);
+	slow_close(&s);
+}
+
+static void export_past_its_deadline(void **state)
+{
+	struct slow_call a;
+	struct slow s;
+
+	(void)state;
+	slow_open(&s);
+	slow_start(&s, &a, 60);
+	pthread_join(a.thread, NULL);
+	assert_int_equal(a.status, EXPORT_TIMEOUT);
+	assert_int_equal(fix_files(&s.f, ".tmp") + fix_files(&s.f, ".db"), 0);
+	slow_close(&s);
+}
+
+/* A snapshot that is dropped while somebody holds it lives until it is put back. */
+static void held_while_dropped(void **state)
+{
+	struct snapshot *sn = NULL;
+	struct engine_message m;
+	struct slow s;
+
+	(void)state;
+	slow_open(&s);
+	sem_post(&slow_go);
+	{
+		struct snapshot_wish wish = {.subject = "i:1", .value = value_int(1), .source_ops = &slow_source, .plan = s.plan, .mask = &s.mask, .deadline_mono_ms = clock_mono_ms() + 20000};
+
+		assert_int_equal(snapshots_get(s.snapshots, &wish, &sn, &m), EXPORT_OK);
+	}
+	snapshots_expire(s.snapshots, clock_mono_ms() + 400000);
+	assert_int_equal(fix_files(&s.f, ".db"), 1);
+	assert_int_equal(atomic_load(&s.f.gone), 0);
+	snapshots_put(s.snapshots, sn);
+	assert_int_equal(fix_files(&s.f, ".db"), 0);
+	assert_int_equal(atomic_load(&s.f.gone), 1);
+	slow_close(&s);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(no_raw_value_anywhere),
+		cmocka_unit_test(made_once_and_kept),
+		cmocka_unit_test(ttl),
+		cmocka_unit_test(least_recently_used_goes),
+		cmocka_unit_test(leftovers),
+		cmocka_unit_test(bad_directory),
+		cmocka_unit_test(caps),
+		cmocka_unit_test(single_flight),
+		cmocka_unit_test(leader_leaves),
+		cmocka_unit_test(everybody_leaves),
+		cmocka_unit_test(export_past_its_deadline),
+		cmocka_unit_test(held_while_dropped),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,439 @@
+#include "tunneld/audit_writer.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/statvfs.h>
+#include <time.h>
+
+#include "shared/clock.h"
+#include "shared/log.h"
+#include "shared/mem.h"
+#include "tunneld/journal.h"
+
+#define BATCH_ROWS 1024
+#define BATCH_BYTES (32 * 1024 * 1024)
+/* What is kept of that memory between batches. */
+#define BATCH_KEEP (256 * 1024)
+#define PATIENT_MAX 4096
+/* How often the free space is looked at, and a journal that failed is tried again. */
+#define LOOK_MS 1000
+
+const int64_t audit_fsync_bounds_us[AUDIT_FSYNC_BUCKETS] = {
+	50, 100, 250, 500, 1000, 2500, 5000, 10000, 25000, 50000, 100000, 1000000};
+
+struct queue {
+	struct audit_entry *first, **last;
+	size_t count;
+};
+
+/* Rows of one audit_writer_append(): none may be written after one of them failed. */
+struct audit_group {
+	size_t pending, written;
+	bool failed;
+};
+
+struct audit_writer {
+	struct audit_writer_options o;
+	pthread_t thread;
+	pthread_mutex_t lock;
+	pthread_cond_t wake;	  /* the thread: there is work */
+	pthread_cond_t group_done; /* audit_writer_append(): look again */
+	struct queue waiting, through;
+	bool stop;
+	struct audit_stats stats;
+	atomic_bool ok;
+
+	/* The thread's own. */
+	struct journal journal;
+	struct queue held; /* patient rows that could not be written */
+	struct buf lines;
+	int64_t looked_ms;
+	int64_t unsynced_since_ms; /* -1: everything is on disk */
+	int64_t free_bytes;
+	int why; /* errno of the last failure */
+};
+
+static void queue_init(struct queue *q)
+{
+	*q = (struct queue){NULL, &q->first, 0};
+}
+
+static void queue_put(struct queue *q, struct audit_entry *e)
+{
+	e->next = NULL;
+	*q->last = e;
+	q->last = &e->next;
+	q->count++;
+}
+
+static struct audit_entry *queue_take(struct queue *q)
+{
+	struct audit_entry *e = q->first;
+
+	if (!e)
+		return NULL;
+	q->first = e->next;
+	if (!q->first)
+		q->last = &q->first;
+	q->count--;
+	return e;
+}
+
+/* --- the thread ------------------------------------------------------------------ */
+
+static void set_ok(struct audit_writer *w, bool ok, const char *why)
+{
+	if (atomic_exchange(&w->ok, ok) == ok)
+		return;
+	if (ok)
+		log_info("the audit journal %s can be written again", w->o.path);
+	else
+		log_err("the audit journal %s can't be written (%s): calls and changes are refused until it can", w->o.path,
+			why);
+}
+
+static bool enough_space(struct audit_writer *w)
+{
+	struct statvfs vfs;
+
+	if (statvfs(w->o.path, &vfs) != 0) {
+		set_ok(w, false, strerror(errno));
+		return false;
+	}
+	w->free_bytes = (int64_t)(vfs.f_bavail * vfs.f_frsize);
+	if (w->free_bytes >= w->o.min_free_bytes)
+		return true;
+	set_ok(w, false, "less than audit.min_free_bytes is left on its volume");
+	return false;
+}
+
+/* Once a second: is there space, and does a journal that failed work again? */
+static void look(struct audit_writer *w, bool now)
+{
+	int64_t now_ms = clock_mono_ms();
+
+	if (!now && now_ms - w->looked_ms < LOOK_MS)
+		return;
+	w->looked_ms = now_ms;
+	if (enough_space(w) && !atomic_load(&w->ok) && journal_probe(&w->journal))
+		set_ok(w, true, NULL);
+}
+
+static void count_fsync(struct audit_writer *w, int64_t us)
+{
+	int i = 0;
+
+	while (i < AUDIT_FSYNC_BUCKETS && us > audit_fsync_bounds_us[i])
+		i++;
+	(void)pthread_mutex_lock(&w->lock);
+	w->stats.fsync_bucket[i]++;
+	w->stats.fsync_count++;
+	w->stats.fsync_us += (uint64_t)us;
+	(void)pthread_mutex_unlock(&w->lock);
+}
+
+static bool write_rows(struct audit_writer *w, const struct queue *batch)
+{
+	bool sync = w->o.fsync == CONFIG_FSYNC_BATCH;
+	char prev[AUDIT_HASH_LEN + 1];
+	int64_t seq = w->journal.seq, before;
+
+	memcpy(prev, w->journal.prev, sizeof(prev));
+	if (w->lines.cap > BATCH_KEEP)
+		buf_free(&w->lines);
+	buf_reset(&w->lines);
+	for (const struct audit_entry *e = batch->first; e; e = e->next)
+		journal_line(&w->lines, &e->record, e->wall_ms, &seq, prev);
+	if (w->lines.failed) {
+		set_ok(w, false, "no memory for a batch of rows");
+		buf_free(&w->lines);
+		return false;
+	}
+	before = clock_mono_us();
+	if (journal_append(&w->journal, &w->lines, seq, prev, sync) != RC_OK) {
+		set_ok(w, false, strerror(errno));
+		return false;
+	}
+	if (sync)
+		count_fsync(w, clock_mono_us() - before);
+	else if (w->unsynced_since_ms < 0)
+		w->unsynced_since_ms = clock_mono_ms();
+	return true;
+}
+
+static void sync_when_due(struct audit_writer *w, bool now)
+{
+	int64_t before;
+
+	if (w->unsynced_since_ms < 0 ||
+		(!now && clock_mono_ms() - w->unsynced_since_ms < w->o.fsync_interval_ms))
+		return;
+	w->unsynced_since_ms = -1;
+	before = clock_mono_us();
+	if (journal_sync(&w->journal) == RC_OK)
+		count_fsync(w, clock_mono_us() - before);
+	else
+		set_ok(w, false, strerror(errno));
+}
+
+/* Under the lock. */
+static void let_go(struct audit_writer *w, struct audit_entry *e, bool durable)
+{
+	struct audit_group *g = e->group;
+
+	e->durable = durable;
+	if (!g) {
+		queue_put(&w->through, e);
+		return;
+	}
+	g->pending--;
+	if (durable)
+		g->written++;
+	else
+		g->failed = true;
+	if (g->pending == 0)
+		(void)pthread_cond_broadcast(&w->group_done);
+}
+
+/* Under the lock. */
+static void lose(struct audit_writer *w, struct audit_entry *e)
+{
+	w->stats.lost++;
+	let_go(w, e, false);
+}
+
+/* Under the lock. Rows of a group that has lost one go no further: they would come before it in the journal. */
+static void take_batch(struct audit_writer *w, struct queue *batch)
+{
+	struct audit_entry *e;
+
+	queue_init(batch);
+	if (atomic_load(&w->ok))
+		while (batch->count < BATCH_ROWS && (e = queue_take(&w->held)))
+			queue_put(batch, e);
+	while (batch->count < BATCH_ROWS && (e = queue_take(&w->waiting))) {
+		if (e->group && e->group->failed)
+			let_go(w, e, false);
+		else
+			queue_put(batch, e);
+	}
+}
+
+/* Under the lock. */
+static void finish_batch(struct audit_writer *w, struct queue *batch, bool durable)
+{
+	struct audit_entry *e;
+
+	w->stats.batches += durable && batch->count > 0;
+	w->stats.failures += !durable && batch->count > 0;
+	w->stats.rows += durable ? batch->count : 0;
+	while ((e = queue_take(batch))) {
+		if (durable || !e->patient || w->stop)
+			let_go(w, e, durable);
+		else if (w->held.count < PATIENT_MAX)
+			queue_put(&w->held, e);
+		else
+			lose(w, e);
+	}
+	w->stats.ok = atomic_load(&w->ok);
+	w->stats.queue = w->waiting.count + w->held.count;
+	w->stats.free_bytes = w->free_bytes;
+	w->stats.seq = w->journal.seq;
+}
+
+/* Under the lock: waits for work, or for the next look or sync. */
+static void wait_for_work(struct audit_writer *w)
+{
+	int64_t due = w->looked_ms + LOOK_MS, now = clock_mono_ms();
+	struct timespec until;
+
+	if (w->unsynced_since_ms >= 0 && w->unsynced_since_ms + w->o.fsync_interval_ms < due)
+		due = w->unsynced_since_ms + w->o.fsync_interval_ms;
+	if (w->stop || w->waiting.count > 0 || (w->held.count > 0 && atomic_load(&w->ok)) || due <= now)
+		return;
+	until = (struct timespec){(time_t)(due / 1000), (long)(due % 1000) * 1000000};
+	(void)pthread_cond_timedwait(&w->wake, &w->lock, &until);
+}
+
+static void *run(void *ctx)
+{
+	struct audit_writer *w = ctx;
+	struct queue batch;
+	bool durable, stopping;
+
+	(void)pthread_mutex_lock(&w->lock);
+	do {
+		wait_for_work(w);
+		stopping = w->stop;
+		(void)pthread_mutex_unlock(&w->lock);
+		look(w, stopping);
+		(void)pthread_mutex_lock(&w->lock);
+		take_batch(w, &batch);
+		(void)pthread_mutex_unlock(&w->lock);
+		durable = atomic_load(&w->ok) && (batch.count == 0 || write_rows(w, &batch));
+		sync_when_due(w, stopping);
+		(void)pthread_mutex_lock(&w->lock);
+		finish_batch(w, &batch, durable);
+		if (w->through.count > 0 && w->o.notify)
+			w->o.notify(w->o.ctx);
+	} while (!stopping || w->waiting.count > 0 || (w->held.count > 0 && atomic_load(&w->ok)));
+	for (struct audit_entry *e; (e = queue_take(&w->held));)
+		lose(w, e);
+	(void)pthread_mutex_unlock(&w->lock);
+	return NULL;
+}
+
+/* --- the callers' side ------------------------------------------------------------- */
+
+static enum rc start(struct audit_writer *w)
+{
+	pthread_condattr_t attr;
+
+	(void)pthread_condattr_init(&attr);
+	(void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	(void)pthread_cond_init(&w->wake, &attr);
+	(void)pthread_condattr_destroy(&attr);
+	(void)pthread_cond_init(&w->group_done, NULL);
+	(void)pthread_mutex_init(&w->lock, NULL);
+	if (pthread_create(&w->thread, NULL, run, w) != 0) {
+		log_err("cannot start the audit writer's thread");
+		return RC_INTERNAL;
+	}
+	return RC_OK;
+}
+
+static void writer_free(struct audit_writer *w)
+{
+	journal_close(&w->journal);
+	buf_free(&w->lines);
+	free((char *)w->o.path);
+	free(w);
+}
+
+enum rc audit_writer_open(const struct audit_writer_options *o, struct audit_writer **out)
+{
+	struct audit_writer *w = xcalloc(1, sizeof(*w));
+	enum rc rc;
+
+	w->o = *o;
+	w->o.path = xstrdup(o->path);
+	w->journal.fd = -1;
+	w->unsynced_since_ms = -1;
+	atomic_init(&w->ok, true);
+	queue_init(&w->waiting);
+	queue_init(&w->through);
+	queue_init(&w->held);
+	buf_init(&w->lines, BATCH_BYTES);
+	rc = journal_open(o->path, &w->journal);
+	if (rc == RC_OK) {
+		look(w, true);
+		w->stats.ok = atomic_load(&w->ok);
+		w->stats.free_bytes = w->free_bytes;
+		w->stats.seq = w->journal.seq;
+		rc = start(w);
+	}
+	if (rc == RC_OK)
+		*out = w;
+	else
+		writer_free(w);
+	return rc;
+}
+
+void audit_writer_close(struct audit_writer *w)
+{
+	if (!w)
+		return;
+	(void)pthread_mutex_lock(&w->lock);
+	w->stop = true;
+	(void)pthread_cond_signal(&w->wake);
+	(void)pthread_mutex_unlock(&w->lock);
+	(void)pthread_join(w->thread, NULL);
+	audit_writer_reap(w);
+	(void)pthread_cond_destroy(&w->wake);
+	(void)pthread_cond_destroy(&w->group_done);
+	(void)pthread_mutex_destroy(&w->lock);
+	writer_free(w);
+}
+
+/* Under the lock. */
+static void add(struct audit_writer *w, struct audit_entry *e)
+{
+	e->wall_ms = clock_wall_ms();
+	if (w->waiting.count == 0)
+		(void)pthread_cond_signal(&w->wake);
+	queue_put(&w->waiting, e);
+}
+
+void audit_writer_add(struct audit_writer *w, struct audit_entry *e)
+{
+	(void)pthread_mutex_lock(&w->lock);
+	add(w, e);
+	(void)pthread_mutex_unlock(&w->lock);
+}
+
+static void note_done(struct audit_entry *e, bool durable)
+{
+	if (!durable)
+		log_err("an audit row of %s was lost: the journal can't be written", e->record.event);
+	free(e);
+}
+
+void audit_writer_note(struct audit_writer *w, const struct audit_record *r)
+{
+	struct audit_entry *e = xcalloc(1, sizeof(*e));
+
+	e->record = *r;
+	e->done = note_done;
+	e->patient = true;
+	audit_writer_add(w, e);
+}
+
+void audit_writer_reap(struct audit_writer *w)
+{
+	struct audit_entry *e, *next;
+
+	(void)pthread_mutex_lock(&w->lock);
+	e = w->through.first;
+	queue_init(&w->through);
+	(void)pthread_mutex_unlock(&w->lock);
+	for (; e; e = next) {
+		next = e->next;
+		e->done(e, e->durable);
+	}
+}
+
+enum rc audit_writer_append(struct audit_writer *w, const struct audit_record *const *records, size_t count, size_t *written)
+{
+	struct audit_entry *entries = xcalloc(count, sizeof(*entries));
+	struct audit_group group = {.pending = count};
+
+	(void)pthread_mutex_lock(&w->lock);
+	for (size_t i = 0; i < count; i++) {
+		entries[i].record = *records[i];
+		entries[i].group = &group;
+		add(w, &entries[i]);
+	}
+	while (group.pending > 0)
+		(void)pthread_cond_wait(&w->group_done, &w->lock);
+	(void)pthread_mutex_unlock(&w->lock);
+	*written = group.written;
+	free(entries);
+	return group.failed ? RC_UNAVAILABLE : RC_OK;
+}
+
+bool audit_writer_ok(const struct audit_writer *w)
+{
+	return atomic_load(&w->ok);
+}
+
+void audit_writer_stats(struct audit_writer *w, struct audit_stats *out)
+{
+	(void)pthread_mutex_lock(&w->lock);
+	*out = w->stats;
+	out->queue = w->waiting.count + w->held.count;
+	out->ok = atomic_load(&w->ok);
+	(void)pthread_mutex_unlock(&w->lock);
+}

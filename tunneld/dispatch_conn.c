@@ -1,0 +1,200 @@
+#include "tunneld/dispatch_conn.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "shared/log.h"
+#include "shared/mem.h"
+#include "shared/msg.h"
+#include "tunneld/dispatch_server.h"
+
+#define READ_MAX (256 * 1024)
+#define BACKLOG_LOW (64 * 1024)
+
+/* The end of a connection is always found by its reader, so that it is freed in one place and never under somebody's feet. */
+static void break_off(struct dispatch_conn *c)
+{
+	c->broken = true;
+	(void)shutdown(c->reader.fd, SHUT_RDWR);
+}
+
+/* --- writing ------------------------------------------------------------------------- */
+
+static struct dispatch_conn *conn_of(struct client *client)
+{
+	return (struct dispatch_conn *)(void *)((char *)client - offsetof(struct dispatch_conn, client));
+}
+
+/* Bytes taken, 0 when the socket is full, -1 when the peer is gone. */
+static ssize_t send_some(int fd, const uint8_t *bytes, size_t len)
+{
+	ssize_t n;
+
+	do
+		n = send(fd, bytes, len, MSG_NOSIGNAL);
+	while (n < 0 && errno == EINTR);
+	return n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK) ? 0 : n;
+}
+
+static void on_send(struct client *client, struct buf *frames)
+{
+	struct dispatch_conn *c = conn_of(client);
+	ssize_t n = 0;
+
+	dispatch_server_hub(c->server)->metrics.dispatch_bytes_out += frames->len;
+	if (c->out.len > 0) {
+		buf_add(&c->out, frames->data, frames->len);
+		if (c->out.failed)
+			break_off(c);
+	} else if (!c->broken) {
+		n = send_some(c->reader.fd, frames->data, frames->len);
+		if (n < 0) {
+			break_off(c);
+		} else if ((size_t)n < frames->len) {
+			/* Only a full socket costs the event. */
+			buf_free(&c->out);
+			c->out = *frames;
+			c->out.max = DISPATCH_BACKLOG_MAX;
+			c->sent = (size_t)n;
+			ev_io_start(dispatch_server_loop(c->server), &c->writer);
+			buf_init(frames, 0);
+			return;
+		}
+	}
+	buf_free(frames);
+}
+
+static size_t on_backlog(const struct client *client)
+{
+	const struct dispatch_conn *c =
+		(const struct dispatch_conn *)(const void *)((const char *)client - offsetof(struct dispatch_conn, client));
+
+	return c->out.len - c->sent;
+}
+
+static const struct client_io client_io = {on_send, on_backlog};
+
+static void on_writable(struct ev_loop *loop, ev_io *io, int events)
+{
+	struct dispatch_conn *c = io->data;
+	ssize_t n = send_some(io->fd, c->out.data + c->sent, c->out.len - c->sent);
+
+	(void)events;
+	if (n < 0)
+		break_off(c);
+	else
+		c->sent += (size_t)n;
+	if (n < 0 || c->sent == c->out.len) {
+		ev_io_stop(loop, io);
+		buf_free(&c->out);
+		buf_init(&c->out, DISPATCH_BACKLOG_MAX);
+		c->sent = 0;
+	}
+	if (on_backlog(&c->client) < BACKLOG_LOW)
+		relay_client_drained(&c->client);
+}
+
+/* --- reading -------------------------------------------------------------------------- */
+
+/* Handles the whole frames in bytes; the rest stays for the next time. */
+static size_t handle_frames(struct dispatch_conn *c, const uint8_t *bytes, size_t len)
+{
+	const uint8_t *body;
+	size_t body_len, used, at = 0;
+	struct msg m;
+
+	while (!c->broken) {
+		switch (frame_decode(bytes + at, len - at, MSG_MAX_DEFAULT, &body, &body_len, &used)) {
+		case FRAME_NEED_MORE:
+			return at;
+		case FRAME_BAD:
+			log_warn("a dispatch connection sent a frame that is too long");
+			break_off(c);
+			return at;
+		case FRAME_READY:
+			break;
+		}
+		if (msg_parse(body, body_len, &m) != RC_OK || !dispatch_server_handle(c, &m)) {
+			log_warn("a dispatch connection broke the protocol");
+			break_off(c);
+		}
+		at += used;
+	}
+	return at;
+}
+
+/* Nearly always a call is in one piece and handled where it was read. */
+static void take(struct dispatch_conn *c, const uint8_t *bytes, size_t len)
+{
+	size_t used;
+
+	if (c->in.len == 0) {
+		used = handle_frames(c, bytes, len);
+		buf_add(&c->in, bytes + used, len - used);
+	} else {
+		buf_add(&c->in, bytes, len);
+		if (!c->in.failed) {
+			used = handle_frames(c, c->in.data, c->in.len);
+			buf_consume(&c->in, used);
+		}
+	}
+	if (c->in.failed)
+		break_off(c);
+	if (c->in.len == 0)
+		buf_free(&c->in);
+}
+
+static void on_readable(struct ev_loop *loop, ev_io *io, int events)
+{
+	/* Of the loop's one thread; no handler reads. */
+	static uint8_t bytes[READ_MAX];
+	struct dispatch_conn *c = io->data;
+	ssize_t n;
+
+	(void)loop;
+	(void)events;
+	do
+		n = recv(io->fd, bytes, sizeof(bytes), 0);
+	while (n < 0 && errno == EINTR);
+	if (n > 0 && !c->broken) {
+		dispatch_server_hub(c->server)->metrics.dispatch_bytes_in += (uint64_t)n;
+		take(c, bytes, (size_t)n);
+	} else if (n == 0 || (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK)) {
+		dispatch_conn_free(c);
+	}
+}
+
+/* --- beginning and end -------------------------------------------------------------------- */
+
+struct dispatch_conn *dispatch_conn_new(struct dispatch_server *server, struct ev_loop *loop, int fd)
+{
+	struct dispatch_conn *c = xcalloc(1, sizeof(*c));
+
+	c->client.io = &client_io;
+	c->server = server;
+	buf_init(&c->in, FRAME_PREFIX + MSG_MAX_DEFAULT + READ_MAX);
+	buf_init(&c->out, DISPATCH_BACKLOG_MAX);
+	ev_io_init(&c->reader, on_readable, fd, EV_READ);
+	ev_io_init(&c->writer, on_writable, fd, EV_WRITE);
+	c->reader.data = c;
+	c->writer.data = c;
+	ev_io_start(loop, &c->reader);
+	dispatch_server_add(c);
+	return c;
+}
+
+void dispatch_conn_free(struct dispatch_conn *c)
+{
+	struct ev_loop *loop = dispatch_server_loop(c->server);
+
+	dispatch_server_remove(c);
+	ev_io_stop(loop, &c->reader);
+	ev_io_stop(loop, &c->writer);
+	(void)close(c->reader.fd);
+	buf_free(&c->in);
+	buf_free(&c->out);
+	free(c);
+}

@@ -1,0 +1,367 @@
+#include "tunneld/dispatch_server.h"
+
+#include <errno.h>
+#include <ev.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "shared/audit.h"
+#include "shared/clock.h"
+#include "shared/log.h"
+#include "shared/mem.h"
+#include "tunneld/dispatch_conn.h"
+#include "tunneld/relay.h"
+
+#define LISTEN_QUEUE 1024
+#define SPARE_CONNECTIONS 64
+/* Payload bytes of one part of a long answer. */
+#define ANSWER_PART (MSG_MAX_DEFAULT - MSG_HEADER_MAX)
+#define SESSIONS_MAX (32 * 1024 * 1024)
+
+struct dispatch_server {
+	struct hub *hub;
+	struct ev_loop *loop;
+	ev_io listener;
+	struct dispatch_conn *conns;
+	size_t max;
+	char path[108];
+};
+
+/* An AUDIT or FLUSH under way. It outlives a connection that hangs up meanwhile. */
+struct waiting {
+	struct audit_entry row;
+	struct flush_ticket ticket;
+	struct dispatch_conn *conn;
+};
+
+struct hub *dispatch_server_hub(const struct dispatch_server *s)
+{
+	return s->hub;
+}
+
+struct ev_loop *dispatch_server_loop(const struct dispatch_server *s)
+{
+	return s->loop;
+}
+
+size_t dispatch_server_max(const struct config *c)
+{
+	return 2 * (size_t)c->pool_processes * (size_t)c->pool_threads + SPARE_CONNECTIONS;
+}
+
+/* --- answers that wait for a disk ---------------------------------------------------------- */
+
+static struct waiting *wait_on(struct dispatch_conn *c)
+{
+	struct waiting *w = xcalloc(1, sizeof(*w));
+
+	w->conn = c;
+	c->waiting = w;
+	return w;
+}
+
+static void finish(struct waiting *w, enum msg_type type, bool ok)
+{
+	struct relay_frame f;
+
+	if (w->conn) {
+		w->conn->waiting = NULL;
+		if (ok) {
+			relay_frame_begin(&f, type, NULL);
+			relay_frame_send(&w->conn->client, &f, NULL, 0);
+		} else {
+			relay_fail(&w->conn->client, PROBLEM_AUDIT_DOWN, NULL, 0);
+		}
+	}
+	free(w);
+}
+
+static void on_row(struct audit_entry *e, bool durable)
+{
+	finish((struct waiting *)(void *)((char *)e - offsetof(struct waiting, row)), MSG_AUDIT_OK, durable);
+}
+
+static void on_flushed(struct flush_ticket *t, bool ok)
+{
+	finish((struct waiting *)(void *)((char *)t - offsetof(struct waiting, ticket)), MSG_FLUSH_OK, ok);
+}
+
+static void handle_audit(struct dispatch_conn *c, const struct msg *m)
+{
+	struct hub *hub = c->server->hub;
+	struct audit_record r;
+	struct waiting *w;
+
+	audit_init(&r, "");
+	if (audit_get(msg_field(m, "audit"), &r) != RC_OK || !*r.event) {
+		hub->metrics.refused[METRICS_REFUSED_BAD_DISPATCH]++;
+		relay_fail(&c->client, PROBLEM_BAD_REQUEST, "the audit record is malformed", 0);
+		return;
+	}
+	if (!audit_writer_ok(hub->audit)) {
+		relay_fail(&c->client, PROBLEM_AUDIT_DOWN, NULL, 0);
+		return;
+	}
+	w = wait_on(c);
+	w->row.record = r;
+	w->row.record.outbox_id = -1;
+	w->row.done = on_row;
+	audit_writer_add(hub->audit, &w->row);
+}
+
+static void handle_flush(struct dispatch_conn *c)
+{
+	struct waiting *w = wait_on(c);
+
+	w->ticket.done = on_flushed;
+	state_writer_flush(c->server->hub->state, &w->ticket);
+}
+
+/* --- answers that are known at once ---------------------------------------------------------- */
+
+static void handle_ping(struct dispatch_conn *c)
+{
+	struct hub *hub = c->server->hub;
+	struct audit_stats audit;
+	struct relay_frame f;
+
+	audit_writer_stats(hub->audit, &audit);
+	relay_frame_begin(&f, MSG_PONG, NULL);
+	msg_put_str(&f.buf, "version", AIRLOCK_VERSION);
+	msg_put_int(&f.buf, "uptime_s", (clock_mono_ms() - hub->started_ms) / 1000);
+	msg_put_int(&f.buf, "sessions", (int64_t)hub->registry.session_count);
+	msg_put_int(&f.buf, "calls", (int64_t)hub->calls.count);
+	msg_put_flag(&f.buf, "audit_ok", audit.ok);
+	msg_put_int(&f.buf, "audit_queue", (int64_t)audit.queue);
+	msg_put_int(&f.buf, "audit_free_bytes", audit.free_bytes);
+	msg_put_flag(&f.buf, "draining", hub->draining);
+	relay_frame_send(&c->client, &f, NULL, 0);
+}
+
+static void put_session(struct buf *b, const struct session *s)
+{
+	buf_str(b, "{\"session_id\":");
+	buf_json(b, s->id);
+	buf_str(b, ",\"worker_id\":");
+	buf_json(b, s->worker_id);
+	buf_str(b, ",\"tenant_id\":");
+	buf_json(b, s->tenant_id);
+	buf_str(b, ",\"agent\":");
+	buf_json(b, s->agent);
+	buf_str(b, ",\"remote_ip\":");
+	buf_json(b, s->remote_ip);
+	buf_printf(b, ",\"connected_at\":%lld,\"calls_in_flight\":%d,\"calls_total\":%lld,\"last_pong_at\":%lld}",
+		(long long)s->connected_at, s->call_count, (long long)s->call_total, (long long)s->last_pong_at);
+}
+
+static void put_tenant_sessions(struct buf *b, const struct registry_tenant *t)
+{
+	for (size_t i = 0; i < t->count; i++) {
+		if (b->len > 1)
+			buf_char(b, ',');
+		put_session(b, t->sessions[i]);
+	}
+}
+
+/* Only the last part bears the answer's fields; nearly always there is only one. */
+static void send_parts(struct dispatch_conn *c, enum msg_type type, const char *digest, const void *payload, size_t len)
+{
+	const uint8_t *p = payload;
+	struct relay_frame f;
+
+	for (; len > ANSWER_PART; len -= ANSWER_PART, p += ANSWER_PART) {
+		relay_frame_begin(&f, type, NULL);
+		msg_put_flag(&f.buf, "more", true);
+		msg_put_str(&f.buf, "digest", digest);
+		relay_frame_send(&c->client, &f, p, ANSWER_PART);
+	}
+	relay_frame_begin(&f, type, NULL);
+	msg_put_str(&f.buf, "digest", digest);
+	if (digest)
+		msg_put_flag(&f.buf, "same", false);
+	relay_frame_send(&c->client, &f, p, len);
+}
+
+static void handle_sessions(struct dispatch_conn *c, const struct msg *m)
+{
+	const struct registry *r = &c->server->hub->registry;
+	char tenant_id[AUDIT_ID_MAX + 1];
+	const struct registry_tenant *t;
+	struct buf list;
+
+	buf_init(&list, SESSIONS_MAX);
+	buf_char(&list, '[');
+	if (msg_str(m, "tenant_id", tenant_id, sizeof(tenant_id)) == RC_OK) {
+		t = registry_tenant(r, tenant_id);
+		if (t)
+			put_tenant_sessions(&list, t);
+	} else {
+		for (const struct map_node *n = NULL; (n = map_next(&r->tenants, n));)
+			put_tenant_sessions(&list, MAP_ENTRY(n, const struct registry_tenant, by_id));
+	}
+	buf_char(&list, ']');
+	if (list.failed)
+		relay_fail(&c->client, PROBLEM_INTERNAL, NULL, 0);
+	else
+		send_parts(c, MSG_SESSIONS_OK, NULL, list.data, list.len);
+	buf_free(&list);
+}
+
+static void handle_manifest_get(struct dispatch_conn *c, const struct msg *m)
+{
+	char tenant_id[AUDIT_ID_MAX + 1], have[2 * CRYPTO_HASH_LEN + 1] = "";
+	const struct registry_tenant *t = NULL;
+	const struct catalog_entry *e;
+	struct relay_frame f;
+
+	if (msg_str(m, "tenant_id", tenant_id, sizeof(tenant_id)) == RC_OK)
+		t = registry_tenant(&c->server->hub->registry, tenant_id);
+	if (!t || !t->latest) {
+		relay_fail(&c->client, PROBLEM_NO_WORKER, NULL, 0);
+		return;
+	}
+	e = t->latest->manifest;
+	(void)msg_str(m, "have", have, sizeof(have));
+	if (strcmp(have, e->digest) != 0) {
+		send_parts(c, MSG_MANIFEST_OK, e->digest, e->text, e->len);
+		return;
+	}
+	relay_frame_begin(&f, MSG_MANIFEST_OK, NULL);
+	msg_put_str(&f.buf, "digest", e->digest);
+	msg_put_flag(&f.buf, "same", true);
+	relay_frame_send(&c->client, &f, NULL, 0);
+}
+
+bool dispatch_server_handle(struct dispatch_conn *c, const struct msg *m)
+{
+	if (m->type == MSG_CALL)
+		return !c->waiting && relay_call(c->server->hub, &c->client, m, clock_mono_us());
+	/* One exchange at a time. */
+	if (c->waiting || c->client.call || c->client.sending || m->more)
+		return false;
+	switch (m->type) {
+	case MSG_REPLY:
+		relay_reply(c->server->hub, &c->client, m);
+		return true;
+	case MSG_AUDIT:
+		handle_audit(c, m);
+		return true;
+	case MSG_FLUSH:
+		handle_flush(c);
+		return true;
+	case MSG_PING:
+		handle_ping(c);
+		return true;
+	case MSG_SESSIONS:
+		handle_sessions(c, m);
+		return true;
+	case MSG_MANIFEST_GET:
+		handle_manifest_get(c, m);
+		return true;
+	default:
+		return false;
+	}
+}
+
+/* --- connections ---------------------------------------------------------------------------- */
+
+void dispatch_server_add(struct dispatch_conn *c)
+{
+	struct dispatch_server *s = c->server;
+
+	c->next = s->conns;
+	if (c->next)
+		c->next->prev = c;
+	s->conns = c;
+	s->hub->dispatch_connections++;
+}
+
+void dispatch_server_remove(struct dispatch_conn *c)
+{
+	struct dispatch_server *s = c->server;
+
+	*(c->prev ? &c->prev->next : &s->conns) = c->next;
+	if (c->next)
+		c->next->prev = c->prev;
+	s->hub->dispatch_connections--;
+	if (c->waiting)
+		c->waiting->conn = NULL;
+	relay_client_gone(s->hub, &c->client);
+}
+
+static void on_connection(struct ev_loop *loop, ev_io *io, int events)
+{
+	struct dispatch_server *s = io->data;
+	int fd = accept4(io->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+	(void)events;
+	if (fd < 0)
+		return;
+	if (s->hub->dispatch_connections >= s->max) {
+		s->hub->metrics.refused[METRICS_REFUSED_DISPATCH_CONNECTIONS]++;
+		(void)close(fd);
+		return;
+	}
+	(void)dispatch_conn_new(s, loop, fd);
+}
+
+static int make_socket(const char *path)
+{
+	struct sockaddr_un addr = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	mode_t before;
+	bool ok;
+
+	if (fd < 0 || !str_copy(addr.sun_path, sizeof(addr.sun_path), path)) {
+		log_err("cannot make the socket %s: %s", path, strerror(errno));
+		if (fd >= 0)
+			(void)close(fd);
+		return -1;
+	}
+	(void)unlink(path);
+	before = umask(0177);
+	ok = bind(fd, (const struct sockaddr *)&addr, sizeof(addr)) == 0;
+	(void)umask(before);
+	if (ok && listen(fd, LISTEN_QUEUE) == 0)
+		return fd;
+	log_err("cannot listen on %s: %s", path, strerror(errno));
+	(void)close(fd);
+	return -1;
+}
+
+enum rc dispatch_server_open(struct ev_loop *loop, struct hub *hub, struct dispatch_server **out)
+{
+	struct dispatch_server *s = xcalloc(1, sizeof(*s));
+	int fd = -1;
+
+	s->hub = hub;
+	s->loop = loop;
+	s->max = dispatch_server_max(hub->config);
+	if (config_socket_path(hub->config, "dispatch.sock", s->path) == RC_OK)
+		fd = make_socket(s->path);
+	if (fd < 0) {
+		free(s);
+		return RC_UNAVAILABLE;
+	}
+	ev_io_init(&s->listener, on_connection, fd, EV_READ);
+	s->listener.data = s;
+	ev_io_start(loop, &s->listener);
+	*out = s;
+	return RC_OK;
+}
+
+void dispatch_server_close(struct dispatch_server *s)
+{
+	if (!s)
+		return;
+	ev_io_stop(s->loop, &s->listener);
+	(void)close(s->listener.fd);
+	(void)unlink(s->path);
+	while (s->conns)
+		dispatch_conn_free(s->conns);
+	free(s);
+}

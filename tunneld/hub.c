@@ -1,0 +1,141 @@
+#include "tunneld/hub.h"
+
+#include "shared/clock.h"
+#include "tunneld/relay.h"
+#include "tunneld/tunnel.h"
+
+#define RATE_KEYS_MAX 65536
+
+static void changed(void *ctx, const char *tenant_id)
+{
+	tunnel_recheck(ctx, tenant_id);
+}
+
+static void release(void *ctx, struct catalog_entry *manifest)
+{
+	struct hub *hub = ctx;
+
+	catalog_drop(&hub->catalog, manifest);
+}
+
+static void init(struct hub *hub)
+{
+	uint64_t seed;
+
+	crypto_random(&seed, sizeof(seed));
+	registry_init(&hub->registry, seed);
+	calls_init(&hub->calls, seed);
+	rates_init(&hub->rates, RATE_KEYS_MAX, seed);
+	catalog_init(&hub->catalog, seed);
+	metrics_init(&hub->metrics, seed);
+	deadlines_init(&hub->handshakes);
+	deadlines_init(&hub->quiet);
+	deadlines_init(&hub->pinged);
+	hub->started_at = clock_wall_s();
+	hub->started_ms = clock_mono_ms();
+	hub->armed_ms = DEADLINE_NEVER;
+}
+
+enum rc hub_open(struct hub *hub, const struct config *config, const struct crypto_identity *identity, void (*notify)(void *ctx),
+	void *ctx)
+{
+	const struct audit_writer_options audit = {.path = config->audit_log_path,
+		.fsync = config->audit_fsync,
+		.fsync_interval_ms = config->audit_fsync_interval_ms,
+		.min_free_bytes = config->audit_min_free_bytes,
+		.notify = notify,
+		.ctx = ctx};
+	struct state_writer_options state = {.state_path = config->state_path,
+		.snapshot_dir = config->snapshot_dir,
+		.audit_path = config->audit_log_path,
+		.notify = notify,
+		.changed = changed,
+		.release = release};
+	enum rc rc;
+
+	*hub = (struct hub){.config = config, .identity = identity};
+	init(hub);
+	rc = db_open(config->state_path, &hub->db);
+	if (rc == RC_OK)
+		rc = audit_writer_open(&audit, &hub->audit);
+	state.audit = hub->audit;
+	state.ctx = hub;
+	state.notify_ctx = ctx;
+	if (rc == RC_OK)
+		rc = state_writer_open(&state, &hub->state);
+	if (rc != RC_OK) {
+		hub_flush(hub);
+		hub_free(hub);
+	}
+	return rc;
+}
+
+void hub_flush(struct hub *hub)
+{
+	/* In this order: the state writer's last rows go through the audit writer. */
+	state_writer_close(hub->state);
+	hub->state = NULL;
+	audit_writer_close(hub->audit);
+	hub->audit = NULL;
+}
+
+void hub_free(struct hub *hub)
+{
+	calls_free(&hub->calls);
+	registry_free(&hub->registry);
+	rates_free(&hub->rates);
+	catalog_free(&hub->catalog);
+	metrics_free(&hub->metrics);
+	db_close(hub->db);
+	*hub = (struct hub){0};
+}
+
+void hub_reap(struct hub *hub)
+{
+	if (hub->audit)
+		audit_writer_reap(hub->audit);
+	if (hub->state)
+		state_writer_reap(hub->state);
+}
+
+void hub_arm(struct hub *hub, int64_t due_ms)
+{
+	/* A timer that is early finds nothing due and is set anew; so most deadlines cost nothing here. */
+	if (due_ms >= hub->armed_ms)
+		return;
+	hub->armed_ms = due_ms;
+	if (hub->arm)
+		hub->arm(hub->arm_ctx, due_ms);
+}
+
+static int64_t earliest(const struct hub *hub)
+{
+	const struct deadlines *const lists[] = {&hub->handshakes, &hub->quiet, &hub->pinged, &hub->calls.deadlines};
+	int64_t due = DEADLINE_NEVER;
+
+	for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++)
+		if (deadlines_next(lists[i]) < due)
+			due = deadlines_next(lists[i]);
+	return due;
+}
+
+void hub_tick(struct hub *hub, int64_t now_ms)
+{
+	relay_tick(hub, now_ms);
+	tunnel_tick(hub, now_ms);
+	hub->armed_ms = DEADLINE_NEVER;
+	hub_arm(hub, earliest(hub));
+}
+
+void hub_metrics(struct hub *hub, struct buf *out)
+{
+	struct metrics_now now = {.registry = &hub->registry,
+		.tunnels = hub->connections,
+		.dispatch_connections = hub->dispatch_connections,
+		.calls = hub->calls.count,
+		.started_at = hub->started_at,
+		.draining = hub->draining};
+
+	audit_writer_stats(hub->audit, &now.audit);
+	metrics_text(&hub->metrics, &now, out);
+}

@@ -1,0 +1,287 @@
+#include "tunneld/lws_tunnel.h"
+
+#include <libwebsockets.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "shared/clientip.h"
+#include "shared/clock.h"
+#include "shared/log.h"
+#include "shared/mem.h"
+#include "tunneld/tunnel.h"
+
+_Static_assert(LWS_PRE <= TUNNEL_HEADROOM, "libwebsockets writes the frame's header in front of the message");
+
+#define TUNNEL_PATH "/v1/tunnel"
+#define FORWARDED_MAX 1024
+/* Written in one turn before others get theirs. */
+#define BURST_BYTES (128 * 1024)
+#define BACKLOG_LOW (256 * 1024)
+/* For the peer to take what is queued and the close frame, once the end was decided. */
+#define CLOSE_S 5
+
+struct outgoing {
+	struct outgoing *next;
+	struct buf message;
+};
+
+/* libwebsockets allocates one for each connection, zeroed. */
+struct connection {
+	struct lws *wsi;
+	struct tunnel *tunnel;
+	struct outgoing *first, **last;
+	size_t backlog;
+	struct buf partial; /* a message that comes in several pieces; no memory otherwise */
+	int close_code;
+	bool ping;
+};
+
+static struct hub *hub_of(struct lws *wsi)
+{
+	return lws_context_user(lws_get_context(wsi));
+}
+
+/* --- what tunnel.c asks for --------------------------------------------------------------- */
+
+static void on_send(void *ctx, struct buf *message)
+{
+	struct connection *c = ctx;
+	struct outgoing *o = xmalloc(sizeof(*o));
+
+	*o = (struct outgoing){NULL, *message};
+	buf_init(message, message->max);
+	*c->last = o;
+	c->last = &o->next;
+	c->backlog += o->message.len;
+	(void)lws_callback_on_writable(c->wsi);
+}
+
+static void on_ping(void *ctx)
+{
+	struct connection *c = ctx;
+
+	c->ping = true;
+	(void)lws_callback_on_writable(c->wsi);
+}
+
+static void on_pause(void *ctx, bool paused)
+{
+	struct connection *c = ctx;
+
+	(void)lws_rx_flow_control(c->wsi, paused ? 0 : 1);
+}
+
+static void on_close(void *ctx, int code)
+{
+	struct connection *c = ctx;
+
+	c->close_code = code;
+	(void)lws_callback_on_writable(c->wsi);
+	/* A peer that takes nothing more must not keep the connection. */
+	lws_set_timeout(c->wsi, PENDING_TIMEOUT_CLOSE_SEND, CLOSE_S);
+}
+
+static size_t on_backlog(const void *ctx)
+{
+	return ((const struct connection *)ctx)->backlog;
+}
+
+static const struct tunnel_io tunnel_io = {on_send, on_ping, on_pause, on_close, on_backlog};
+
+/* --- what libwebsockets tells --------------------------------------------------------------- */
+
+static void established(struct lws *wsi, struct connection *c)
+{
+	struct hub *hub = hub_of(wsi);
+	char forwarded[FORWARDED_MAX], ip[CLIENTIP_MAX];
+	int len = lws_hdr_copy(wsi, forwarded, sizeof(forwarded), WSI_TOKEN_X_FORWARDED_FOR);
+
+	clientip_resolve("unix:", len > 0 ? forwarded : NULL, hub->config->trusted_proxies, hub->config->trusted_proxy_count,
+		ip);
+	c->wsi = wsi;
+	c->last = &c->first;
+	buf_init(&c->partial, MSG_MAX_DEFAULT);
+	c->tunnel = tunnel_new(hub, &tunnel_io, c, ip, clock_mono_ms());
+}
+
+static void closed(struct connection *c)
+{
+	struct outgoing *o;
+
+	tunnel_closed(c->tunnel);
+	c->tunnel = NULL;
+	while ((o = c->first)) {
+		c->first = o->next;
+		buf_free(&o->message);
+		free(o);
+	}
+	buf_free(&c->partial);
+}
+
+static void received(struct lws *wsi, struct connection *c, const uint8_t *bytes, size_t len)
+{
+	bool complete = lws_is_final_fragment(wsi) && lws_remaining_packet_payload(wsi) == 0;
+
+	if (!tunnel_may_buffer(c->tunnel, len))
+		return;
+	if (complete && c->partial.len == 0) {
+		tunnel_message(c->tunnel, bytes, len, clock_mono_ms());
+		return;
+	}
+	buf_add(&c->partial, bytes, len);
+	if (c->partial.failed)
+		tunnel_oversized(c->tunnel);
+	else if (complete)
+		tunnel_message(c->tunnel, c->partial.data, c->partial.len, clock_mono_ms());
+	else
+		return;
+	buf_free(&c->partial);
+}
+
+/* False when the connection broke. */
+static bool write_one(struct lws *wsi, struct connection *c)
+{
+	struct outgoing *o = c->first;
+	size_t len = o->message.len - TUNNEL_HEADROOM;
+	int written = lws_write(wsi, o->message.data + TUNNEL_HEADROOM, len, LWS_WRITE_BINARY);
+
+	c->first = o->next;
+	if (!c->first)
+		c->last = &c->first;
+	c->backlog -= o->message.len;
+	buf_free(&o->message);
+	free(o);
+	return written >= 0;
+}
+
+static bool write_ping(struct lws *wsi)
+{
+	uint8_t room[LWS_PRE + 1];
+
+	return lws_write(wsi, room + LWS_PRE, 0, LWS_WRITE_PING) >= 0;
+}
+
+/* Several messages in one turn: libwebsockets keeps what the socket does not take, and only then is the turn over. */
+static int writeable(struct lws *wsi, struct connection *c)
+{
+	size_t before = c->backlog;
+
+	if (c->ping) {
+		c->ping = false;
+		if (!write_ping(wsi))
+			return -1;
+	}
+	while (c->first && !lws_partial_buffered(wsi) && before - c->backlog < BURST_BYTES)
+		if (!write_one(wsi, c))
+			return -1;
+	if (c->backlog < BACKLOG_LOW)
+		tunnel_drained(c->tunnel);
+	if (c->first) {
+		(void)lws_callback_on_writable(wsi);
+		return 0;
+	}
+	if (!c->close_code)
+		return 0;
+	lws_close_reason(wsi, (enum lws_close_status)c->close_code, NULL, 0);
+	return -1;
+}
+
+/* The only path there is on this socket. */
+static bool path_ok(struct lws *wsi)
+{
+	char path[sizeof(TUNNEL_PATH) + 1];
+	int len = lws_hdr_copy(wsi, path, sizeof(path), WSI_TOKEN_GET_URI);
+
+	return len > 0 && !strcmp(path, TUNNEL_PATH);
+}
+
+static int on_tunnel(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in, size_t len)
+{
+	struct connection *c = user;
+
+	switch (reason) {
+	case LWS_CALLBACK_FILTER_PROTOCOL_CONNECTION:
+		return path_ok(wsi) ? 0 : -1;
+	case LWS_CALLBACK_ESTABLISHED:
+		established(wsi, c);
+		return 0;
+	case LWS_CALLBACK_RECEIVE:
+		received(wsi, c, in, len);
+		return 0;
+	case LWS_CALLBACK_RECEIVE_PONG:
+		tunnel_pong(c->tunnel, clock_mono_ms());
+		return 0;
+	case LWS_CALLBACK_SERVER_WRITEABLE:
+		return writeable(wsi, c);
+	case LWS_CALLBACK_CLOSED:
+		closed(c);
+		return 0;
+	case LWS_CALLBACK_WSI_DESTROY:
+		hub_of(wsi)->connections--;
+		return 0;
+	default:
+		return 0;
+	}
+}
+
+static int refuse_connection(struct lws *wsi)
+{
+	struct hub *hub = hub_of(wsi);
+
+	if (hub->connections < (size_t)hub->config->max_connections)
+		return 0;
+	hub->metrics.refused[METRICS_REFUSED_CONNECTIONS]++;
+	return -1;
+}
+
+/* A client that names no subprotocol lands here and not in on_tunnel(). */
+static int refuse_upgrade(struct lws *wsi)
+{
+	hub_of(wsi)->metrics.refused[METRICS_REFUSED_NO_SUBPROTOCOL]++;
+	log_info("an upgrade without the subprotocol %s was refused", MSG_SUBPROTOCOL);
+	return -1;
+}
+
+static int answer_http(struct lws *wsi)
+{
+	if (lws_return_http_status(wsi, path_ok(wsi) ? HTTP_STATUS_BAD_REQUEST : HTTP_STATUS_NOT_FOUND, NULL) < 0)
+		return -1;
+	return lws_http_transaction_completed(wsi) ? -1 : 0;
+}
+
+static int on_http(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in, size_t len)
+{
+	(void)user;
+	(void)in;
+	(void)len;
+	switch (reason) {
+	case LWS_CALLBACK_FILTER_NETWORK_CONNECTION:
+		return refuse_connection(wsi);
+	case LWS_CALLBACK_SERVER_NEW_CLIENT_INSTANTIATED:
+		hub_of(wsi)->connections++;
+		return 0;
+	case LWS_CALLBACK_WSI_DESTROY:
+		hub_of(wsi)->connections--;
+		return 0;
+	case LWS_CALLBACK_FILTER_PROTOCOL_CONNECTION:
+		return refuse_upgrade(wsi);
+	case LWS_CALLBACK_HTTP:
+		return answer_http(wsi);
+	default:
+		return 0;
+	}
+}
+
+const struct lws_protocols *lws_tunnel_protocols(void)
+{
+	static const struct lws_protocols protocols[] = {
+		{.name = "none", .callback = on_http},
+		{.name = MSG_SUBPROTOCOL,
+			.callback = on_tunnel,
+			.per_session_data_size = sizeof(struct connection),
+			.rx_buffer_size = 65536},
+		{.name = NULL},
+	};
+
+	return protocols;
+}

@@ -1,0 +1,106 @@
+/* airlock-tunneld: holds the workers' tunnels, the calls in flight and the audit journal. */
+#include <getopt.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+
+#include "shared/config.h"
+#include "shared/crypto.h"
+#include "shared/firstboot.h"
+#include "shared/log.h"
+#include "tunneld/dispatch_server.h"
+#include "tunneld/loop.h"
+
+/* Files of our own: databases, journal, listeners, event loop, and what comes and goes. */
+#define FD_RESERVE 128
+
+static const char usage[] = "Usage: airlock-tunneld [-t] [--help] [--version]\n"
+			    "Holds the tunnels of the workers, relays calls to them and writes the audit journal.\n"
+			    "\n"
+			    "  -t, --test   check the environment and config.yaml, then exit\n"
+			    "  --help       show this text\n"
+			    "  --version    show the version\n"
+			    "\n"
+			    "Everything else comes from the environment (AIRLOCK_CP_*) and config.yaml; see airlock-tunneld(8).\n";
+
+/* True when only the configuration is to be checked. Exits for --help, --version and what it does not know. */
+static bool read_flags(int argc, char *argv[])
+{
+	static const struct option options[] = {{"test", no_argument, NULL, 't'}, {"help", no_argument, NULL, 'h'},
+		{"version", no_argument, NULL, 'v'}, {NULL, 0, NULL, 0}};
+	bool test = false;
+
+	for (int flag; (flag = getopt_long(argc, argv, "t", options, NULL)) != -1;) {
+		switch (flag) {
+		case 't':
+			test = true;
+			break;
+		case 'h':
+			(void)fputs(usage, stdout);
+			exit(EXIT_SUCCESS);
+		case 'v':
+			(void)puts("airlock-tunneld " AIRLOCK_VERSION);
+			exit(EXIT_SUCCESS);
+		default:
+			(void)fputs(usage, stderr);
+			exit(2);
+		}
+	}
+	if (optind < argc) {
+		(void)fputs(usage, stderr);
+		exit(2);
+	}
+	return test;
+}
+
+/* At its limit libwebsockets would stop accepting everywhere, on the metrics port too. */
+static void raise_fd_limit(const struct config *c)
+{
+	rlim_t wanted = (rlim_t)c->max_connections + dispatch_server_max(c) + FD_RESERVE;
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= wanted)
+		return;
+	limit.rlim_cur = limit.rlim_max == RLIM_INFINITY || limit.rlim_max > wanted ? wanted : limit.rlim_max;
+	if (setrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur >= wanted)
+		return;
+	log_warn("at most %llu files can be open, tunnel.max_connections needs %llu: raise the limit or lower the setting",
+		(unsigned long long)limit.rlim_cur, (unsigned long long)wanted);
+}
+
+static void ignore(int signal_number)
+{
+	const struct sigaction action = {.sa_handler = SIG_IGN};
+
+	(void)sigaction(signal_number, &action, NULL);
+}
+
+int main(int argc, char *argv[])
+{
+	const struct config *config;
+	struct crypto_identity identity;
+	struct loop *loop = NULL;
+	bool test = read_flags(argc, argv);
+
+	log_init("airlock-tunneld", 1, LOG_FORMAT_JSON);
+	config = config_open();
+	if (test) {
+		log_info("the configuration is good");
+		return EXIT_SUCCESS;
+	}
+	crypto_init();
+	ignore(SIGPIPE);
+	ignore(SIGXFSZ); /* a journal at its size limit is a journal that can't be written, not the end */
+	raise_fd_limit(config);
+	firstboot(config, &identity);
+	if (loop_open(config, &identity, &loop) != RC_OK)
+		die("airlock-tunneld %s does not start; the lines above say why", AIRLOCK_VERSION);
+	log_info("airlock-tunneld %s is ready", AIRLOCK_VERSION);
+	loop_run(loop);
+	loop_close(loop);
+	crypto_identity_wipe(&identity);
+	log_info("airlock-tunneld ended");
+	return EXIT_SUCCESS;
+}

@@ -1,0 +1,545 @@
+#include "tunneld/relay.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "shared/audit.h"
+#include "shared/clock.h"
+#include "shared/dispatch.h"
+#include "shared/log.h"
+#include "shared/mem.h"
+#include "shared/sidecar.h"
+#include "tunneld/tunnel.h"
+
+/* Payload bytes of one frame to a client; a worker's message may be a little longer. */
+#define FRAME_PAYLOAD_MAX (MSG_MAX_DEFAULT - MSG_HEADER_MAX)
+#define FRAMES_MAX (4 * (size_t)MSG_MAX_DEFAULT)
+/* A client that has this much to take stops its tunnel. */
+#define CLIENT_HIGH (256 * 1024)
+#define DRAINING_RETRY_MS 1000
+
+/* --- what goes to a client -------------------------------------------------------------- */
+
+void relay_frame_begin(struct relay_frame *f, enum msg_type type, const char *id)
+{
+	buf_init(&f->buf, FRAMES_MAX);
+	f->start = frame_open(&f->buf);
+	msg_begin(&f->buf, type, id);
+}
+
+static void send_frames(struct client *c, struct buf *frames)
+{
+	if (frames->failed) {
+		log_err("an answer could not be made: no memory, or too long");
+		buf_free(frames);
+		relay_fail(c, PROBLEM_INTERNAL, NULL, 0);
+		return;
+	}
+	c->io->send(c, frames);
+}
+
+void relay_frame_send(struct client *c, struct relay_frame *f, const void *payload, size_t len)
+{
+	msg_end(&f->buf, payload, len);
+	frame_close(&f->buf, f->start);
+	send_frames(c, &f->buf);
+}
+
+void relay_fail(struct client *c, enum problem p, const char *detail, int64_t retry_after_ms)
+{
+	struct relay_frame f;
+
+	relay_frame_begin(&f, MSG_FAIL, NULL);
+	msg_put_str(&f.buf, "code", problem_code(p));
+	msg_put_str(&f.buf, "detail", detail);
+	if (retry_after_ms > 0)
+		msg_put_int(&f.buf, "retry_after_ms", retry_after_ms);
+	msg_end(&f.buf, NULL, 0);
+	frame_close(&f.buf, f.start);
+	if (f.buf.failed)
+		buf_free(&f.buf); /* no memory for a hundred bytes: the caller's own deadline ends it */
+	else
+		c->io->send(c, &f.buf);
+}
+
+/* Passes a worker's message on; the last part of a RESULT says how it ended. */
+static void put_worker_message(struct buf *b, const struct msg *m, const char *outcome)
+{
+	const uint8_t *p = m->payload;
+	size_t left = m->payload_len;
+	bool last;
+
+	buf_init(b, FRAMES_MAX);
+	(void)buf_reserve(b, left + 512);
+	do {
+		size_t n = left > FRAME_PAYLOAD_MAX ? FRAME_PAYLOAD_MAX : left, start = frame_open(b);
+
+		left -= n;
+		last = left == 0 && !m->more;
+		msg_begin(b, m->type, m->id);
+		if (!last)
+			msg_put_flag(b, "more", true);
+		else if (outcome) {
+			msg_put_str(b, "outcome", outcome);
+			msg_put_str(b, "status", "ok");
+		}
+		msg_end(b, p, n);
+		frame_close(b, start);
+		p += n;
+	} while (left > 0);
+}
+
+static void pause_if_behind(struct client *c, struct session *s)
+{
+	if (c->paused || c->io->backlog(c) < CLIENT_HIGH)
+		return;
+	c->paused = tunnel_of(s);
+	tunnel_pause(c->paused);
+}
+
+void relay_client_drained(struct client *c)
+{
+	if (!c->paused)
+		return;
+	tunnel_resume(c->paused);
+	c->paused = NULL;
+}
+
+/* --- how a call ends ------------------------------------------------------------------------ */
+
+static void on_durable(struct audit_entry *e, bool durable)
+{
+	struct call *call = (struct call *)(void *)((char *)e - offsetof(struct call, row));
+	struct client *c = call->client;
+
+	(void)call_step(&call->hub->calls, call, CALL_DURABLE);
+	if (c) {
+		c->call = NULL;
+		if (!durable)
+			relay_fail(c, PROBLEM_AUDIT_DOWN, NULL, 0);
+		else if (call->answer.len > 0 || call->answer.failed)
+			send_frames(c, &call->answer);
+		else
+			relay_fail(c, call->problem, NULL, call->retry_after_ms);
+	}
+	call_free(&call->hub->calls, call);
+}
+
+/* The outcome stands: count it and give the row to the writer. Whatever answer there is waits for on_durable(). */
+static void settle(struct call *call, enum outcome outcome)
+{
+	struct audit_record *r = &call->row.record;
+	int64_t us = clock_mono_us() - call->started_us;
+
+	(void)str_copy(r->outcome, sizeof(r->outcome), outcome_name(outcome));
+	r->latency_ms = us / 1000;
+	if (r->bytes_in < 0)
+		r->bytes_in = call->bytes_in;
+	r->bytes_out = call->bytes_out;
+	if (call->tool)
+		metrics_call(call->tool, outcome, us);
+	else
+		call->hub->metrics.requests[outcome]++;
+	call->row.done = on_durable;
+	audit_writer_add(call->hub->audit, &call->row);
+}
+
+static void tell_worker(struct call *call, const char *reason)
+{
+	struct buf b;
+
+	tunnel_begin(&b);
+	msg_begin(&b, MSG_CANCEL, call->id);
+	msg_put_str(&b, "reason", reason);
+	msg_end(&b, NULL, 0);
+	(void)tunnel_send(tunnel_of(call->session), MSG_CANCEL, &b);
+}
+
+/* Ends a call that is with a worker; cancel names the reason that the worker is told, or NULL. */
+static void end_call(struct call *call, enum outcome outcome, enum problem problem, const char *cancel)
+{
+	struct client *c = call->client;
+
+	if (call->state >= CALL_SETTLING)
+		return;
+	if (cancel)
+		tell_worker(call, cancel);
+	if (c)
+		relay_client_drained(c);
+	call->problem = problem;
+	(void)call_step(&call->hub->calls, call, CALL_END);
+	settle(call, outcome);
+}
+
+void relay_client_gone(struct hub *hub, struct client *c)
+{
+	struct call *call = c->call;
+
+	(void)hub;
+	relay_client_drained(c);
+	c->call = NULL;
+	if (!call)
+		return;
+	call->client = NULL;
+	end_call(call, OUTCOME_CANCELLED, PROBLEM_CANCELLED, "client_gone");
+}
+
+void relay_session_lost(struct hub *hub, struct session *s, enum outcome outcome)
+{
+	(void)hub;
+	while (s->calls)
+		end_call(s->calls, outcome, outcome_problem(outcome), NULL);
+}
+
+void relay_tick(struct hub *hub, int64_t now_ms)
+{
+	struct call *call;
+
+	while ((call = calls_expired(&hub->calls, now_ms)))
+		end_call(call, OUTCOME_TIMEOUT, PROBLEM_TIMEOUT, "timeout");
+}
+
+void relay_abort_all(struct hub *hub)
+{
+	struct call *call;
+
+	while ((call = calls_expired(&hub->calls, DEADLINE_NEVER)))
+		end_call(call, OUTCOME_CANCELLED, PROBLEM_DRAINING, "cancelled");
+}
+
+/* --- a call comes in -------------------------------------------------------------------------- */
+
+struct request {
+	char tenant_id[AUDIT_ID_MAX + 1];
+	char method[AUDIT_NAME_MAX + 1];
+	char tool[AUDIT_NAME_MAX + 1];
+	char affinity[129];
+	char key_id[AUDIT_ID_MAX + 1];
+	char key_name[AUDIT_NAME_MAX + 1];
+	char era[16];
+	char traceparent[64];
+	char tracestate[513];
+	int64_t rate, timeout_ms;
+	struct audit_record record;
+};
+
+static enum rc read_number(struct jscan v, int64_t *out)
+{
+	return v.kind == JSCAN_NONE ? RC_OK : jscan_int(v, out);
+}
+
+/* One walk over the header: this is on every call's way. */
+static enum rc read_request(const struct msg *m, struct request *rq)
+{
+	const struct {
+		const char *name;
+		char *dst;
+		size_t cap;
+	} texts[] = {{"tenant_id", rq->tenant_id, sizeof(rq->tenant_id)}, {"method", rq->method, sizeof(rq->method)},
+		{"tool", rq->tool, sizeof(rq->tool)}, {"affinity", rq->affinity, sizeof(rq->affinity)},
+		{"key_id", rq->key_id, sizeof(rq->key_id)}, {"key_name", rq->key_name, sizeof(rq->key_name)},
+		{"era", rq->era, sizeof(rq->era)}, {"traceparent", rq->traceparent, sizeof(rq->traceparent)},
+		{"tracestate", rq->tracestate, sizeof(rq->tracestate)}};
+	struct jscan key, value, audit = {NULL, 0, JSCAN_NONE}, rate = audit, timeout = audit;
+	struct jscan_iter it = jscan_iter(m->header);
+
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
+		texts[i].dst[0] = '\0';
+	rq->rate = 0; /* the caller knows the configured default; without a rate there is no limit */
+	rq->timeout_ms = 0;
+	while (jscan_next(&it, &key, &value)) {
+		for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
+			if (jscan_is_str(key, texts[i].name) && jscan_str(value, texts[i].dst, texts[i].cap) != RC_OK)
+				return RC_INVALID;
+		if (jscan_is_str(key, "audit"))
+			audit = value;
+		else if (jscan_is_str(key, "rate"))
+			rate = value;
+		else if (jscan_is_str(key, "timeout_ms"))
+			timeout = value;
+	}
+	if (!*rq->tenant_id || !*rq->method || read_number(rate, &rq->rate) != RC_OK ||
+		read_number(timeout, &rq->timeout_ms) != RC_OK)
+		return RC_INVALID;
+	audit_init(&rq->record, "");
+	return audit_get(audit, &rq->record);
+}
+
+static bool is_tool_call(const struct request *rq)
+{
+	return !strcmp(rq->method, "tools/call");
+}
+
+/* What the row says that does not depend on the outcome. The caller gave actor, request id, address and size. */
+static void fill_record(struct request *rq)
+{
+	struct audit_record *r = &rq->record;
+
+	(void)str_copy(r->event, sizeof(r->event), is_tool_call(rq) ? "tool.call" : "mcp.request");
+	(void)str_copy(r->tenant_id, sizeof(r->tenant_id), rq->tenant_id);
+	(void)str_copy(r->method, sizeof(r->method), rq->method);
+	(void)str_copy(r->tool, sizeof(r->tool), rq->tool);
+	if (*rq->key_id)
+		(void)str_copy(r->key_id, sizeof(r->key_id), rq->key_id);
+	r->outbox_id = -1;
+}
+
+struct refusal {
+	enum metrics_refusal counter;
+	enum outcome outcome;
+	enum problem problem;
+	int64_t retry_after_ms;
+};
+
+static void refuse(struct hub *hub, struct client *c, const struct request *rq, const struct msg *m, int64_t now_us,
+	const struct refusal *why)
+{
+	struct call *call = call_refused(&hub->calls, now_us);
+
+	hub->metrics.refused[why->counter]++;
+	call->hub = hub;
+	call->client = c;
+	c->call = call;
+	call->row.record = rq->record;
+	call->tool = is_tool_call(rq) ? metrics_tool(&hub->metrics, rq->tool, false) : NULL;
+	call->problem = why->problem;
+	call->retry_after_ms = why->retry_after_ms;
+	call->bytes_in = (int64_t)m->payload_len;
+	settle(call, why->outcome);
+}
+
+/* The limits, in the order in which they are looked at. False with *why filled when one was reached. */
+static bool admit(struct hub *hub, const struct request *rq, const struct msg *m, int64_t now_us, struct session **s,
+	struct refusal *why)
+{
+	const struct config *cf = hub->config;
+	struct registry_tenant *t = registry_tenant(&hub->registry, rq->tenant_id);
+
+	if ((int64_t)m->payload_len > cf->max_request_bytes) {
+		*why = (struct refusal){METRICS_REFUSED_REQUEST_SIZE, OUTCOME_TOO_LARGE, PROBLEM_TOO_LARGE, 0};
+		return false;
+	}
+	*why = (struct refusal){METRICS_REFUSED_RATE, OUTCOME_OVERLOADED, PROBLEM_RATE_LIMITED, 0};
+	if (*rq->key_id && !rate_take(&hub->rates, rq->key_id, rq->rate, now_us / 1000, &why->retry_after_ms))
+		return false;
+	*why = (struct refusal){METRICS_REFUSED_TENANT_CALLS, OUTCOME_OVERLOADED, PROBLEM_OVERLOADED, 0};
+	if (t && t->call_count >= cf->calls_per_tenant)
+		return false;
+	switch (t ? registry_pick(t, rq->tool, rq->affinity, cf->calls_per_session, s) : REGISTRY_NO_WORKER) {
+	case REGISTRY_PICKED:
+		return true;
+	case REGISTRY_BUSY:
+		*why = (struct refusal){METRICS_REFUSED_SESSION_CALLS, OUTCOME_OVERLOADED, PROBLEM_OVERLOADED, 0};
+		return false;
+	case REGISTRY_NO_WORKER:
+		break;
+	}
+	*why = (struct refusal){METRICS_REFUSED_NO_WORKER, OUTCOME_NO_WORKER, PROBLEM_NO_WORKER, 0};
+	return false;
+}
+
+static bool forward_first(struct call *call, const struct request *rq, const struct msg *m, int64_t timeout_ms)
+{
+	struct buf b;
+
+	tunnel_begin(&b);
+	(void)buf_reserve(&b, m->payload_len + 1024);
+	msg_begin(&b, MSG_CALL, call->id);
+	if (m->more)
+		msg_put_flag(&b, "more", true);
+	msg_put_str(&b, "method", rq->method);
+	msg_put_str(&b, "tool", rq->tool);
+	msg_put_int(&b, "timeout_ms", timeout_ms);
+	msg_put_str(&b, "request_id", rq->record.request_id);
+	msg_put_str(&b, "key_id", rq->key_id);
+	msg_put_str(&b, "key_name", rq->key_name);
+	msg_put_str(&b, "era", rq->era);
+	msg_put_str(&b, "traceparent", rq->traceparent);
+	msg_put_str(&b, "tracestate", rq->tracestate);
+	return tunnel_send_signed(tunnel_of(call->session), MSG_CALL, &b, m->payload, m->payload_len);
+}
+
+static void start_call(struct hub *hub, struct client *c, const struct request *rq, const struct msg *m, int64_t now_us,
+	struct session *s)
+{
+	int64_t timeout_ms = hub->config->call_timeout_ms;
+	struct audit_record *r;
+	struct call *call;
+
+	if (rq->timeout_ms > 0 && rq->timeout_ms < timeout_ms)
+		timeout_ms = rq->timeout_ms;
+	call = call_new(&hub->calls, s, now_us, now_us / 1000 + timeout_ms);
+	hub_arm(hub, call->deadline.due_ms);
+	call->hub = hub;
+	call->client = c;
+	c->call = call;
+	call->tool = is_tool_call(rq) ?
+		metrics_tool(&hub->metrics, rq->tool, s->manifest && catalog_has_tool(s->manifest, rq->tool)) : NULL;
+	r = &call->row.record;
+	*r = rq->record;
+	(void)str_copy(r->session_id, sizeof(r->session_id), s->id);
+	(void)str_copy(r->worker_id, sizeof(r->worker_id), s->worker_id);
+	call->bytes_in = (int64_t)m->payload_len;
+	if (!forward_first(call, rq, m, timeout_ms)) {
+		log_err("a call could not be passed on: no memory, or its header is too long");
+		end_call(call, OUTCOME_OVERLOADED, PROBLEM_INTERNAL, NULL);
+	} else if (!m->more) {
+		(void)call_step(&hub->calls, call, CALL_REQUEST_END);
+	}
+}
+
+static void begin_call(struct hub *hub, struct client *c, const struct msg *m, int64_t now_us)
+{
+	struct request rq;
+	struct refusal why;
+	struct session *s = NULL;
+
+	if (hub->draining) {
+		hub->metrics.refused[METRICS_REFUSED_DRAINING]++;
+		relay_fail(c, PROBLEM_DRAINING, NULL, DRAINING_RETRY_MS);
+	} else if (!audit_writer_ok(hub->audit)) {
+		hub->metrics.refused[METRICS_REFUSED_AUDIT]++;
+		relay_fail(c, PROBLEM_AUDIT_DOWN, NULL, 0);
+	} else if (read_request(m, &rq) != RC_OK) {
+		hub->metrics.refused[METRICS_REFUSED_BAD_DISPATCH]++;
+		relay_fail(c, PROBLEM_BAD_REQUEST, "a field of the call is missing, mistyped or too long", 0);
+	} else {
+		fill_record(&rq);
+		if (admit(hub, &rq, m, now_us, &s, &why))
+			start_call(hub, c, &rq, m, now_us, s);
+		else
+			refuse(hub, c, &rq, m, now_us, &why);
+	}
+}
+
+static void forward_part(struct hub *hub, struct call *call, const struct msg *m)
+{
+	struct buf b;
+
+	call->bytes_in += (int64_t)m->payload_len;
+	if (call->bytes_in > hub->config->max_request_bytes) {
+		hub->metrics.refused[METRICS_REFUSED_REQUEST_SIZE]++;
+		end_call(call, OUTCOME_TOO_LARGE, PROBLEM_TOO_LARGE, "cancelled");
+		return;
+	}
+	tunnel_begin(&b);
+	(void)buf_reserve(&b, m->payload_len + 256);
+	msg_begin(&b, MSG_CALL, call->id);
+	if (m->more)
+		msg_put_flag(&b, "more", true);
+	if (!tunnel_send_signed(tunnel_of(call->session), MSG_CALL, &b, m->payload, m->payload_len))
+		end_call(call, OUTCOME_OVERLOADED, PROBLEM_INTERNAL, "cancelled");
+	else if (!m->more)
+		(void)call_step(&hub->calls, call, CALL_REQUEST_END);
+}
+
+bool relay_call(struct hub *hub, struct client *c, const struct msg *m, int64_t now_us)
+{
+	bool further = c->sending;
+
+	if (!further && c->call)
+		return false;
+	c->sending = m->more;
+	if (!further)
+		begin_call(hub, c, m, now_us);
+	else if (c->call && c->call->state < CALL_SETTLING)
+		forward_part(hub, c->call, m);
+	/* Otherwise it belongs to a call that was refused or has ended: dropped. */
+	return true;
+}
+
+void relay_reply(struct hub *hub, struct client *c, const struct msg *m)
+{
+	struct map_node *n = map_get(&hub->calls.by_id, m->id);
+	struct call *call = n ? MAP_ENTRY(n, struct call, by_id) : NULL;
+	char tenant_id[AUDIT_ID_MAX + 1];
+	struct relay_frame f;
+	struct buf b;
+
+	if (msg_str(m, "tenant_id", tenant_id, sizeof(tenant_id)) != RC_OK || !call ||
+		strcmp(tenant_id, call->tenant->id) != 0) {
+		relay_fail(c, PROBLEM_NOT_FOUND, NULL, 0);
+		return;
+	}
+	tunnel_begin(&b);
+	msg_begin(&b, MSG_REPLY, call->id);
+	if (!tunnel_send_signed(tunnel_of(call->session), MSG_REPLY, &b, m->payload, m->payload_len)) {
+		relay_fail(c, PROBLEM_INTERNAL, NULL, 0);
+		return;
+	}
+	relay_frame_begin(&f, MSG_REPLY, m->id);
+	relay_frame_send(c, &f, NULL, 0);
+}
+
+/* --- an answer comes back -------------------------------------------------------------------- */
+
+static void pass_on(struct call *call, const struct msg *m)
+{
+	struct client *c = call->client;
+	struct buf b;
+
+	put_worker_message(&b, m, NULL);
+	if (b.failed) {
+		buf_free(&b);
+		end_call(call, OUTCOME_OVERLOADED, PROBLEM_INTERNAL, "cancelled");
+		return;
+	}
+	c->io->send(c, &b);
+	pause_if_behind(c, call->session);
+}
+
+bool relay_event(struct hub *hub, struct session *s, const struct msg *m)
+{
+	struct call *call = call_find(&hub->calls, m->id, s);
+
+	if (!*m->id)
+		return false;
+	if (call)
+		pass_on(call, m);
+	else
+		hub->metrics.stray++;
+	return true;
+}
+
+static bool finish(struct hub *hub, struct call *call, const struct msg *m)
+{
+	char name[32], snapshot_id[SIDECAR_ID_MAX + 1];
+	enum outcome outcome;
+	enum rc rc;
+
+	if (msg_str(m, "outcome", name, sizeof(name)) != RC_OK)
+		return false;
+	outcome = outcome_from_worker(name);
+	rc = msg_str(m, "snapshot_id", snapshot_id, sizeof(snapshot_id));
+	if (outcome == OUTCOME_COUNT || rc == RC_INVALID || (rc == RC_OK && !sidecar_id_ok(snapshot_id)))
+		return false;
+	if (rc == RC_OK)
+		(void)str_copy(call->row.record.snapshot_id, sizeof(call->row.record.snapshot_id), snapshot_id);
+	put_worker_message(&call->answer, m, name);
+	relay_client_drained(call->client);
+	(void)call_step(&hub->calls, call, CALL_END);
+	settle(call, outcome);
+	return true;
+}
+
+bool relay_result(struct hub *hub, struct session *s, const struct msg *m)
+{
+	struct call *call = call_find(&hub->calls, m->id, s);
+
+	if (!*m->id)
+		return false;
+	if (!call) {
+		hub->metrics.stray++;
+		return true;
+	}
+	if (call->bytes_out + (int64_t)m->payload_len > hub->config->max_result_bytes) {
+		end_call(call, OUTCOME_TOO_LARGE, PROBLEM_RESULT_TOO_LARGE, "cancelled");
+		return true;
+	}
+	call->bytes_out += (int64_t)m->payload_len;
+	if (!m->more)
+		return finish(hub, call, m);
+	(void)call_step(&hub->calls, call, CALL_RESULT_PART);
+	pass_on(call, m);
+	return true;
+}

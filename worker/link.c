@@ -1,0 +1,578 @@
+#include "worker/link.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/queue.h>
+
+#include "shared/mem.h"
+
+/* What a control plane may ask us to keep in memory, whatever its limits say. */
+#define REQUEST_CEILING (64 * 1024 * 1024)
+#define MESSAGE_CEILING (64 * 1024 * 1024)
+#define RESULT_CEILING (256 * 1024 * 1024)
+#define GREETING_MAX (2 * MSG_HEADER_MAX) /* before the session stands only headers come */
+
+enum state { WAIT_CHALLENGE, WAIT_ACK, OPEN };
+/* DISCARDING: too large or too many; its parts are read until the last, then it is answered. */
+enum call_state { ARRIVING, DISCARDING, RUNNING, SENDING };
+
+struct call {
+	TAILQ_ENTRY(call) entry;
+	enum call_state state;
+	struct link_call in;
+	struct buf payload; /* of the result */
+	size_t sent;
+	char outcome[20];
+	char snapshot_id[80];
+};
+TAILQ_HEAD(call_list, call);
+
+struct outgoing {
+	STAILQ_ENTRY(outgoing) entry;
+	struct buf bytes;
+};
+
+struct link {
+	struct link_config config;
+	struct link_owner owner;
+	enum state state;
+	struct handshake_worker shake;
+	struct handshake_limits limits;
+	uint8_t key[CRYPTO_KEY_LEN];
+	uint64_t next_n; /* of the control plane's next authenticated message */
+	int64_t started_at, heard_at, pinged_at;
+	struct call_list calls;	  /* arriving, discarding, running */
+	struct call_list sending; /* takes turns, a part each */
+	size_t call_count;
+	size_t arriving_bytes;
+	STAILQ_HEAD(, outgoing) control; /* goes before results */
+	size_t queued_bytes;
+	struct link_refusal refusal;
+	uint64_t ignored;
+};
+
+const char *link_end_text(enum link_end end)
+{
+	switch (end) {
+#define X(name, code, text)                                                                        \
+	case LINK_##name:                                                                          \
+		return text;
+		LINK_END_TABLE(X)
+#undef X
+	case LINK_GOES_ON:
+		break;
+	}
+	return "";
+}
+
+int link_close_code(enum link_end end)
+{
+	switch (end) {
+#define X(name, code, text)                                                                        \
+	case LINK_##name:                                                                          \
+		return code;
+		LINK_END_TABLE(X)
+#undef X
+	case LINK_GOES_ON:
+		break;
+	}
+	return 1000;
+}
+
+struct link *link_new(const struct link_config *config, const struct link_owner *owner, int64_t now_mono_ms)
+{
+	struct link *l = xcalloc(1, sizeof *l);
+
+	l->config = *config;
+	l->owner = *owner;
+	l->started_at = l->heard_at = now_mono_ms;
+	l->next_n = 1;
+	TAILQ_INIT(&l->calls);
+	TAILQ_INIT(&l->sending);
+	STAILQ_INIT(&l->control);
+	memcpy(l->shake.cp_key, config->enrolled->cp_key, sizeof l->shake.cp_key);
+	(void)str_copy(l->shake.worker_id, sizeof l->shake.worker_id, config->enrolled->worker_id);
+	return l;
+}
+
+/* --- calls in hand --- */
+
+static struct call *find_in(struct call_list *list, const char *id)
+{
+	struct call *c;
+
+	TAILQ_FOREACH(c, list, entry)
+	{
+		if (strcmp(c->in.id, id) == 0)
+			return c;
+	}
+	return NULL;
+}
+
+static struct call *find_call(struct link *l, const char *id)
+{
+	struct call *c = find_in(&l->calls, id);
+
+	return c != NULL ? c : find_in(&l->sending, id);
+}
+
+static void stop_arriving(struct link *l, struct call *c)
+{
+	l->arriving_bytes -= c->in.request.len;
+	buf_free(&c->in.request);
+}
+
+/* The one place where a call ends. Its list is told by its state. */
+static void forget_call(struct link *l, struct call *c)
+{
+	if (c->state == SENDING) {
+		TAILQ_REMOVE(&l->sending, c, entry);
+		l->queued_bytes -= c->payload.len - c->sent;
+	} else {
+		TAILQ_REMOVE(&l->calls, c, entry);
+	}
+	if (c->state == ARRIVING)
+		stop_arriving(l, c);
+	l->call_count--;
+	buf_free(&c->payload);
+	free(c);
+}
+
+void link_free(struct link *l)
+{
+	struct outgoing *o;
+
+	if (l == NULL)
+		return;
+	while (!TAILQ_EMPTY(&l->calls))
+		forget_call(l, TAILQ_FIRST(&l->calls));
+	while (!TAILQ_EMPTY(&l->sending))
+		forget_call(l, TAILQ_FIRST(&l->sending));
+	while ((o = STAILQ_FIRST(&l->control)) != NULL) {
+		STAILQ_REMOVE_HEAD(&l->control, entry);
+		buf_free(&o->bytes);
+		free(o);
+	}
+	handshake_worker_wipe(&l->shake);
+	mem_wipe(l->key, sizeof l->key);
+	free(l);
+}
+
+/* --- going out --- */
+
+/* Takes the bytes of b over. */
+static enum rc enqueue(struct link *l, struct buf *b)
+{
+	struct outgoing *o;
+
+	if (b->failed || b->len > LINK_QUEUE_MAX - (l->queued_bytes < LINK_QUEUE_MAX ? l->queued_bytes
+										     : LINK_QUEUE_MAX)) {
+		buf_free(b);
+		return RC_LIMIT;
+	}
+	o = xcalloc(1, sizeof *o);
+	o->bytes = *b;
+	*b = (struct buf){0};
+	STAILQ_INSERT_TAIL(&l->control, o, entry);
+	l->queued_bytes += o->bytes.len;
+	l->owner.wake(l->owner.ctx);
+	return RC_OK;
+}
+
+static enum rc enqueue_copy(void *ctx, const struct buf *message)
+{
+	struct buf copy;
+
+	buf_init(&copy, message->len);
+	buf_add(&copy, message->data, message->len);
+	return enqueue(ctx, &copy);
+}
+
+static enum rc enqueue_message(
+	struct link *l, enum msg_type type, const char *snapshot_id, bool more, const void *payload, size_t len)
+{
+	struct buf b;
+
+	if (l->state != OPEN)
+		return RC_CONFLICT;
+	buf_init(&b, MSG_HEADER_MAX + 1 + len);
+	msg_begin(&b, type, NULL);
+	msg_put_str(&b, "snapshot_id", snapshot_id);
+	if (more)
+		msg_put_flag(&b, "more", true);
+	msg_end(&b, payload, len);
+	return enqueue(l, &b);
+}
+
+enum rc link_snapshot(struct link *l, const void *sidecar, size_t len)
+{
+	if (len > (size_t)l->limits.part)
+		return RC_LIMIT;
+	return enqueue_message(l, MSG_SNAPSHOT, NULL, false, sidecar, len);
+}
+
+enum rc link_snapshot_gone(struct link *l, const char *snapshot_id)
+{
+	return enqueue_message(l, MSG_SNAPSHOT_GONE, snapshot_id, false, NULL, 0);
+}
+
+enum rc link_manifest(struct link *l, const void *manifest, size_t len)
+{
+	size_t part = (size_t)l->limits.part;
+	size_t at = 0;
+	enum rc rc;
+
+	do {
+		size_t n = len - at < part ? len - at : part;
+		rc = enqueue_message(l, MSG_MANIFEST, NULL, at + n < len, (const char *)manifest + at, n);
+		at += n;
+	} while (rc == RC_OK && at < len);
+	return rc;
+}
+
+enum rc link_goaway(struct link *l)
+{
+	return enqueue_message(l, MSG_GOAWAY, NULL, false, NULL, 0);
+}
+
+void link_result(
+	struct link *l, const char *id, const char *outcome, const char *snapshot_id, struct buf *payload)
+{
+	struct call *c = find_in(&l->calls, id);
+
+	if (c == NULL) {
+		l->ignored++;
+		buf_free(payload);
+		return;
+	}
+	if (c->state == ARRIVING)
+		stop_arriving(l, c);
+	TAILQ_REMOVE(&l->calls, c, entry);
+	c->state = SENDING;
+	c->payload = *payload;
+	*payload = (struct buf){0};
+	(void)str_copy(c->outcome, sizeof c->outcome, outcome);
+	(void)str_copy(c->snapshot_id, sizeof c->snapshot_id, snapshot_id);
+	TAILQ_INSERT_TAIL(&l->sending, c, entry);
+	l->queued_bytes += c->payload.len;
+	l->owner.wake(l->owner.ctx);
+}
+
+/* The next part of the call whose turn it is; what the last part says counts for the whole. */
+static void next_part(struct link *l, struct call *c, struct buf *out)
+{
+	size_t left = c->payload.len - c->sent;
+	size_t n = left < (size_t)l->limits.part ? left : (size_t)l->limits.part;
+
+	msg_begin(out, MSG_RESULT, c->in.id);
+	if (n < left) {
+		msg_put_flag(out, "more", true);
+	} else {
+		msg_put_str(out, "outcome", c->outcome);
+		msg_put_str(out, "snapshot_id", c->snapshot_id);
+	}
+	msg_end(out, n > 0 ? c->payload.data + c->sent : NULL, n);
+	c->sent += n;
+	l->queued_bytes -= n;
+	if (n == left) {
+		forget_call(l, c);
+	} else {
+		TAILQ_REMOVE(&l->sending, c, entry);
+		TAILQ_INSERT_TAIL(&l->sending, c, entry);
+	}
+}
+
+bool link_next(struct link *l, struct buf *out)
+{
+	struct outgoing *o = STAILQ_FIRST(&l->control);
+
+	if (o != NULL) {
+		STAILQ_REMOVE_HEAD(&l->control, entry);
+		l->queued_bytes -= o->bytes.len;
+		buf_add(out, o->bytes.data, o->bytes.len);
+		buf_free(&o->bytes);
+		free(o);
+		return true;
+	}
+	if (TAILQ_EMPTY(&l->sending))
+		return false;
+	next_part(l, TAILQ_FIRST(&l->sending), out);
+	return true;
+}
+
+/* --- coming in --- */
+
+static enum link_end take_nack(struct link *l, const struct msg *m)
+{
+	(void)msg_str(m, "reason", l->refusal.reason, sizeof l->refusal.reason);
+	(void)msg_str(m, "detail", l->refusal.detail, sizeof l->refusal.detail);
+	l->refusal.retry = msg_flag(m, "retry");
+	return LINK_REFUSED;
+}
+
+static enum link_end take_challenge(struct link *l, const struct msg *m, int64_t now_wall_ms)
+{
+	enum rc rc = handshake_worker_hello(&l->shake, m, l->config.identity, l->config.enrolled->tenant_id,
+		l->config.agent, now_wall_ms, l->config.manifest->data, l->config.manifest->len, enqueue_copy, l);
+
+	if (rc == RC_DENIED)
+		return LINK_IMPOSTOR;
+	if (rc != RC_OK)
+		return LINK_BAD_MESSAGE;
+	l->state = WAIT_ACK;
+	return LINK_GOES_ON;
+}
+
+static int64_t at_most(int64_t value, int64_t max)
+{
+	return value < max ? value : max;
+}
+
+static enum link_end take_ack(struct link *l, const struct msg *m)
+{
+	char session_id[80];
+	enum rc rc = handshake_worker_finish(&l->shake, m, session_id, &l->limits, l->key);
+
+	if (rc == RC_DENIED)
+		return LINK_IMPOSTOR;
+	if (rc != RC_OK)
+		return LINK_BAD_MESSAGE;
+	l->limits.max_message = at_most(l->limits.max_message, MESSAGE_CEILING);
+	l->limits.max_request = at_most(l->limits.max_request, REQUEST_CEILING);
+	l->limits.max_result = at_most(l->limits.max_result, RESULT_CEILING);
+	l->limits.part = at_most(l->limits.part, l->limits.max_message - MSG_HEADER_MAX);
+	l->limits.heartbeat_ms = at_most(l->limits.heartbeat_ms, 3600 * 1000);
+	l->state = OPEN;
+	l->owner.opened(l->owner.ctx, session_id);
+	return LINK_GOES_ON;
+}
+
+/* A first part names the method; what comes without one belongs to a call that is gone. */
+static struct call *begin_call(struct link *l, const struct msg *m)
+{
+	struct call *c;
+
+	if (msg_field(m, "method").kind == JSCAN_NONE)
+		return NULL;
+	c = xcalloc(1, sizeof *c);
+	c->state = ARRIVING;
+	(void)str_copy(c->in.id, sizeof c->in.id, m->id);
+	(void)msg_str(m, "request_id", c->in.request_id, sizeof c->in.request_id);
+	(void)msg_str(m, "tool", c->in.tool, sizeof c->in.tool);
+	(void)msg_str(m, "era", c->in.era, sizeof c->in.era);
+	(void)msg_int(m, "timeout_ms", &c->in.timeout_ms);
+	buf_init(&c->in.request, (size_t)l->limits.max_request);
+	TAILQ_INSERT_TAIL(&l->calls, c, entry);
+	l->call_count++;
+	return c;
+}
+
+static void refuse_call(struct link *l, struct call *c, const char *outcome)
+{
+	stop_arriving(l, c);
+	c->state = DISCARDING;
+	c->in.refused = outcome;
+}
+
+static void add_part(struct link *l, struct call *c, const struct msg *m)
+{
+	if (c->state == DISCARDING)
+		return;
+	if (l->arriving_bytes + m->payload_len > LINK_ARRIVING_MAX || l->call_count > LINK_CALLS_MAX) {
+		refuse_call(l, c, "overloaded");
+		return;
+	}
+	size_t before = c->in.request.len;
+	buf_add(&c->in.request, m->payload, m->payload_len);
+	l->arriving_bytes += c->in.request.len - before;
+	if (c->in.request.failed)
+		refuse_call(l, c, "too_large");
+}
+
+static void complete_call(struct link *l, struct call *c)
+{
+	struct link_call in;
+
+	if (c->state == ARRIVING)
+		l->arriving_bytes -= c->in.request.len;
+	c->state = RUNNING;
+	in = c->in;
+	c->in.request = (struct buf){0}; /* the owner has it now */
+	l->owner.call(l->owner.ctx, &in);
+}
+
+static enum link_end take_call(struct link *l, const struct msg *m)
+{
+	struct call *c;
+
+	if (!msg_mac_ok(m, l->key, l->next_n))
+		return LINK_BAD_MAC;
+	l->next_n++;
+	if (m->id[0] == '\0')
+		return LINK_BAD_MESSAGE;
+	c = find_call(l, m->id);
+	if (c == NULL && l->call_count >= 2 * LINK_CALLS_MAX)
+		return LINK_BAD_MESSAGE; /* refusals are calls too until they are sent */
+	if (c == NULL)
+		c = begin_call(l, m);
+	if (c == NULL) {
+		l->ignored++;
+		return LINK_GOES_ON;
+	}
+	if (c->state != ARRIVING && c->state != DISCARDING)
+		return LINK_BAD_MESSAGE; /* the id of a call that runs already */
+	add_part(l, c, m);
+	if (!m->more)
+		complete_call(l, c);
+	return LINK_GOES_ON;
+}
+
+/* None of our tools asks an agent anything, so no reply has a taker; the count must go on all the same. */
+static enum link_end take_reply(struct link *l, const struct msg *m)
+{
+	if (!msg_mac_ok(m, l->key, l->next_n))
+		return LINK_BAD_MAC;
+	l->next_n++;
+	l->ignored++;
+	return LINK_GOES_ON;
+}
+
+static void end_empty(struct link *l, struct call *c)
+{
+	struct buf none = {0};
+
+	link_result(l, c->in.id, "cancelled", "", &none);
+}
+
+static enum link_end take_cancel(struct link *l, const struct msg *m)
+{
+	struct call *c = find_call(l, m->id);
+
+	if (c == NULL) {
+		l->ignored++;
+		return LINK_GOES_ON;
+	}
+	switch (c->state) {
+	case ARRIVING:
+	case DISCARDING:
+		end_empty(l, c);
+		break;
+	case RUNNING:
+		l->owner.cancel(l->owner.ctx, c->in.id);
+		break;
+	case SENDING:
+		/* Nobody wants the rest. */
+		l->queued_bytes -= c->payload.len - c->sent;
+		buf_free(&c->payload);
+		c->sent = 0;
+		(void)str_copy(c->outcome, sizeof c->outcome, "cancelled");
+		break;
+	}
+	return LINK_GOES_ON;
+}
+
+static enum link_end take_goaway(struct link *l, const struct msg *m)
+{
+	int64_t after = 0;
+
+	if (msg_int(m, "retry_after_ms", &after) != RC_OK || after < 0)
+		after = 0;
+	l->owner.goaway(l->owner.ctx, at_most(after, 3600 * 1000));
+	return LINK_GOES_ON;
+}
+
+static enum link_end take_open(struct link *l, const struct msg *m)
+{
+	switch (m->type) {
+	case MSG_CALL:
+		return take_call(l, m);
+	case MSG_REPLY:
+		return take_reply(l, m);
+	case MSG_CANCEL:
+		return take_cancel(l, m);
+	case MSG_GOAWAY:
+		return take_goaway(l, m);
+	case MSG_UNKNOWN:
+		l->ignored++;
+		return LINK_GOES_ON;
+	default:
+		return LINK_BAD_MESSAGE;
+	}
+}
+
+enum link_end link_message(
+	struct link *l, const uint8_t *bytes, size_t len, int64_t now_mono_ms, int64_t now_wall_ms)
+{
+	struct msg m;
+
+	l->heard_at = now_mono_ms;
+	if (msg_parse(bytes, len, &m) != RC_OK)
+		return LINK_BAD_MESSAGE;
+	if (l->state == OPEN)
+		return take_open(l, &m);
+	if (m.type == MSG_UNKNOWN) {
+		l->ignored++;
+		return LINK_GOES_ON;
+	}
+	if (m.type == MSG_HELLO_NACK)
+		return take_nack(l, &m);
+	return l->state == WAIT_CHALLENGE ? take_challenge(l, &m, now_wall_ms) : take_ack(l, &m);
+}
+
+void link_heard(struct link *l, int64_t now_mono_ms)
+{
+	l->heard_at = now_mono_ms;
+}
+
+/* The control plane pings every heartbeat, but the WebSocket library answers those without telling; so we ping too, and
+ * its pongs are the sign of life. */
+enum link_end link_tick(struct link *l, int64_t now_mono_ms, bool *ping)
+{
+	int64_t silence = now_mono_ms - l->heard_at;
+
+	*ping = false;
+	if (l->state != OPEN)
+		return now_mono_ms - l->started_at > LINK_HANDSHAKE_MS ? LINK_TOO_SLOW : LINK_GOES_ON;
+	if (silence > l->limits.heartbeat_ms + LINK_HEARTBEAT_GRACE_MS)
+		return LINK_SILENT;
+	if (silence >= l->limits.heartbeat_ms && l->pinged_at < l->heard_at + l->limits.heartbeat_ms) {
+		l->pinged_at = now_mono_ms;
+		*ping = true;
+	}
+	return LINK_GOES_ON;
+}
+
+bool link_has_room(const struct link *l)
+{
+	return l->queued_bytes < LINK_QUEUE_MAX;
+}
+
+bool link_open(const struct link *l)
+{
+	return l->state == OPEN;
+}
+
+bool link_idle(const struct link *l)
+{
+	return l->call_count == 0 && STAILQ_EMPTY(&l->control);
+}
+
+size_t link_max_message(const struct link *l)
+{
+	return l->state == OPEN ? (size_t)l->limits.max_message : GREETING_MAX;
+}
+
+size_t link_max_result(const struct link *l)
+{
+	return (size_t)l->limits.max_result;
+}
+
+const struct link_refusal *link_refusal(const struct link *l)
+{
+	return &l->refusal;
+}
+
+uint64_t link_ignored(const struct link *l)
+{
+	return l->ignored;
+}

@@ -1,0 +1,285 @@
+#include "worker/lws_client.h"
+
+#include <libwebsockets.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "shared/log.h"
+#include "shared/mem.h"
+#include "shared/msg.h"
+
+#define IO_CHUNK 65536
+#define CONNECT_S 10
+#define CLOSE_S 3
+#define TOO_BIG 1009
+#define BAD_MESSAGE 4400
+
+struct lws_client {
+	struct lws_context *context;
+	struct lws *wsi;
+	bool busy; /* a connection or a try; libwebsockets may clear wsi on its own */
+	struct lws_client_owner owner;
+	struct buf in;	/* of the message that is arriving */
+	struct buf out; /* LWS_PRE bytes of room, then the message */
+	bool standing, closing, ping;
+	int close_code; /* ours */
+	int peer_code;
+	char why[160];
+};
+
+static void remember(struct lws_client *c, const char *text, size_t len)
+{
+	(void)snprintf(c->why, sizeof c->why, "%.*s", (int)(len < sizeof c->why ? len : sizeof c->why - 1), text);
+}
+
+/* The one way in which a connection or a try ends. */
+static void finished(struct lws_client *c)
+{
+	int code = c->peer_code;
+
+	if (!c->busy)
+		return;
+	c->wsi = NULL;
+	c->busy = c->standing = c->closing = c->ping = false;
+	buf_free(&c->in);
+	buf_free(&c->out);
+	c->owner.closed(c->owner.ctx, code, c->why);
+}
+
+static void receive(struct lws_client *c, struct lws *wsi, const void *bytes, size_t len)
+{
+	if (c->closing)
+		return;
+	if (lws_is_first_fragment(wsi))
+		buf_reset(&c->in);
+	if (!lws_frame_is_binary(wsi)) {
+		remember(c, "the peer sent text", 18);
+		lws_client_close(c, BAD_MESSAGE);
+		return;
+	}
+	buf_add(&c->in, bytes, len);
+	if (c->in.failed) {
+		remember(c, "the peer sent a message that is too large", 41);
+		lws_client_close(c, TOO_BIG);
+		return;
+	}
+	if (!lws_is_final_fragment(wsi) || lws_remaining_packet_payload(wsi) > 0)
+		return;
+	c->owner.message(c->owner.ctx, c->in.data, c->in.len);
+	buf_reset(&c->in);
+}
+
+/* One lws_write() a callback; -1 closes. */
+static int write_one(struct lws_client *c, struct lws *wsi)
+{
+	if (c->closing) {
+		lws_close_reason(wsi, (enum lws_close_status)c->close_code, NULL, 0);
+		return -1;
+	}
+	buf_reset(&c->out);
+	uint8_t *room = buf_reserve(&c->out, LWS_PRE);
+	if (room == NULL)
+		return -1;
+	buf_commit(&c->out, LWS_PRE);
+	if (c->ping) {
+		c->ping = false;
+		if (lws_write(wsi, c->out.data + LWS_PRE, 0, LWS_WRITE_PING) < 0)
+			return -1;
+		lws_callback_on_writable(wsi);
+		return 0;
+	}
+	if (!c->owner.next(c->owner.ctx, &c->out))
+		return 0;
+	if (c->out.failed || c->out.len <= LWS_PRE) {
+		remember(c, "a message could not be put together", 35);
+		return -1;
+	}
+	size_t len = c->out.len - LWS_PRE;
+	if (lws_write(wsi, c->out.data + LWS_PRE, len, LWS_WRITE_BINARY) < (int)len)
+		return -1;
+	lws_callback_on_writable(wsi);
+	return 0;
+}
+
+static void peer_closes(struct lws_client *c, const uint8_t *in, size_t len)
+{
+	if (len < 2)
+		return;
+	c->peer_code = in[0] << 8 | in[1];
+	remember(c, (const char *)in + 2, len - 2);
+}
+
+static int callback(
+	struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in, size_t len)
+{
+	struct lws_client *c = lws_context_user(lws_get_context(wsi));
+
+	(void)user;
+	if (c == NULL || wsi != c->wsi)
+		return 0;
+	switch (reason) {
+	case LWS_CALLBACK_CLIENT_ESTABLISHED:
+		c->standing = true;
+		c->owner.up(c->owner.ctx);
+		return 0;
+	case LWS_CALLBACK_CLIENT_RECEIVE:
+		receive(c, wsi, in, len);
+		return 0;
+	case LWS_CALLBACK_CLIENT_RECEIVE_PONG:
+		c->owner.pong(c->owner.ctx);
+		return 0;
+	case LWS_CALLBACK_CLIENT_WRITEABLE:
+		return write_one(c, wsi);
+	case LWS_CALLBACK_WS_PEER_INITIATED_CLOSE:
+		peer_closes(c, in, len);
+		return 0;
+	case LWS_CALLBACK_CLIENT_CONNECTION_ERROR:
+		if (in != NULL)
+			remember(c, in, len);
+		finished(c);
+		return 0;
+	case LWS_CALLBACK_CLIENT_CLOSED:
+		finished(c);
+		return 0;
+	default:
+		return 0;
+	}
+}
+
+static const struct lws_protocols protocols[] = {
+	{.name = MSG_SUBPROTOCOL, .callback = callback, .rx_buffer_size = IO_CHUNK},
+	{.name = NULL},
+};
+
+static void emit(int level, const char *line)
+{
+	(void)level;
+	log_debug("libwebsockets: %.*s", (int)strcspn(line, "\n"), line);
+}
+
+enum rc lws_client_new(struct ev_loop *loop, const char *ca_file, const struct lws_client_owner *owner,
+	struct lws_client **out)
+{
+	struct lws_client *c = xcalloc(1, sizeof *c);
+	void *loops[] = {loop};
+	struct lws_context_creation_info info = {
+		.port = CONTEXT_PORT_NO_LISTEN,
+		.protocols = protocols,
+		.options = LWS_SERVER_OPTION_LIBEV | LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT,
+		.foreign_loops = loops,
+		.user = c,
+		.gid = -1,
+		.uid = -1,
+		.count_threads = 1,
+		.pt_serv_buf_size = IO_CHUNK,
+		.connect_timeout_secs = CONNECT_S,
+		.timeout_secs = CONNECT_S,
+		.client_ssl_ca_filepath = ca_file,
+	};
+
+	/* A file named in airlock.yaml stands for the system's authorities, not beside them. */
+	if (ca_file != NULL)
+		info.options |= LWS_SERVER_OPTION_DISABLE_OS_CA_CERTS;
+	lws_set_log_level(LLL_ERR | LLL_WARN, emit);
+	c->owner = *owner;
+	buf_init(&c->in, MSG_HEADER_MAX);
+	buf_init(&c->out, SIZE_MAX / 2);
+	c->context = lws_create_context(&info);
+	if (c->context == NULL) {
+		log_err("libwebsockets can't be set up%s%s: is its libev plugin (libwebsockets-evlib-ev) installed?",
+			ca_file != NULL ? " with worker.ca_file " : "", ca_file != NULL ? ca_file : "");
+		free(c);
+		return RC_UNAVAILABLE;
+	}
+	*out = c;
+	return RC_OK;
+}
+
+/* Under a foreign loop a time-out that is set outside of a callback is looked at only after the next event, which a silent
+ * peer never causes. */
+static void notice_timeouts(struct lws_client *c)
+{
+	lws_cancel_service(c->context);
+}
+
+enum rc lws_client_connect(struct lws_client *c, const struct endpoint *e, const char *address)
+{
+	struct lws_client_connect_info info = {
+		.context = c->context,
+		.address = address,
+		.port = e->port,
+		.path = e->path,
+		/* TLS checks the certificate against this name, not against the address. */
+		.host = e->authority,
+		.protocol = MSG_SUBPROTOCOL,
+		.ietf_version_or_minus_one = -1,
+		.ssl_connection = e->tls ? LCCSCF_USE_SSL : 0,
+		.alpn = "http/1.1",
+		.pwsi = &c->wsi,
+	};
+
+	if (c->busy)
+		return RC_CONFLICT;
+	c->busy = true;
+	c->peer_code = 0;
+	remember(c, "", 0);
+	if (lws_client_connect_via_info(&info) == NULL && c->busy) {
+		/* It failed before it could call back. */
+		remember(c, "the connection can't be started", 31);
+		finished(c);
+	}
+	notice_timeouts(c);
+	return RC_OK;
+}
+
+void lws_client_set_max(struct lws_client *c, size_t max_message)
+{
+	c->in.max = max_message;
+}
+
+void lws_client_want_write(struct lws_client *c)
+{
+	if (c->standing)
+		lws_callback_on_writable(c->wsi);
+}
+
+void lws_client_ping(struct lws_client *c)
+{
+	c->ping = true;
+	lws_client_want_write(c);
+}
+
+void lws_client_close(struct lws_client *c, int code)
+{
+	if (c->wsi == NULL || c->closing)
+		return;
+	if (!c->standing) {
+		lws_client_kill(c);
+		return;
+	}
+	c->closing = true;
+	c->close_code = code;
+	lws_set_timeout(c->wsi, PENDING_TIMEOUT_USER_REASON_BASE, CLOSE_S);
+	lws_callback_on_writable(c->wsi);
+	notice_timeouts(c);
+}
+
+void lws_client_kill(struct lws_client *c)
+{
+	if (c->wsi == NULL)
+		return;
+	c->closing = true;
+	lws_set_timeout(c->wsi, PENDING_TIMEOUT_USER_REASON_BASE, LWS_TO_KILL_ASYNC);
+	notice_timeouts(c);
+}
+
+void lws_client_free(struct lws_client *c)
+{
+	if (c == NULL)
+		return;
+	lws_context_destroy(c->context);
+	buf_free(&c->in);
+	buf_free(&c->out);
+	free(c);
+}

@@ -1,0 +1,334 @@
+#include "worker/plan.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "shared/mem.h"
+#include "shared/text.h"
+#include "worker/mask.h"
+
+#define COLUMNS_MAX 1000
+
+struct work {
+	const struct wconfig *c;
+	const struct source_schema *schema;
+	struct plan *plan;
+	struct wconfig_error *err;
+};
+
+static enum rc fail(struct work *w, int line, const char *fmt, ...) PRINTF_LIKE(3, 4);
+
+static enum rc fail(struct work *w, int line, const char *fmt, ...)
+{
+	size_t size = sizeof(w->err->text);
+	va_list ap;
+	int n = snprintf(w->err->text, size, "%s:%d: ", w->c->path, line);
+
+	if (n < 0 || (size_t)n >= size)
+		n = 0;
+	va_start(ap, fmt);
+	vsnprintf(w->err->text + n, size - (size_t)n, fmt, ap);
+	va_end(ap);
+	return RC_INVALID;
+}
+
+/* --- order ---------------------------------------------------------------------- */
+
+static int placed_index(const struct plan *p, const char *name)
+{
+	for (size_t i = 0; i < p->table_count; i++)
+		if (strcmp(p->tables[i].conf->name, name) == 0)
+			return (int)i;
+	return -1;
+}
+
+/* Places a table whose rows can be found already. */
+static bool place(struct work *w, const struct wconfig_table *t)
+{
+	const char *needs = t->parent ? t->parent : t->via;
+	struct plan_table *pt = &w->plan->tables[w->plan->table_count];
+
+	pt->from = -1;
+	pt->how = t->parent ? PLAN_CHILD : t->via ? PLAN_VIA : PLAN_ROOT;
+	if (pt->how == PLAN_ROOT && strcmp(t->name, w->c->root_table) != 0)
+		return false;
+	if (needs) {
+		pt->from = placed_index(w->plan, needs);
+		if (pt->from < 0)
+			return false;
+	}
+	pt->conf = t;
+	w->plan->table_count++;
+	return true;
+}
+
+static const struct wconfig_table *find_conf(const struct wconfig *c, const char *name)
+{
+	for (size_t i = 0; i < c->table_count; i++)
+		if (strcmp(c->tables[i].name, name) == 0)
+			return &c->tables[i];
+	return NULL;
+}
+
+/* Why t can't be placed: its chain of needs runs in a circle, or ends away from the root. */
+static enum rc not_placed(struct work *w, const struct wconfig_table *t)
+{
+	const struct wconfig_table *at = t;
+
+	for (size_t steps = 0; steps <= w->c->table_count; steps++) {
+		const char *needs = at->parent ? at->parent : at->via;
+		const struct wconfig_table *next = needs ? find_conf(w->c, needs) : NULL;
+
+		if (!needs)
+			return fail(w, t->line,
+				"nothing leads from root_table '%s' to table '%s': give it parent and fk, or via and via_fk",
+				w->c->root_table, t->name);
+		if (!next)
+			return fail(w, at->line, "table '%s' refers to '%s', which is not among tables", at->name, needs);
+		at = next;
+	}
+	return fail(w, t->line, "table '%s' is part of a cycle of parent or via: leave one of them out", t->name);
+}
+
+static enum rc put_in_order(struct work *w)
+{
+	bool *done = xcalloc(w->c->table_count + 1, sizeof(*done));
+	enum rc rc = RC_OK;
+	bool moved = true;
+
+	while (moved) {
+		moved = false;
+		for (size_t i = 0; i < w->c->table_count; i++) {
+			if (!done[i] && place(w, &w->c->tables[i]))
+				moved = done[i] = true;
+		}
+	}
+	for (size_t i = 0; i < w->c->table_count && rc == RC_OK; i++)
+		if (!done[i])
+			rc = not_placed(w, &w->c->tables[i]);
+	free(done);
+	return rc;
+}
+
+/* --- columns --------------------------------------------------------------------- */
+
+static enum rc no_table(struct work *w, const struct wconfig_table *t)
+{
+	const char **names = xcalloc(w->schema->table_count + 1, sizeof(*names));
+	const char *nearest;
+	enum rc rc;
+
+	for (size_t i = 0; i < w->schema->table_count; i++)
+		names[i] = w->schema->tables[i].name;
+	nearest = text_nearest(t->name, names, w->schema->table_count);
+	rc = fail(w, t->line, "the database has no table '%s'%s%s%s", t->name, nearest ? "; did you mean '" : "",
+		nearest ? nearest : "", nearest ? "'?" : "");
+	free(names);
+	return rc;
+}
+
+static enum rc no_column(struct work *w, const struct plan_table *t, const char *column, const char *role)
+{
+	const char **names = xcalloc(t->column_count + 1, sizeof(*names));
+	const char *nearest;
+	enum rc rc;
+
+	for (size_t i = 0; i < t->column_count; i++)
+		names[i] = t->columns[i].name;
+	nearest = text_nearest(column, names, t->column_count);
+	rc = fail(w, t->conf->line, "table '%s' has no column '%s' (%s)%s%s%s", t->conf->name, column, role,
+		nearest ? "; did you mean '" : "", nearest ? nearest : "", nearest ? "'?" : "");
+	free(names);
+	return rc;
+}
+
+static struct plan_column *column(struct plan_table *t, const char *name)
+{
+	for (size_t i = 0; i < t->column_count; i++)
+		if (strcmp(t->columns[i].name, name) == 0)
+			return &t->columns[i];
+	return NULL;
+}
+
+static bool is_listed(const struct wconfig_table *t, const char *name)
+{
+	for (size_t i = 0; i < t->mask_count; i++)
+		if (strcmp(t->masks[i].name, name) == 0)
+			return true;
+	return false;
+}
+
+static enum rc read_columns(struct work *w, struct plan_table *t, const struct source_table *st)
+{
+	t->columns = xcalloc(st->column_count + 1, sizeof(*t->columns));
+	t->column_count = st->column_count;
+	for (size_t i = 0; i < st->column_count; i++) {
+		struct plan_column *c = &t->columns[i];
+
+		c->name = xstrdup(st->columns[i].name);
+		c->type = xstrdup(st->columns[i].type);
+		c->kind = st->columns[i].kind;
+		c->mask = w->c->default_redact ? MASK_REDACT : MASK_KEEP;
+		c->shown = true;
+		c->collect = -1;
+	}
+	for (size_t i = 0; i < t->conf->mask_count; i++) {
+		struct plan_column *c = column(t, t->conf->masks[i].name);
+
+		if (!c)
+			return no_column(w, t, t->conf->masks[i].name, "in mask");
+		c->mask = t->conf->masks[i].mask;
+	}
+	for (size_t i = 0; i < t->conf->exclude_count; i++) {
+		struct plan_column *c = column(t, t->conf->exclude_columns[i]);
+
+		if (!c)
+			return no_column(w, t, t->conf->exclude_columns[i], "in exclude_columns");
+		c->shown = false;
+	}
+	for (size_t i = 0; i < t->column_count; i++)
+		t->shown_count += t->columns[i].shown;
+	if (t->shown_count == 0 || t->shown_count > COLUMNS_MAX)
+		return fail(w, t->conf->line, "table '%s' would have %zu columns in a snapshot; 1 to %d are possible",
+			t->conf->name, t->shown_count, COLUMNS_MAX);
+	return RC_OK;
+}
+
+/* --- relations -------------------------------------------------------------------- */
+
+/* Unlisted join columns are hashed, not redacted, under default_mask: redact, so that joins go on working. */
+static void keep_joinable(const struct work *w, const struct plan_table *t, struct plan_column *c)
+{
+	if (w->c->default_redact && !is_listed(t->conf, c->name))
+		c->mask = MASK_HASH;
+}
+
+/* Rows of t are those whose own column equals far's column. */
+static enum rc relate(struct work *w, struct plan_table *t, const char *own, const char *own_role, const char *far,
+	const char *far_role)
+{
+	struct plan_table *from = &w->plan->tables[t->from];
+	struct plan_column *a = column(t, own), *b = column(from, far);
+
+	if (!a)
+		return no_column(w, t, own, own_role);
+	if (!b)
+		return no_column(w, from, far, far_role);
+	keep_joinable(w, t, a);
+	keep_joinable(w, from, b);
+	if (a->shown && b->shown && (a->mask == MASK_KEEP) != (b->mask == MASK_KEEP)) {
+		bool far_masked = a->mask == MASK_KEEP;
+
+		return fail(w, t->conf->line,
+			"'%s.%s' would show what the mask of '%s.%s' hides: mask both alike, or exclude one",
+			far_masked ? t->conf->name : from->conf->name, far_masked ? own : far,
+			far_masked ? from->conf->name : t->conf->name, far_masked ? far : own);
+	}
+	if (b->collect < 0)
+		b->collect = w->plan->keylist_count++;
+	t->keys = b->collect;
+	t->filter = a->name;
+	t->filter_kind = a->kind;
+	return RC_OK;
+}
+
+static enum rc relate_root(struct work *w, struct plan_table *t)
+{
+	const char *name = w->c->root_filter_col ? w->c->root_filter_col : t->conf->key;
+	struct plan_column *c = column(t, name);
+
+	if (!c)
+		return no_column(w, t, name, "root_filter_col");
+	w->plan->subject_kind = c->kind;
+	t->keys = 0;
+	t->filter = c->name;
+	t->filter_kind = c->kind;
+	return RC_OK;
+}
+
+static enum rc bind_table(struct work *w, struct plan_table *t)
+{
+	const struct wconfig_table *conf = t->conf;
+	const struct source_table *st = source_schema_table(w->schema, conf->name);
+	enum rc rc = st ? read_columns(w, t, st) : no_table(w, conf);
+
+	if (rc != RC_OK)
+		return rc;
+	switch (t->how) {
+	case PLAN_ROOT:
+		return relate_root(w, t);
+	case PLAN_CHILD:
+		return relate(w, t, conf->fk, "fk", w->plan->tables[t->from].conf->key, "key");
+	case PLAN_VIA:
+		return relate(w, t, conf->key, "key", conf->via_fk, "via_fk");
+	}
+	return RC_INVALID;
+}
+
+static void make_shape(struct plan *p)
+{
+	struct engine_table *tables = xcalloc(p->table_count + 1, sizeof(*tables));
+
+	for (size_t i = 0; i < p->table_count; i++) {
+		const struct plan_table *t = &p->tables[i];
+		struct engine_column *columns = xcalloc(t->shown_count, sizeof(*columns));
+		size_t n = 0;
+
+		for (size_t k = 0; k < t->column_count; k++) {
+			if (!t->columns[k].shown)
+				continue;
+			columns[n].name = t->columns[k].name;
+			columns[n++].kind = mask_column_kind(t->columns[k].mask, t->columns[k].kind);
+		}
+		tables[i] = (struct engine_table){.name = t->conf->name, .columns = columns, .column_count = n};
+	}
+	p->shape = (struct engine_shape){.tables = tables, .table_count = p->table_count};
+}
+
+enum rc plan_build(const struct wconfig *c, const struct source_schema *s, struct plan **out,
+	struct wconfig_error *err)
+{
+	struct plan *p = xcalloc(1, sizeof(*p));
+	struct work w = {.c = c, .schema = s, .plan = p, .err = err};
+	enum rc rc;
+
+	atomic_init(&p->holders, 1);
+	p->tables = xcalloc(c->table_count + 1, sizeof(*p->tables));
+	p->keylist_count = 1;
+	rc = put_in_order(&w);
+	for (size_t i = 0; i < p->table_count && rc == RC_OK; i++)
+		rc = bind_table(&w, &p->tables[i]);
+	if (rc != RC_OK) {
+		plan_release(p);
+		return rc;
+	}
+	make_shape(p);
+	*out = p;
+	return RC_OK;
+}
+
+struct plan *plan_hold(struct plan *p)
+{
+	atomic_fetch_add(&p->holders, 1);
+	return p;
+}
+
+void plan_release(struct plan *p)
+{
+	if (!p || atomic_fetch_sub(&p->holders, 1) > 1)
+		return;
+	for (size_t i = 0; i < p->shape.table_count; i++)
+		free((void *)p->shape.tables[i].columns);
+	free((void *)p->shape.tables);
+	for (size_t i = 0; i < p->table_count; i++) {
+		for (size_t k = 0; k < p->tables[i].column_count; k++) {
+			free(p->tables[i].columns[k].name);
+			free(p->tables[i].columns[k].type);
+		}
+		free(p->tables[i].columns);
+	}
+	free(p->tables);
+	free(p);
+}

@@ -1,0 +1,678 @@
+#include "worker/wconfig.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <yaml.h>
+
+#include "shared/file.h"
+#include "shared/manifest.h"
+#include "shared/mem.h"
+#include "shared/text.h"
+
+#define FILE_MAX (1 << 20)
+#define NAME_MAX_BYTES 127
+#define PATH_MAX_BYTES 1024
+#define TEXT_MAX_BYTES 4096
+#define TABLES_MAX 256
+#define COLUMNS_MAX 1000
+#define HINTS_MAX 100
+#define QUERIES_MAX 50
+
+struct parse {
+	const char *name; /* of the file, for messages */
+	yaml_document_t doc;
+	struct wconfig *c;
+	struct wconfig_error *err;
+};
+
+static void say(struct wconfig_error *err, const char *name, size_t line, const char *fmt, va_list ap)
+{
+	int n = snprintf(err->text, sizeof(err->text), "%s:%zu: ", name, line);
+
+	if (n < 0 || (size_t)n >= sizeof(err->text))
+		n = 0;
+	vsnprintf(err->text + n, sizeof(err->text) - (size_t)n, fmt, ap);
+}
+
+static enum rc fail_at(struct parse *p, size_t line, const char *fmt, ...) PRINTF_LIKE(3, 4);
+
+static enum rc fail_at(struct parse *p, size_t line, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	say(p->err, p->name, line, fmt, ap);
+	va_end(ap);
+	return RC_INVALID;
+}
+
+#define fail(p, node, ...) fail_at(p, (node)->start_mark.line + 1, __VA_ARGS__)
+
+/* --- scalars -------------------------------------------------------------------- */
+
+static enum rc get_text(struct parse *p, yaml_node_t *n, const char *key, size_t max, char **out)
+{
+	const char *s;
+
+	if (n->type != YAML_SCALAR_NODE)
+		return fail(p, n, "'%s' must be text", key);
+	s = (const char *)n->data.scalar.value;
+	if (n->data.scalar.length != strlen(s) || n->data.scalar.length > max)
+		return fail(p, n, "'%s' must be at most %zu bytes of text", key, max);
+	/* The text as a whole was looked at before; escapes are undone only here. */
+	if (manifest_has_database_url(s, n->data.scalar.length))
+		return fail(p, n, "this file must not hold a database URL: set DATABASE_URL in the environment");
+	free(*out);
+	*out = xstrdup(s);
+	return RC_OK;
+}
+
+static enum rc get_name(struct parse *p, yaml_node_t *n, const char *key, char **out)
+{
+	enum rc rc = get_text(p, n, key, NAME_MAX_BYTES, out);
+
+	if (rc == RC_OK && !text_name_ok(*out, NAME_MAX_BYTES))
+		return fail(p, n, "'%s' must be 1 to %d bytes without control characters", key, NAME_MAX_BYTES);
+	return rc;
+}
+
+static enum rc get_prose(struct parse *p, yaml_node_t *n, const char *key, char **out)
+{
+	enum rc rc = get_text(p, n, key, TEXT_MAX_BYTES, out);
+
+	if (rc == RC_OK && !**out)
+		return fail(p, n, "'%s' must not be empty", key);
+	return rc;
+}
+
+static enum rc get_path(struct parse *p, yaml_node_t *n, const char *key, char **out)
+{
+	enum rc rc = get_text(p, n, key, PATH_MAX_BYTES, out);
+
+	if (rc == RC_OK && **out != '/')
+		return fail(p, n, "'%s' must be an absolute path", key);
+	return rc;
+}
+
+static enum rc get_int(struct parse *p, yaml_node_t *n, const char *key, int64_t min, int64_t max, int64_t *out)
+{
+	const char *s = n->type == YAML_SCALAR_NODE ? (const char *)n->data.scalar.value : "";
+	char *end;
+	long long v = strtoll(s, &end, 10);
+	size_t digits = strspn(s, "0123456789");
+
+	if (digits == 0 || digits > 18 || s[digits] || *end || v < min || v > max)
+		return fail(p, n, "'%s' must be a whole number from %" PRId64 " to %" PRId64, key, min, max);
+	*out = v;
+	return RC_OK;
+}
+
+/* --- mappings --------------------------------------------------------------------- */
+
+/* Reads the value of one key into to, which is a struct of the mapping's kind. */
+typedef enum rc key_fn(struct parse *p, yaml_node_t *value, const char *key, void *to);
+
+struct key {
+	const char *name;
+	key_fn *read;
+};
+
+static yaml_node_t *node(struct parse *p, int index)
+{
+	return yaml_document_get_node(&p->doc, index);
+}
+
+static const char *key_text(yaml_node_t *n)
+{
+	return n->type == YAML_SCALAR_NODE && strlen((char *)n->data.scalar.value) == n->data.scalar.length
+		? (const char *)n->data.scalar.value
+		: NULL;
+}
+
+/* Calls each() for every pair after checking that keys are texts and none comes twice. */
+static enum rc each_pair(struct parse *p, yaml_node_t *map, const char *what,
+	enum rc (*each)(struct parse *p, yaml_node_t *key_node, const char *key, yaml_node_t *value, void *ctx), void *ctx)
+{
+	yaml_node_pair_t *first, *end;
+
+	if (map->type != YAML_MAPPING_NODE)
+		return fail(p, map, "%s must be a mapping of keys to values", what);
+	first = map->data.mapping.pairs.start;
+	end = map->data.mapping.pairs.top;
+	if (end - first > COLUMNS_MAX)
+		return fail(p, map, "%s has more than %d keys", what, COLUMNS_MAX);
+	for (yaml_node_pair_t *at = first; at < end; at++) {
+		yaml_node_t *k = node(p, at->key);
+		const char *key = key_text(k);
+		enum rc rc;
+
+		if (!key || !text_name_ok(key, NAME_MAX_BYTES))
+			return fail(p, k, "a key in %s is not a name", what);
+		for (yaml_node_pair_t *before = first; before < at; before++) {
+			const char *other = key_text(node(p, before->key));
+
+			if (other && strcmp(other, key) == 0)
+				return fail(p, k, "duplicate key '%s' in %s", key, what);
+		}
+		rc = each(p, k, key, node(p, at->value), ctx);
+		if (rc != RC_OK)
+			return rc;
+	}
+	return RC_OK;
+}
+
+struct keyed {
+	const struct key *keys;
+	size_t count;
+	const char *what;
+	void *to;
+};
+
+static enum rc read_key(struct parse *p, yaml_node_t *key_node, const char *key, yaml_node_t *value, void *ctx)
+{
+	const struct keyed *k = ctx;
+	const char *names[32], *nearest;
+
+	for (size_t i = 0; i < k->count; i++) {
+		if (strcmp(k->keys[i].name, key) == 0)
+			return k->keys[i].read(p, value, key, k->to);
+		names[i] = k->keys[i].name;
+	}
+	nearest = text_nearest(key, names, k->count);
+	return fail(p, key_node, "unknown key '%s' in %s%s%s%s", key, k->what, nearest ? "; did you mean '" : "",
+		nearest ? nearest : "", nearest ? "'?" : "");
+}
+
+#define COUNT(a) (sizeof(a) / sizeof((a)[0]))
+static enum rc read_map(struct parse *p, yaml_node_t *map, const char *what, const struct key *keys, size_t count, void *to)
+{
+	struct keyed k = {.keys = keys, .count = count, .what = what, .to = to};
+
+	return each_pair(p, map, what, read_key, &k);
+}
+
+/* The items of a sequence of at most max. */
+static enum rc get_items(struct parse *p, yaml_node_t *n, const char *key, size_t max, yaml_node_item_t **items, size_t *count)
+{
+	if (n->type != YAML_SEQUENCE_NODE)
+		return fail(p, n, "'%s' must be a list", key);
+	*items = n->data.sequence.items.start;
+	*count = (size_t)(n->data.sequence.items.top - n->data.sequence.items.start);
+	if (*count > max)
+		return fail(p, n, "'%s' has more than %zu entries", key, max);
+	return RC_OK;
+}
+
+/* --- worker: ------------------------------------------------------------------------ */
+
+#define TEXT_KEY(fn, get, type, member)                                                                                \
+	static enum rc fn(struct parse *p, yaml_node_t *v, const char *key, void *to)                                  \
+	{                                                                                                              \
+		return get(p, v, key, &((struct type *)to)->member);                                                   \
+	}
+#define INT_KEY(fn, member, min, max)                                                                                  \
+	static enum rc fn(struct parse *p, yaml_node_t *v, const char *key, void *to)                                  \
+	{                                                                                                              \
+		int64_t n = 0;                                                                                         \
+		enum rc rc = get_int(p, v, key, min, max, &n);                                                         \
+                                                                                                                       \
+		if (rc == RC_OK)                                                                                       \
+			((struct wconfig *)to)->member = (__typeof__(((struct wconfig *)to)->member))n;               \
+		return rc;                                                                                             \
+	}
+
+TEXT_KEY(worker_name, get_name, wconfig, name)
+TEXT_KEY(worker_state_dir, get_path, wconfig, state_dir)
+TEXT_KEY(worker_data_dir, get_path, wconfig, data_dir)
+TEXT_KEY(worker_ca_file, get_path, wconfig, ca_file)
+INT_KEY(worker_threads, threads, 1, 64)
+
+static enum rc top_worker(struct parse *p, yaml_node_t *v, const char *key, void *to)
+{
+	static const struct key keys[] = {
+		{"name", worker_name},
+		{"state_dir", worker_state_dir},
+		{"data_dir", worker_data_dir},
+		{"ca_file", worker_ca_file},
+		{"threads", worker_threads},
+	};
+
+	return read_map(p, v, key, keys, COUNT(keys), to);
+}
+
+/* --- limits: ------------------------------------------------------------------------- */
+
+INT_KEY(limit_rows, snapshot_max_rows, 1, 100000000)
+INT_KEY(limit_bytes, snapshot_max_bytes, 65536, (int64_t)1 << 40)
+INT_KEY(limit_snapshots, snapshots_max, 1, 10000)
+INT_KEY(limit_timeout, query_timeout_ms, 10, 600000)
+INT_KEY(limit_memory, query_max_memory, 1 << 20, (int64_t)1 << 36)
+INT_KEY(limit_result_rows, result_max_rows, 1, 100000)
+INT_KEY(limit_result_bytes, result_max_bytes, 1024, 4 << 20)
+INT_KEY(limit_min_group, null_rates_min_group, 1, 1000000)
+
+static enum rc top_limits(struct parse *p, yaml_node_t *v, const char *key, void *to)
+{
+	static const struct key keys[] = {
+		{"snapshot_max_rows", limit_rows},
+		{"snapshot_max_bytes", limit_bytes},
+		{"snapshots_max", limit_snapshots},
+		{"query_timeout_ms", limit_timeout},
+		{"query_max_memory", limit_memory},
+		{"result_max_rows", limit_result_rows},
+		{"result_max_bytes", limit_result_bytes},
+		{"null_rates_min_group", limit_min_group},
+	};
+
+	return read_map(p, v, key, keys, COUNT(keys), to);
+}
+
+/* --- tables: -------------------------------------------------------------------------- */
+
+TEXT_KEY(table_name, get_name, wconfig_table, name)
+TEXT_KEY(table_key, get_name, wconfig_table, key)
+TEXT_KEY(table_parent, get_name, wconfig_table, parent)
+TEXT_KEY(table_fk, get_name, wconfig_table, fk)
+TEXT_KEY(table_via, get_name, wconfig_table, via)
+TEXT_KEY(table_via_fk, get_name, wconfig_table, via_fk)
+
+static enum rc read_mask(struct parse *p, yaml_node_t *key_node, const char *column, yaml_node_t *v, void *ctx)
+{
+	static const char *const names[] = {"keep", "hash", "redact", "null"};
+	static const enum mask_kind kinds[] = {MASK_KEEP, MASK_HASH, MASK_REDACT, MASK_NULL};
+	const char *s = v->type == YAML_SCALAR_NODE ? key_text(v) : NULL;
+	const char *nearest = s ? text_nearest(s, names, COUNT(names)) : NULL;
+	struct wconfig_table *t = ctx;
+
+	(void)key_node;
+	for (size_t i = 0; s && i < COUNT(names); i++) {
+		if (strcmp(s, names[i]) != 0)
+			continue;
+		t->masks[t->mask_count].name = xstrdup(column);
+		t->masks[t->mask_count++].mask = kinds[i];
+		return RC_OK;
+	}
+	return fail(p, v, "the mask of column '%s' must be hash, redact, null or keep%s%s%s", column,
+		nearest ? "; did you mean '" : "", nearest ? nearest : "", nearest ? "'?" : "");
+}
+
+static enum rc table_mask(struct parse *p, yaml_node_t *v, const char *key, void *to)
+{
+	struct wconfig_table *t = to;
+
+	if (v->type == YAML_MAPPING_NODE) {
+		size_t count = (size_t)(v->data.mapping.pairs.top - v->data.mapping.pairs.start);
+
+		/* each_pair() refuses more than COLUMNS_MAX before it reads the first. */
+		t->masks = xcalloc(count < COLUMNS_MAX ? count + 1 : COLUMNS_MAX, sizeof(*t->masks));
+	}
+	return each_pair(p, v, key, read_mask, t);
+}
+
+static enum rc table_exclude(struct parse *p, yaml_node_t *v, const char *key, void *to)
+{
+	struct wconfig_table *t = to;
+	yaml_node_item_t *items;
+	size_t count;
+	enum rc rc = get_items(p, v, key, COLUMNS_MAX, &items, &count);
+
+	if (rc != RC_OK)
+		return rc;
+	t->exclude_columns = xcalloc(count + 1, sizeof(*t->exclude_columns));
+	for (size_t i = 0; i < count && rc == RC_OK; i++) {
+		rc = get_name(p, node(p, items[i]), key, &t->exclude_columns[i]);
+		t->exclude_count = i + 1;
+		for (size_t k = 0; k < i && rc == RC_OK; k++)
+			if (strcmp(t->exclude_columns[k], t->exclude_columns[i]) == 0)
+				rc = fail(p, node(p, items[i]), "column '%s' is excluded twice", t->exclude_columns[i]);
+	}
+	return rc;
+}
+
+static enum rc check_table(struct parse *p, yaml_node_t *n, struct wconfig_table *t)
+{
+	if (!t->name)
+		return fail(p, n, "a table needs a name");
+	if (t->parent && t->via)
+		return fail(p, n, "table '%s' has both parent and via: rows come one way only", t->name);
+	if (!t->parent != !t->fk)
+		return fail(p, n, "table '%s' has %s without %s: both are needed", t->name, t->parent ? "parent" : "fk",
+			t->parent ? "fk" : "parent");
+	if (!t->via != !t->via_fk)
+		return fail(p, n, "table '%s' has %s without %s: both are needed", t->name, t->via ? "via" : "via_fk",
+			t->via ? "via_fk" : "via");
+	for (size_t i = 0; i < t->exclude_count; i++)
+		for (size_t k = 0; k < t->mask_count; k++)
+			if (strcmp(t->exclude_columns[i], t->masks[k].name) == 0)
+				return fail(p, n, "column '%s' of table '%s' is both masked and excluded",
+					t->masks[k].name, t->name);
+	if (!t->key)
+		t->key = xstrdup("id");
+	return RC_OK;
+}
+
+static enum rc read_table(struct parse *p, yaml_node_t *n, struct wconfig_table *t)
+{
+	static const struct key keys[] = {
+		{"name", table_name},
+		{"key", table_key},
+		{"parent", table_parent},
+		{"fk", table_fk},
+		{"via", table_via},
+		{"via_fk", table_via_fk},
+		{"mask", table_mask},
+		{"exclude_columns", table_exclude},
+	};
+	enum rc rc;
+
+	t->line = (int)n->start_mark.line + 1;
+	rc = read_map(p, n, "a table", keys, COUNT(keys), t);
+	return rc == RC_OK ? check_table(p, n, t) : rc;
+}
+
+static enum rc top_tables(struct parse *p, yaml_node_t *v, const char *key, void *to)
+{
+	struct wconfig *c = to;
+	yaml_node_item_t *items;
+	size_t count;
+	enum rc rc = get_items(p, v, key, TABLES_MAX, &items, &count);
+
+	if (rc != RC_OK)
+		return rc;
+	c->tables = xcalloc(count + 1, sizeof(*c->tables));
+	for (size_t i = 0; i < count && rc == RC_OK; i++) {
+		c->table_count = i + 1;
+		rc = read_table(p, node(p, items[i]), &c->tables[i]);
+		for (size_t k = 0; k < i && rc == RC_OK; k++)
+			if (strcmp(c->tables[k].name, c->tables[i].name) == 0)
+				rc = fail(p, node(p, items[i]), "table '%s' is listed twice", c->tables[i].name);
+	}
+	return rc;
+}
+
+/* --- the rest --------------------------------------------------------------------------- */
+
+TEXT_KEY(top_description, get_prose, wconfig, description)
+TEXT_KEY(top_root_table, get_name, wconfig, root_table)
+TEXT_KEY(top_root_filter_col, get_name, wconfig, root_filter_col)
+INT_KEY(top_ttl, snapshot_ttl_s, 1, 86400)
+TEXT_KEY(query_title, get_prose, wconfig_query, title)
+TEXT_KEY(query_sql, get_prose, wconfig_query, sql)
+
+static enum rc top_default_mask(struct parse *p, yaml_node_t *v, const char *key, void *to)
+{
+	const char *s = key_text(v);
+
+	if (!s || (strcmp(s, "keep") != 0 && strcmp(s, "redact") != 0))
+		return fail(p, v, "'%s' must be keep or redact", key);
+	((struct wconfig *)to)->default_redact = strcmp(s, "redact") == 0;
+	return RC_OK;
+}
+
+static enum rc top_hints(struct parse *p, yaml_node_t *v, const char *key, void *to)
+{
+	struct wconfig *c = to;
+	yaml_node_item_t *items;
+	size_t count;
+	enum rc rc = get_items(p, v, key, HINTS_MAX, &items, &count);
+
+	if (rc != RC_OK)
+		return rc;
+	c->hints = xcalloc(count + 1, sizeof(*c->hints));
+	for (size_t i = 0; i < count && rc == RC_OK; i++) {
+		c->hint_count = i + 1;
+		rc = get_prose(p, node(p, items[i]), key, &c->hints[i]);
+	}
+	return rc;
+}
+
+static enum rc top_queries(struct parse *p, yaml_node_t *v, const char *key, void *to)
+{
+	static const struct key keys[] = {{"title", query_title}, {"sql", query_sql}};
+	struct wconfig *c = to;
+	yaml_node_item_t *items;
+	size_t count;
+	enum rc rc = get_items(p, v, key, QUERIES_MAX, &items, &count);
+
+	if (rc != RC_OK)
+		return rc;
+	c->queries = xcalloc(count + 1, sizeof(*c->queries));
+	for (size_t i = 0; i < count && rc == RC_OK; i++) {
+		yaml_node_t *n = node(p, items[i]);
+
+		c->query_count = i + 1;
+		rc = read_map(p, n, "a sample query", keys, COUNT(keys), &c->queries[i]);
+		if (rc == RC_OK && (!c->queries[i].title || !c->queries[i].sql))
+			rc = fail(p, n, "a sample query needs title and sql");
+	}
+	return rc;
+}
+
+static enum rc check_relation(struct parse *p, const struct wconfig_table *t, const char *other, const char *key)
+{
+	const char *names[TABLES_MAX], *nearest;
+
+	if (strcmp(t->name, other) == 0)
+		return fail_at(p, (size_t)t->line,
+			"table '%s' is its own %s: leave a reference to itself out, its column is exported anyway", other,
+			key);
+	for (size_t i = 0; i < p->c->table_count; i++) {
+		names[i] = p->c->tables[i].name;
+		if (strcmp(names[i], other) == 0)
+			return RC_OK;
+	}
+	nearest = text_nearest(other, names, p->c->table_count);
+	return fail_at(p, (size_t)t->line, "%s '%s' of table '%s' is not among tables%s%s%s", key, other, t->name,
+		nearest ? "; did you mean '" : "", nearest ? nearest : "", nearest ? "'?" : "");
+}
+
+/* What only the whole file can show. */
+static enum rc check(struct parse *p, yaml_node_t *root)
+{
+	struct wconfig *c = p->c;
+	const struct wconfig_table *rt = NULL;
+	enum rc rc = RC_OK;
+
+	if (!c->root_table)
+		return fail(p, root, "root_table is missing: the table whose row a snapshot is about");
+	for (size_t i = 0; i < c->table_count && rc == RC_OK; i++) {
+		const struct wconfig_table *t = &c->tables[i];
+
+		if (strcmp(t->name, c->root_table) == 0)
+			rt = t;
+		if (t->parent || t->via)
+			rc = check_relation(p, t, t->parent ? t->parent : t->via, t->parent ? "parent" : "via");
+	}
+	if (rc != RC_OK)
+		return rc;
+	if (!rt)
+		return fail(p, root, "root_table '%s' is not among tables", c->root_table);
+	if (rt->parent || rt->via)
+		return fail_at(p, (size_t)rt->line, "table '%s' is the root_table: it can't have parent or via", rt->name);
+	return RC_OK;
+}
+
+static void set_defaults(struct wconfig *c, const char *name)
+{
+	char host[NAME_MAX_BYTES + 1] = "";
+
+	if (gethostname(host, sizeof(host) - 1) != 0 || !text_name_ok(host, NAME_MAX_BYTES))
+		strcpy(host, "worker");
+	c->path = xstrdup(name);
+	c->name = xstrdup(host);
+	c->state_dir = xstrdup("/var/lib/airlock-worker");
+	c->data_dir = xstrdup("/dev/shm/airlock-worker");
+	c->threads = 4;
+	c->snapshot_ttl_s = 300;
+	c->snapshot_max_rows = 200000;
+	c->snapshot_max_bytes = (int64_t)256 << 20;
+	c->snapshots_max = 64;
+	c->query_timeout_ms = 10000;
+	c->query_max_memory = (int64_t)64 << 20;
+	c->result_max_rows = 1000;
+	c->result_max_bytes = 1 << 20;
+	c->null_rates_min_group = 5;
+}
+
+static enum rc read_document(struct parse *p)
+{
+	static const struct key keys[] = {
+		{"worker", top_worker},
+		{"description", top_description},
+		{"root_table", top_root_table},
+		{"root_filter_col", top_root_filter_col},
+		{"tables", top_tables},
+		{"default_mask", top_default_mask},
+		{"snapshot_ttl_s", top_ttl},
+		{"limits", top_limits},
+		{"hints", top_hints},
+		{"sample_queries", top_queries},
+	};
+	yaml_node_t *root = yaml_document_get_root_node(&p->doc);
+	enum rc rc;
+
+	if (!root)
+		return fail_at(p, 1, "the file is empty");
+	rc = read_map(p, root, "the file", keys, COUNT(keys), p->c);
+	return rc == RC_OK ? check(p, root) : rc;
+}
+
+/* Loads the one document of the text into p->doc, which the caller deletes only on RC_OK. */
+static enum rc load_document(struct parse *p, const char *text, size_t len)
+{
+	yaml_parser_t parser;
+	yaml_document_t second;
+	enum rc rc = RC_OK;
+	bool more = false;
+
+	if (!yaml_parser_initialize(&parser))
+		return fail_at(p, 1, "no memory to read it");
+	yaml_parser_set_encoding(&parser, YAML_UTF8_ENCODING);
+	yaml_parser_set_input_string(&parser, (const unsigned char *)text, len);
+	if (!yaml_parser_load(&parser, &p->doc)) {
+		rc = fail_at(p, parser.problem_mark.line + 1, "not valid YAML: %s",
+			parser.problem ? parser.problem : "unknown problem");
+	} else if (yaml_document_get_root_node(&p->doc)) {
+		if (yaml_parser_load(&parser, &second)) {
+			more = yaml_document_get_root_node(&second) != NULL;
+			yaml_document_delete(&second);
+		} else {
+			more = true;
+		}
+		if (more) {
+			rc = fail_at(p, parser.mark.line + 1, "only one YAML document is allowed");
+			yaml_document_delete(&p->doc);
+		}
+	}
+	yaml_parser_delete(&parser);
+	return rc;
+}
+
+/* The line of the database URL, so that its owner finds it; the value itself is not repeated. */
+static enum rc refuse_url(struct parse *p, const char *text, size_t len)
+{
+	size_t line = 1, found = 1;
+
+	for (const char *at = text, *end = text + len; at < end; line++) {
+		const char *nl = memchr(at, '\n', (size_t)(end - at));
+		size_t n = nl ? (size_t)(nl - at) : (size_t)(end - at);
+
+		if (manifest_has_database_url(at, n)) {
+			found = line;
+			break;
+		}
+		at += n + 1;
+	}
+	return fail_at(p, found,
+		"this file must not hold a database URL: set DATABASE_URL in the environment of the worker instead");
+}
+
+enum rc wconfig_parse(const char *name, const char *text, size_t len, struct wconfig **out, struct wconfig_error *err)
+{
+	struct parse p = {.name = name, .err = err};
+	enum rc rc;
+
+	if (len > FILE_MAX)
+		return fail_at(&p, 1, "the file is larger than %d bytes", FILE_MAX);
+	if (!text_utf8_ok(text, len))
+		return fail_at(&p, 1, "the file is not UTF-8 text");
+	if (manifest_has_database_url(text, len))
+		return refuse_url(&p, text, len);
+	rc = load_document(&p, text, len);
+	if (rc != RC_OK)
+		return rc;
+	p.c = xcalloc(1, sizeof(*p.c));
+	set_defaults(p.c, name);
+	rc = read_document(&p);
+	yaml_document_delete(&p.doc);
+	if (rc != RC_OK) {
+		wconfig_free(p.c);
+		return rc;
+	}
+	*out = p.c;
+	return RC_OK;
+}
+
+enum rc wconfig_load(const char *path, struct wconfig **out, struct wconfig_error *err)
+{
+	char *text;
+	size_t len;
+	enum rc rc = file_read(path, FILE_MAX, &text, &len);
+
+	if (rc != RC_OK) {
+		snprintf(err->text, sizeof(err->text), "%s: %s", path,
+			rc == RC_NOTFOUND ? "no such file"
+			: rc == RC_LIMIT  ? "the file is too large"
+					  : "the file can't be read");
+		return RC_INVALID;
+	}
+	rc = wconfig_parse(path, text, len, out, err);
+	free(text);
+	return rc;
+}
+
+static void free_table(struct wconfig_table *t)
+{
+	free(t->name);
+	free(t->key);
+	free(t->parent);
+	free(t->fk);
+	free(t->via);
+	free(t->via_fk);
+	for (size_t i = 0; i < t->mask_count; i++)
+		free(t->masks[i].name);
+	free(t->masks);
+	for (size_t i = 0; i < t->exclude_count; i++)
+		free(t->exclude_columns[i]);
+	free(t->exclude_columns);
+}
+
+void wconfig_free(struct wconfig *c)
+{
+	if (!c)
+		return;
+	for (size_t i = 0; i < c->table_count; i++)
+		free_table(&c->tables[i]);
+	free(c->tables);
+	for (size_t i = 0; i < c->hint_count; i++)
+		free(c->hints[i]);
+	free(c->hints);
+	for (size_t i = 0; i < c->query_count; i++) {
+		free(c->queries[i].title);
+		free(c->queries[i].sql);
+	}
+	free(c->queries);
+	free(c->path);
+	free(c->name);
+	free(c->state_dir);
+	free(c->data_dir);
+	free(c->ca_file);
+	free(c->description);
+	free(c->root_table);
+	free(c->root_filter_col);
+	free(c);
+}
