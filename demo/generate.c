@@ -103,7 +103,7 @@ static void date(char out[TEXT], int64_t day)
 /* A date, or a date and time, from days after DAY0. */
 static const char *day_text(struct gen *g, int64_t day, bool with_time, char out[TEXT])
 {
-	int64_t second = with_time ? between(g, 6 * 3600, 23 * 3600 - 1) : 0;
+	int64_t second = with_time ? between(g, 21600, 82799) : 0;
 	char d[TEXT];
 
 	date(d, DAY0 / 86400 + day);
@@ -157,7 +157,7 @@ static void card(struct gen *g, char out[TEXT])
 {
 	int sum = 0;
 
-	memcpy(out, "400000", 6);
+	snprintf(out, TEXT, "400000");
 	digits(g, 9, out + 6);
 	for (int i = 0; i < 15; i++) {
 		int d = out[i] - '0';

@@ -65,15 +65,15 @@ static int header_count(const struct request *rq, const char *name, const char *
 	if (!http_parse_param_name(name, cgi_name, sizeof(cgi_name)))
 		return 0;
 	count = param_count(rq, cgi_name, value);
-	/* The two headers with a CGI name of their own are there, empty, when the client sent none.
-	 */
+	/* Two headers have a CGI name of their own, which is there, empty, when the client sent
+	 * none. */
 	if (strncmp(cgi_name, "HTTP_", 5) != 0) {
 		char again[sizeof(cgi_name) + 5];
 		const char *other;
 
 		(void)snprintf(again, sizeof(again), "HTTP_%s", cgi_name);
-		/* nginx repeats this one as well, Caddy joins it here and gives the first value
-		 * there. */
+		/* Here nginx repeats and Caddy joins what came twice; there is the first of them.
+		 */
 		if (param_count(rq, again, &other) > 1 || (other && strchr(other, ',')))
 			count = 2;
 		if (*value && !**value) {

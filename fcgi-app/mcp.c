@@ -52,7 +52,20 @@ static void refuse(struct request *rq, const char *tenant_id, enum problem p, co
 		http_problem(rq, p, detail);
 }
 
-/* Is the request meant for us, and not steered here by a page of somebody else's? */
+/* Is the request meant for us? */
+static bool host_ok(struct request *rq, const char **host)
+{
+	enum rc rc = http_header_once(rq, "Host", host);
+
+	/* A browser always names a host: without one there is nothing to rebind. */
+	if (rc == RC_NOTFOUND || (rc == RC_OK && mcp_front_host_ok(*host, rq->config->public_url)))
+		return true;
+	refuse(rq, "", PROBLEM_BAD_HOST, problem_code(PROBLEM_BAD_HOST),
+		"Use the host of the control plane's public URL.");
+	return false;
+}
+
+/* And not steered here by a page of somebody else's? */
 static bool front_ok(struct request *rq)
 {
 	const char *origin, *host;
@@ -62,17 +75,13 @@ static bool front_ok(struct request *rq)
 		http_problem(rq, PROBLEM_AMBIGUOUS_HEADER, "Send Origin once.");
 		return false;
 	}
-	if (rc == RC_OK && !cors_origin_ok(rq->config, origin)) {
-		refuse(rq, "", PROBLEM_BAD_ORIGIN, problem_code(PROBLEM_BAD_ORIGIN),
-			"Pages of this origin may not call this endpoint.");
+	if (!host_ok(rq, &host))
 		return false;
-	}
-	rc = http_header_once(rq, "Host", &host);
-	/* A browser always names a host: without one there is nothing to rebind. */
-	if (rc == RC_NOTFOUND || (rc == RC_OK && mcp_front_host_ok(host, rq->config->public_url)))
+	if (rc != RC_OK || cors_origin_ok(rq->config, origin) ||
+		(host && mcp_front_same_origin(origin, host)))
 		return true;
-	refuse(rq, "", PROBLEM_BAD_HOST, problem_code(PROBLEM_BAD_HOST),
-		"Use the host of the control plane's public URL.");
+	refuse(rq, "", PROBLEM_BAD_ORIGIN, problem_code(PROBLEM_BAD_ORIGIN),
+		"Pages of this origin may not call this endpoint.");
 	return false;
 }
 
@@ -103,23 +112,6 @@ static void become(struct request *rq, const struct apikey_grant *grant)
 	log_context(rq->request_id, grant->tenant_id, rq->remote_ip);
 }
 
-static enum rc check_key(struct request *rq, const char *token, struct apikey_grant *grant)
-{
-	int64_t now = clock_wall_s();
-	struct db *db;
-	bool touch = false;
-	enum rc rc = db_pool_get(rq->app->db, &db);
-
-	if (rc != RC_OK)
-		return RC_UNAVAILABLE;
-	rc = apikey_check(rq->app->keys, db, token, slug_of(rq), now, grant, &touch);
-	/* When a key was last used is worth knowing, not worth refusing a call for. */
-	if (rc == RC_OK && touch && api_key_touch(db, grant->key_id, now) != RC_OK)
-		log_warn("the time of a key's last use was not written");
-	db_pool_put(rq->app->db, db);
-	return rc;
-}
-
 /* True: *grant says who calls. */
 static bool authorize(struct request *rq, struct apikey_grant *grant)
 {
@@ -131,7 +123,7 @@ static bool authorize(struct request *rq, struct apikey_grant *grant)
 			"Send Authorization once.");
 		return false;
 	}
-	rc = check_key(rq, rc == RC_OK ? token : "", grant);
+	rc = apikey_check(rq->app->keys, rq->app->db, rc == RC_OK ? token : "", slug_of(rq), clock_wall_s(), grant);
 	switch (rc) {
 	case RC_OK:
 		break;

@@ -38,3 +38,10 @@ bool mcp_front_host_ok(const char *host, const char *public_url)
 	return text_equal_nocase(asked, own) ||
 		(text_host_is_loopback(own) && text_host_is_loopback(asked));
 }
+
+bool mcp_front_same_origin(const char *origin, const char *host)
+{
+	if (!strncmp(origin, "https://", 8))
+		return text_equal_nocase(origin + 8, host);
+	return !strncmp(origin, "http://", 7) && text_equal_nocase(origin + 7, host);
+}

@@ -28,14 +28,17 @@
 struct generation {
 	struct config *config;
 	int uses;
+	struct generation *next; /* of those that nobody uses any more */
 };
 
 struct process {
 	struct app *app;
 	int listen_fd;
 	atomic_bool stopping;
-	pthread_mutex_t lock; /* generation and its count */
+	pthread_mutex_t lock; /* generations and their counts */
 	struct generation *current;
+	struct generation *unused;
+	struct generation *boot; /* app->config points into it: it stays */
 	struct worker_thread *threads;
 	int count;
 };
@@ -71,12 +74,26 @@ static struct generation *take(struct process *p)
 
 static void give_back(struct process *p, struct generation *g)
 {
-	bool last;
+	(void)pthread_mutex_lock(&p->lock);
+	if (--g->uses == 0) {
+		g->next = p->unused;
+		p->unused = g;
+	}
+	(void)pthread_mutex_unlock(&p->lock);
+}
+
+/* In the main thread only: config_reload() and config_free() share what is not locked. */
+static void free_unused(struct process *p)
+{
+	struct generation *g;
+	struct generation *next;
 
 	(void)pthread_mutex_lock(&p->lock);
-	last = --g->uses == 0;
+	g = p->unused;
+	p->unused = NULL;
 	(void)pthread_mutex_unlock(&p->lock);
-	if (last) {
+	for (; g; g = next) {
+		next = g->next;
 		config_free(g->config);
 		free(g);
 	}
@@ -94,6 +111,7 @@ static void reload(struct process *p)
 	p->current = generation_new(fresh);
 	(void)pthread_mutex_unlock(&p->lock);
 	give_back(p, old);
+	free_unused(p);
 }
 
 /* --- a thread
@@ -243,7 +261,7 @@ int pool_process(struct app *app, int listen_fd)
 	app->db = db_pool_new(config->state_path, DB_HANDLES);
 	app->keys = apikey_cache_new(KEYS_CACHED, config->argon2_concurrency);
 	p.current = generation_new((struct config *)config);
-	p.current->uses++; /* app->config points to it: it stays */
+	p.boot = take(&p);
 	start_threads(&p);
 	while (sig != SIGTERM) {
 		sig = sigwaitinfo(&signals, NULL);
@@ -256,6 +274,8 @@ int pool_process(struct app *app, int listen_fd)
 		db_pool_free(app->db);
 		free(p.threads);
 		give_back(&p, p.current);
+		give_back(&p, p.boot);
+		free_unused(&p);
 	}
 	return clean ? 0 : 1;
 }

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "shared/dbmark.h"
 #include "shared/jscan.h"
 #include "shared/log.h"
 #include "shared/mem.h"
@@ -152,6 +153,8 @@ struct entry {
 	uint8_t digest[CRYPTO_HASH_LEN];
 	struct api_key_row row;
 	int64_t touched_at;
+	struct dbmark mark; /* while the database bears it, row is current */
+	bool marked;
 };
 
 struct apikey_cache {
@@ -270,6 +273,8 @@ struct presented {
 	uint8_t digest[CRYPTO_HASH_LEN];
 	const char *slug;
 	int64_t now_s;
+	struct dbmark mark; /* of the database, read before anything was asked of it */
+	bool marked;
 };
 
 /* What a verified key is good for now. */
@@ -339,6 +344,16 @@ static void gate_leave(struct apikey_cache *c, int slot)
 	pthread_mutex_unlock(&c->lock);
 }
 
+/* What a cached entry says of a presented secret. */
+static enum rc judge(struct apikey_cache *c, struct entry *e, const struct presented *p, struct apikey_grant *out, bool *touch)
+{
+	if (!crypto_equal(e->digest, CRYPTO_HASH_LEN, p->digest, CRYPTO_HASH_LEN))
+		return RC_DENIED;
+	unlink_use(c, e);
+	link_newest(c, e);
+	return grant(e, p, out, touch);
+}
+
 /* Answers from memory when the entry is of this very version of the row; false when there is none.
  */
 static bool check_cached(struct apikey_cache *c, const struct presented *p, int64_t version,
@@ -352,13 +367,29 @@ static bool check_cached(struct apikey_cache *c, const struct presented *p, int6
 		forget(c, e);
 		e = NULL;
 	}
-	if (e && crypto_equal(e->digest, CRYPTO_HASH_LEN, p->digest, CRYPTO_HASH_LEN)) {
-		unlink_use(c, e);
-		link_newest(c, e);
-		*rc = grant(e, p, out, touch);
-	} else if (e) {
-		*rc = RC_DENIED;
+	if (e) {
+		e->mark = p->mark;
+		e->marked = p->marked;
+		*rc = judge(c, e, p, out, touch);
 	}
+	pthread_mutex_unlock(&c->lock);
+	return e != NULL;
+}
+
+/* Answers from memory alone while nothing at all was committed since the entry was last known to be current. */
+static bool check_unchanged(
+	struct apikey_cache *c, const struct presented *p, struct apikey_grant *out, bool *touch, enum rc *rc)
+{
+	struct entry *e;
+
+	if (!p->marked)
+		return false;
+	pthread_mutex_lock(&c->lock);
+	e = find(c, p->id);
+	if (e && !(e->marked && dbmark_equal(&e->mark, &p->mark)))
+		e = NULL;
+	if (e)
+		*rc = judge(c, e, p, out, touch);
 	pthread_mutex_unlock(&c->lock);
 	return e != NULL;
 }
@@ -400,23 +431,43 @@ static enum rc check_row(struct apikey_cache *c, struct db *db, const struct pre
 	return rc;
 }
 
-enum rc apikey_check(struct apikey_cache *c, struct db *db, const char *presented,
-	const char *tenant_slug, int64_t now_s, struct apikey_grant *out, bool *touch)
+/* With the database: the row's version first, then whatever that calls for. */
+static enum rc check_state(struct apikey_cache *c, struct db *db, const struct presented *p, struct apikey_grant *out, bool *touch)
 {
-	struct presented p = {.slug = tenant_slug, .now_s = now_s};
 	int64_t version;
-	enum rc rc;
+	enum rc rc = api_key_version(db, p->id, &version);
 
-	memset(out, 0, sizeof(*out));
-	*touch = false;
-	if (apikey_split("alk", presented, p.id, &p.secret) != RC_OK)
-		return RC_DENIED;
-	rc = api_key_version(db, p.id, &version);
 	if (rc != RC_OK)
 		return rc == RC_NOTFOUND ? RC_DENIED : RC_UNAVAILABLE;
+	if (!check_cached(c, p, version, out, touch, &rc))
+		rc = check_row(c, db, p, out, touch);
+	return rc;
+}
+
+enum rc apikey_check(struct apikey_cache *c, struct db_pool *pool, const char *presented, const char *tenant_slug, int64_t now_s,
+	struct apikey_grant *out)
+{
+	struct presented p = {.slug = tenant_slug, .now_s = now_s};
+	struct db *db = NULL;
+	bool touch = false, known;
+	enum rc rc = RC_DENIED;
+
+	memset(out, 0, sizeof(*out));
+	if (apikey_split("alk", presented, p.id, &p.secret) != RC_OK)
+		return RC_DENIED;
 	crypto_blake2b(c->digest_key, sizeof(c->digest_key), p.secret, strlen(p.secret), p.digest);
-	if (!check_cached(c, &p, version, out, touch, &rc))
-		rc = check_row(c, db, &p, out, touch);
+	p.marked = db_pool_mark(pool, &p.mark);
+	known = check_unchanged(c, &p, out, &touch, &rc);
+	if (!known || touch) {
+		enum rc got = db_pool_get(pool, &db);
+
+		if (!known)
+			rc = got == RC_OK ? check_state(c, db, &p, out, &touch) : RC_UNAVAILABLE;
+		/* When a key was last used is worth knowing, not worth refusing a call for. */
+		if (got == RC_OK && rc == RC_OK && touch && api_key_touch(db, out->key_id, now_s) != RC_OK)
+			log_warn("the time of a key's last use was not written");
+		db_pool_put(pool, db);
+	}
 	mem_wipe(p.digest, sizeof(p.digest));
 	return rc;
 }

@@ -51,12 +51,13 @@ bool apikey_may_call(const struct apikey_grant *g, const char *tool);
 struct apikey_cache;
 struct apikey_cache *apikey_cache_new(size_t max_entries, int argon2_concurrency);
 void apikey_cache_free(struct apikey_cache *c);
-/* Checks a presented credential for one tenant slug. RC_OK fills *out. RC_DENIED for anything wrong with it
- * (malformed, unknown, wrong secret, revoked, expired, another tenant's, unknown slug): one answer, one timing class;
- * grant->key_id is then set only when the key itself verified (so that the refusal's audit row can name it), "" otherwise.
- * RC_LIMIT when too many Argon2 verifications wait; RC_UNAVAILABLE when the state can't be read. *touch is true
- * when the last-used time should be written. now_s is UTC. */
-enum rc apikey_check(struct apikey_cache *c, struct db *db, const char *presented, const char *tenant_slug,
-	int64_t now_s, struct apikey_grant *out, bool *touch) MUST_CHECK;
+/* Checks a presented credential for one tenant slug and remembers when it was used. RC_OK fills *out. RC_DENIED for anything
+ * wrong with it (malformed, unknown, wrong secret, revoked, expired, another tenant's, unknown slug): one answer, one timing class;
+ * grant->key_id is then set only when the key itself verified (so that the refusal's audit row can name it), "" otherwise. RC_LIMIT when
+ * too many Argon2 verifications wait; RC_UNAVAILABLE when the state can't be read. now_s is UTC. While nothing was committed
+ * to the database since the key was last looked at (dbmark.h), the answer comes from memory; so a revocation counts from the very
+ * next request on, in every process. */
+enum rc apikey_check(struct apikey_cache *c, struct db_pool *pool, const char *presented, const char *tenant_slug, int64_t now_s,
+	struct apikey_grant *out) MUST_CHECK;
 
 #endif

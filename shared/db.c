@@ -3,10 +3,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "shared/dbmark.h"
 #include "shared/log.h"
 #include "shared/mem.h"
 #include "shared/store_sql.h"
@@ -85,18 +87,18 @@ static bool set_wal(sqlite3 *handle)
 	return ok;
 }
 
-/* SQLite would create the file with the umask's mode: make it first, for the owner alone. The -wal
- * and -shm files get the mode of the database. */
+/* SQLite would create the file with the umask's mode: make it first, for the owner alone. The -wal and
+ * -shm files get the mode of the database. A file that is there is never opened here: closing it again
+ * would drop the POSIX locks that this process's other handles hold on it. */
 static bool make_file(const char *path)
 {
-	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 
-	if (fd < 0) {
+	if (fd >= 0)
+		close(fd);
+	else if (errno != EEXIST)
 		log_err("can't open the state database %s: %s", path, strerror(errno));
-		return false;
-	}
-	close(fd);
-	return true;
+	return fd >= 0 || errno == EEXIST;
 }
 
 /* The page cache is small: handles are many, the working set is not. */
@@ -226,6 +228,7 @@ struct db_pool {
 	pthread_cond_t returned;
 	char *path;
 	int max, open, idle_count;
+	struct dbmark_watch *_Atomic watch; /* set once, with the first handle */
 	struct db *idle[];
 };
 
@@ -238,6 +241,22 @@ struct db_pool *db_pool_new(const char *path, int max)
 	p->path = xstrdup(path);
 	p->max = max;
 	return p;
+}
+
+/* The wal-index is there once a handle has read; from then on one handle of the pool stays open, as the watch requires. */
+static void watch(struct db_pool *p)
+{
+	struct dbmark_watch *w;
+
+	pthread_mutex_lock(&p->lock);
+	if (!atomic_load(&p->watch) && dbmark_open(p->path, &w) == RC_OK)
+		atomic_store(&p->watch, w);
+	pthread_mutex_unlock(&p->lock);
+}
+
+bool db_pool_mark(const struct db_pool *p, struct dbmark *out)
+{
+	return dbmark_read(atomic_load(&p->watch), out);
 }
 
 enum rc db_pool_get(struct db_pool *p, struct db **out)
@@ -260,6 +279,8 @@ enum rc db_pool_get(struct db_pool *p, struct db **out)
 		p->open--;
 		pthread_cond_signal(&p->returned);
 		pthread_mutex_unlock(&p->lock);
+	} else if (!atomic_load(&p->watch)) {
+		watch(p);
 	}
 	return rc;
 }
@@ -284,5 +305,6 @@ void db_pool_free(struct db_pool *p)
 	pthread_cond_destroy(&p->returned);
 	pthread_mutex_destroy(&p->lock);
 	free(p->path);
+	free(atomic_load(&p->watch));
 	free(p);
 }

@@ -30,6 +30,9 @@ struct db_pool *db_pool_new(const char *path, int max);
 enum rc db_pool_get(struct db_pool *p, struct db **out) MUST_CHECK;
 /* Rolls back what was left open. */
 void db_pool_put(struct db_pool *p, struct db *db);
+/* The database's mark (dbmark.h). False until the pool's first handle is open, or when there is none to be had. */
+struct dbmark;
+bool db_pool_mark(const struct db_pool *p, struct dbmark *out);
 void db_pool_free(struct db_pool *p);
 
 #endif

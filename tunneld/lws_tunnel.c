@@ -14,6 +14,7 @@ _Static_assert(LWS_PRE <= TUNNEL_HEADROOM, "libwebsockets writes the frame's hea
 
 #define TUNNEL_PATH "/v1/tunnel"
 #define FORWARDED_MAX 1024
+#define PING_TEXT "airlock"
 /* Written in one turn before others get theirs. */
 #define BURST_BYTES (128 * 1024)
 #define BACKLOG_LOW (256 * 1024)
@@ -156,9 +157,11 @@ static bool write_one(struct lws *wsi, struct connection *c)
 
 static bool write_ping(struct lws *wsi)
 {
-	uint8_t room[LWS_PRE + 1];
+	/* Not empty: libwebsockets does not report an empty pong. */
+	uint8_t room[LWS_PRE + sizeof(PING_TEXT)];
 
-	return lws_write(wsi, room + LWS_PRE, 0, LWS_WRITE_PING) >= 0;
+	memcpy(room + LWS_PRE, PING_TEXT, sizeof(PING_TEXT) - 1);
+	return lws_write(wsi, room + LWS_PRE, sizeof(PING_TEXT) - 1, LWS_WRITE_PING) >= 0;
 }
 
 /* Several messages in one turn: libwebsockets keeps what the socket does not take, and only then is the turn over. */

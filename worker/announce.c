@@ -15,7 +15,7 @@ struct snapshot {
 	char id[SIDECAR_ID_MAX + 1];
 	char *json; /* NULL: it is gone */
 	size_t len;
-	bool told;  /* in this session */
+	bool told; /* in this session */
 	bool known; /* the control plane may have heard of it, in whatever session */
 };
 
@@ -141,7 +141,8 @@ void announce_send(struct announce *a, struct link *l)
 		next = TAILQ_NEXT(s, entry);
 		if (s->told)
 			continue;
-		rc = s->json != NULL ? link_snapshot(l, s->json, s->len) : link_snapshot_gone(l, s->id);
+		rc = s->json != NULL ? link_snapshot(l, s->json, s->len)
+				     : link_snapshot_gone(l, s->id);
 		if (rc != RC_OK)
 			break; /* no room; the next wake-up goes on */
 		s->told = s->known = true;

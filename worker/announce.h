@@ -1,5 +1,5 @@
-/* announce: which snapshots the control plane has been told of. The tools report from any thread; the loop's thread sends. A new session
- * is told of every snapshot that is alive. */
+/* announce: which snapshots the control plane has been told of. The tools report from any thread;
+ * the loop's thread sends. A new session is told of every snapshot that is alive. */
 #ifndef WORKER_ANNOUNCE_H
 #define WORKER_ANNOUNCE_H
 
@@ -9,7 +9,8 @@
 
 struct announce;
 
-/* At most max snapshots are remembered; the oldest is forgotten first. wake is called from any thread when there is news. */
+/* At most max snapshots are remembered; the oldest is forgotten first. wake is called from any
+ * thread when there is news. */
 struct announce *announce_new(size_t max, void (*wake)(void *ctx), void *ctx);
 void announce_free(struct announce *a);
 /* A tools_snapshot_fn; any thread. */

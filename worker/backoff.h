@@ -1,6 +1,7 @@
-/* backoff: when to dial the control plane again. Exponential with full jitter; the first try comes within a second, and for
- * the first minute of an outage tries are at most 4 s apart, so that a restarted control plane has its workers back
- * within 5 s. Pure: time and randomness are arguments. */
+/* backoff: when to dial the control plane again. Exponential with full jitter; the first try comes
+ * within a second, and for the first minute of an outage tries are at most 4 s apart, so that a
+ * restarted control plane has its workers back within 5 s. Pure: time and randomness are arguments.
+ */
 #ifndef WORKER_BACKOFF_H
 #define WORKER_BACKOFF_H
 

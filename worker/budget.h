@@ -1,5 +1,6 @@
-/* budget: whether long work may go on. Sources and engines ask it at least every few milliseconds of their own work and
- * while they wait for somebody else: that is how a call is cancelled, from any thread, without a thread to interrupt it. */
+/* budget: whether long work may go on. Sources and engines ask it at least every few milliseconds
+ * of their own work and while they wait for somebody else: that is how a call is cancelled, from
+ * any thread, without a thread to interrupt it. */
 #ifndef WORKER_BUDGET_H
 #define WORKER_BUDGET_H
 

@@ -32,8 +32,8 @@ struct calls {
 	size_t count;
 };
 
-enum rc calls_new(
-	const struct mcp_server *server, int threads, void (*wake)(void *ctx), void *ctx, struct calls **out)
+enum rc calls_new(const struct mcp_server *server, int threads, void (*wake)(void *ctx), void *ctx,
+	struct calls **out)
 {
 	struct executor *executor;
 	enum rc rc = executor_new(threads, CALLS_WAITING_MAX, wake, ctx, &executor);
@@ -54,8 +54,11 @@ static void run_call(struct job *job)
 	struct call_job *j = (struct call_job *)job;
 	const char *text = (const char *)j->in.request.data;
 	size_t len = j->in.request.len;
-	struct mcp_request rq = {.text = text, .len = len, .era = mcp_era_parse(j->in.era),
-		.deadline_mono_ms = j->deadline_ms, .cancelled = &job->cancelled};
+	struct mcp_request rq = {.text = text,
+		.len = len,
+		.era = mcp_era_parse(j->in.era),
+		.deadline_mono_ms = j->deadline_ms,
+		.cancelled = &job->cancelled};
 
 	log_context(j->in.request_id, NULL, NULL);
 	if (atomic_load(&job->cancelled)) {
@@ -63,7 +66,8 @@ static void run_call(struct job *job)
 	} else if (clock_mono_ms() >= j->deadline_ms) {
 		/* It waited too long for a thread; the agent has its answer already. */
 		j->answer.outcome = "timeout";
-		mcp_error(&j->result, mcp_request_id(text, len), MCP_TIMEOUT, "The call waited too long for a free thread");
+		mcp_error(&j->result, mcp_request_id(text, len), MCP_TIMEOUT,
+			"The call waited too long for a free thread");
 	} else {
 		mcp_server_handle(j->server, &rq, &j->result, &j->answer);
 	}
@@ -92,9 +96,11 @@ static void refuse(struct link *l, struct link_call *call, const char *outcome)
 
 	buf_init(&payload, MSG_HEADER_MAX);
 	if (strcmp(outcome, "too_large") == 0)
-		mcp_error(&payload, id, MCP_TOO_LARGE, "The request is larger than this worker takes");
+		mcp_error(&payload, id, MCP_TOO_LARGE,
+			"The request is larger than this worker takes");
 	else
-		mcp_error(&payload, id, MCP_OVERLOADED, "The worker has too many calls in hand; try again later");
+		mcp_error(&payload, id, MCP_OVERLOADED,
+			"The worker has too many calls in hand; try again later");
 	log_warn("call %s of %s refused: %s", call->request_id, tool_name(call), outcome);
 	link_result(l, call->id, outcome, "", &payload);
 	buf_free(&call->request);
@@ -167,12 +173,12 @@ static void finish(struct link *l, struct call_job *j)
 	long long took = (long long)(clock_mono_ms() - j->started_ms);
 
 	if (l == NULL || j->orphan) {
-		log_info("call %s of %s dropped after %lld ms: the connection is gone", j->in.request_id,
-			tool_name(&j->in), took);
+		log_info("call %s of %s dropped after %lld ms: the connection is gone",
+			j->in.request_id, tool_name(&j->in), took);
 		return;
 	}
-	log_info("call %s of %s: %s in %lld ms", j->in.request_id, tool_name(&j->in), j->answer.outcome,
-		took);
+	log_info("call %s of %s: %s in %lld ms", j->in.request_id, tool_name(&j->in),
+		j->answer.outcome, took);
 	link_result(l, j->in.id, j->answer.outcome, j->answer.snapshot_id, &j->result);
 }
 

@@ -1,5 +1,5 @@
-/* calls: the tool calls in hand, from the link to the threads that run them and back. Everything but the running itself
- * happens on the loop's thread. */
+/* calls: the tool calls in hand, from the link to the threads that run them and back. Everything
+ * but the running itself happens on the loop's thread. */
 #ifndef WORKER_CALLS_H
 #define WORKER_CALLS_H
 

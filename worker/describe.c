@@ -23,7 +23,9 @@ static void put_subject(const struct wconfig *c, struct buf *out)
 
 	buf_init(&text, 4096);
 	buf_printf(&text, "The subject: a value of %s.%s.", c->root_table, subject_column(c));
-	buf_str(out, "\"subject_id\":{\"type\":[\"string\",\"integer\"],\"maxLength\":256,\"description\":");
+	buf_str(out,
+		"\"subject_id\":{\"type\":[\"string\",\"integer\"],\"maxLength\":256,"
+		"\"description\":");
 	buf_json_len(out, (const char *)text.data, text.len);
 	buf_char(out, '}');
 	buf_free(&text);
@@ -32,70 +34,96 @@ static void put_subject(const struct wconfig *c, struct buf *out)
 static void put_annotations(struct buf *out, const char *title)
 {
 	buf_printf(out,
-		",\"annotations\":{\"title\":\"%s\",\"readOnlyHint\":true,\"destructiveHint\":false,"
+		",\"annotations\":{\"title\":\"%s\",\"readOnlyHint\":true,\"destructiveHint\":"
+		"false,"
 		"\"idempotentHint\":true,\"openWorldHint\":false}}",
 		title);
 }
 
 /* What every answer ends with. */
-#define SNAPSHOT_PROPERTIES "\"snapshot_id\":{\"type\":\"string\"},\"expires_at\":{\"type\":\"string\"}"
+#define SNAPSHOT_PROPERTIES \
+	"\"snapshot_id\":{\"type\":\"string\"},\"expires_at\":{\"type\":\"string\"}"
 
 static void put_get_schema(const struct wconfig *c, struct buf *out)
 {
 	buf_str(out,
-		"{\"name\":\"get_schema\",\"title\":\"Get schema\",\"description\":\"Tables, columns, row counts, masks and "
-		"relations of one subject's masked, read-only snapshot, with hints and sample queries. Call it before "
+		"{\"name\":\"get_schema\",\"title\":\"Get schema\",\"description\":\"Tables, "
+		"columns, row counts, masks and "
+		"relations of one subject's masked, read-only snapshot, with hints and sample "
+		"queries. Call it before "
 		"execute_sql.\",\"inputSchema\":{\"type\":\"object\",\"properties\":{");
 	put_subject(c, out);
 	buf_str(out,
-		"},\"required\":[\"subject_id\"],\"additionalProperties\":false},\"outputSchema\":{\"type\":\"object\","
-		"\"properties\":{\"subject\":{\"type\":\"object\"},\"engine\":{\"type\":\"string\"},"
-		"\"description\":{\"type\":\"string\"},\"tables\":{\"type\":\"array\",\"items\":{\"type\":\"object\","
+		"},\"required\":[\"subject_id\"],\"additionalProperties\":false},\"outputSchema\":{"
+		"\"type\":\"object\","
+		"\"properties\":{\"subject\":{\"type\":\"object\"},\"engine\":{\"type\":\"string\"}"
+		","
+		"\"description\":{\"type\":\"string\"},\"tables\":{\"type\":\"array\",\"items\":{"
+		"\"type\":\"object\","
 		"\"properties\":{\"name\":{\"type\":\"string\"},\"rows\":{\"type\":\"integer\"},"
 		"\"columns\":{\"type\":\"object\",\"additionalProperties\":{\"type\":\"string\"}},"
 		"\"masked\":{\"type\":\"object\",\"additionalProperties\":{\"type\":\"string\"}}},"
 		"\"required\":[\"name\",\"rows\",\"columns\"]}},"
 		"\"relations\":{\"type\":\"array\",\"items\":{\"type\":\"string\"}},"
-		"\"masks\":{\"type\":\"object\"},\"hints\":{\"type\":\"array\",\"items\":{\"type\":\"string\"}},"
-		"\"sample_queries\":{\"type\":\"array\",\"items\":{\"type\":\"object\"}}," SNAPSHOT_PROPERTIES
-		"},\"required\":[\"subject\",\"engine\",\"tables\",\"relations\",\"snapshot_id\",\"expires_at\"]}");
+		"\"masks\":{\"type\":\"object\"},\"hints\":{\"type\":\"array\",\"items\":{\"type\":"
+		"\"string\"}},"
+		"\"sample_queries\":{\"type\":\"array\",\"items\":{\"type\":\"object\"}}"
+		"," SNAPSHOT_PROPERTIES "},\"required\":[\"subject\",\"engine\",\"tables\","
+					"\"relations\",\"snapshot_id\",\"expires_at\"]}");
 	put_annotations(out, "Get schema");
 }
 
 static void put_execute_sql(const struct wconfig *c, struct buf *out)
 {
 	buf_str(out,
-		"{\"name\":\"execute_sql\",\"title\":\"Execute SQL\",\"description\":\"Runs one read-only SELECT (SQLite "
-		"dialect) on one subject's masked snapshot. Only this subject's rows are there, so no filter on the subject "
-		"is needed. truncated says whether rows were left out.\",\"inputSchema\":{\"type\":\"object\",\"properties\":{");
+		"{\"name\":\"execute_sql\",\"title\":\"Execute SQL\",\"description\":\"Runs one "
+		"read-only SELECT (SQLite "
+		"dialect) on one subject's masked snapshot. Only this subject's rows are there, so "
+		"no filter on the subject "
+		"is needed. truncated says whether rows were left "
+		"out.\",\"inputSchema\":{\"type\":\"object\",\"properties\":{");
 	put_subject(c, out);
 	buf_printf(out,
-		",\"sql\":{\"type\":\"string\",\"maxLength\":65535,\"description\":\"One SELECT statement.\"},"
-		"\"max_rows\":{\"type\":\"integer\",\"minimum\":1,\"maximum\":%d,\"description\":\"At most so many rows; %d "
-		"when left out.\"}},\"required\":[\"subject_id\",\"sql\"],\"additionalProperties\":false},",
+		",\"sql\":{\"type\":\"string\",\"maxLength\":65535,\"description\":\"One SELECT "
+		"statement.\"},"
+		"\"max_rows\":{\"type\":\"integer\",\"minimum\":1,\"maximum\":%d,\"description\":"
+		"\"At most so many rows; %d "
+		"when left "
+		"out.\"}},\"required\":[\"subject_id\",\"sql\"],\"additionalProperties\":false},",
 		c->result_max_rows, c->result_max_rows);
 	buf_str(out,
-		"\"outputSchema\":{\"type\":\"object\",\"properties\":{\"columns\":{\"type\":\"array\",\"items\":{\"type\":"
-		"\"string\"}},\"rows\":{\"type\":\"array\",\"items\":{\"type\":\"array\"}},\"row_count\":{\"type\":\"integer\"},"
+		"\"outputSchema\":{\"type\":\"object\",\"properties\":{\"columns\":{\"type\":"
+		"\"array\",\"items\":{\"type\":"
+		"\"string\"}},\"rows\":{\"type\":\"array\",\"items\":{\"type\":\"array\"}},\"row_"
+		"count\":{\"type\":\"integer\"},"
 		"\"truncated\":{\"type\":\"boolean\"}," SNAPSHOT_PROPERTIES
-		"},\"required\":[\"columns\",\"rows\",\"row_count\",\"truncated\",\"snapshot_id\",\"expires_at\"]}");
+		"},\"required\":[\"columns\",\"rows\",\"row_count\",\"truncated\",\"snapshot_id\","
+		"\"expires_at\"]}");
 	put_annotations(out, "Execute SQL");
 }
 
 static void put_null_rates(const struct wconfig *c, struct buf *out)
 {
 	buf_str(out,
-		"{\"name\":\"null_rates\",\"title\":\"Null rates\",\"description\":\"The fraction of NULLs in each column of one "
-		"subject's snapshot, for one table or all. Tables with too few rows are withheld.\","
+		"{\"name\":\"null_rates\",\"title\":\"Null rates\",\"description\":\"The fraction "
+		"of NULLs in each column of one "
+		"subject's snapshot, for one table or all. Tables with too few rows are "
+		"withheld.\","
 		"\"inputSchema\":{\"type\":\"object\",\"properties\":{");
 	put_subject(c, out);
 	buf_str(out,
-		",\"table\":{\"type\":\"string\",\"maxLength\":127,\"description\":\"One table; all when left out.\"}},"
-		"\"required\":[\"subject_id\"],\"additionalProperties\":false},\"outputSchema\":{\"type\":\"object\","
-		"\"properties\":{\"tables\":{\"type\":\"array\",\"items\":{\"type\":\"object\",\"properties\":{"
-		"\"name\":{\"type\":\"string\"},\"rows\":{\"type\":\"integer\"},\"null_rates\":{\"type\":\"object\","
-		"\"additionalProperties\":{\"type\":\"number\"}},\"withheld\":{\"type\":\"string\"}},"
-		"\"required\":[\"name\",\"rows\"]}},\"min_group\":{\"type\":\"integer\"}," SNAPSHOT_PROPERTIES
+		",\"table\":{\"type\":\"string\",\"maxLength\":127,\"description\":\"One table; "
+		"all when left out.\"}},"
+		"\"required\":[\"subject_id\"],\"additionalProperties\":false},\"outputSchema\":{"
+		"\"type\":\"object\","
+		"\"properties\":{\"tables\":{\"type\":\"array\",\"items\":{\"type\":\"object\","
+		"\"properties\":{"
+		"\"name\":{\"type\":\"string\"},\"rows\":{\"type\":\"integer\"},\"null_rates\":{"
+		"\"type\":\"object\","
+		"\"additionalProperties\":{\"type\":\"number\"}},\"withheld\":{\"type\":\"string\"}"
+		"},"
+		"\"required\":[\"name\",\"rows\"]}},\"min_group\":{\"type\":\"integer\"}"
+		"," SNAPSHOT_PROPERTIES
 		"},\"required\":[\"tables\",\"min_group\",\"snapshot_id\",\"expires_at\"]}");
 	put_annotations(out, "Null rates");
 }
@@ -174,9 +202,11 @@ static void put_relations(const struct plan *p, struct buf *out)
 			continue;
 		buf_reset(&text);
 		if (t->how == PLAN_CHILD)
-			buf_printf(&text, "%s.%s = %s.%s", t->conf->name, t->filter, from->conf->name, far);
+			buf_printf(&text, "%s.%s = %s.%s", t->conf->name, t->filter,
+				from->conf->name, far);
 		else
-			buf_printf(&text, "%s.%s = %s.%s", from->conf->name, far, t->conf->name, t->filter);
+			buf_printf(&text, "%s.%s = %s.%s", from->conf->name, far, t->conf->name,
+				t->filter);
 		if (any)
 			buf_char(out, ',');
 		any = true;
@@ -193,7 +223,9 @@ static void put_masks(const struct plan *p, struct buf *out)
 		enum mask_kind kind;
 		const char *text;
 	} masks[] = {
-		{MASK_HASH, "equal values have equal hashes, in every table: join, group and count by it"},
+		{MASK_HASH,
+			"equal values have equal hashes, in every table: join, group and count by "
+			"it"},
 		{MASK_REDACT, "the value is replaced by [redacted]; NULL stays NULL"},
 		{MASK_NULL, "always NULL"},
 	};
@@ -204,10 +236,12 @@ static void put_masks(const struct plan *p, struct buf *out)
 
 		for (size_t i = 0; i < p->table_count && !used; i++)
 			for (size_t k = 0; k < p->tables[i].column_count && !used; k++)
-				used = p->tables[i].columns[k].shown && p->tables[i].columns[k].mask == masks[m].kind;
+				used = p->tables[i].columns[k].shown &&
+					p->tables[i].columns[k].mask == masks[m].kind;
 		if (!used)
 			continue;
-		buf_printf(out, "%s\"%s\":\"%s\"", any ? "," : ",\"masks\":{", mask_name(masks[m].kind), masks[m].text);
+		buf_printf(out, "%s\"%s\":\"%s\"", any ? "," : ",\"masks\":{",
+			mask_name(masks[m].kind), masks[m].text);
 		any = true;
 	}
 	if (any)
@@ -246,7 +280,8 @@ void describe_snapshot(const struct snapshot *sn, struct buf *out)
 	buf_printf(out, ",\"snapshot_id\":\"%s\",\"expires_at\":\"%s\"", sn->id, expires);
 }
 
-void describe_schema(const struct wconfig *c, const char *engine, const struct snapshot *sn, struct buf *out)
+void describe_schema(
+	const struct wconfig *c, const char *engine, const struct snapshot *sn, struct buf *out)
 {
 	buf_str(out, "{\"subject\":{\"table\":");
 	buf_json(out, c->root_table);

@@ -1,4 +1,5 @@
-/* describe: what agents are told about the tools and about a snapshot's schema. Text only; knows no threads and no sources. */
+/* describe: what agents are told about the tools and about a snapshot's schema. Text only; knows no
+ * threads and no sources. */
 #ifndef WORKER_DESCRIBE_H
 #define WORKER_DESCRIBE_H
 
@@ -10,7 +11,8 @@
 /* The JSON array of MCP Tool objects. */
 void describe_tools(const struct wconfig *c, struct buf *out);
 /* get_schema's structuredContent. */
-void describe_schema(const struct wconfig *c, const char *engine, const struct snapshot *sn, struct buf *out);
+void describe_schema(
+	const struct wconfig *c, const char *engine, const struct snapshot *sn, struct buf *out);
 /* ,"snapshot_id":"..","expires_at":".." */
 void describe_snapshot(const struct snapshot *sn, struct buf *out);
 

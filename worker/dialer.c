@@ -52,7 +52,8 @@ static void dial_in(struct dialer *d, int64_t ms)
 
 static void failed(struct dialer *d)
 {
-	int64_t wait = d->hopeless ? BACKOFF_HOPELESS_MS : backoff_next(&d->backoff, clock_mono_ms(), dice());
+	int64_t wait = d->hopeless ? BACKOFF_HOPELESS_MS
+				   : backoff_next(&d->backoff, clock_mono_ms(), dice());
 
 	log_debug("next try in %lld ms", (long long)wait);
 	dial_in(d, wait);
@@ -137,7 +138,8 @@ static void link_goes(void *ctx, int64_t retry_after_ms)
 	struct dialer *d = ctx;
 
 	if (!d->going)
-		log_info("the control plane is going away: finishing the calls in hand, then back in %lld ms or a little more",
+		log_info("the control plane is going away: finishing the calls in hand, then back "
+			 "in %lld ms or a little more",
 			(long long)retry_after_ms);
 	d->going = true;
 	d->going_after_ms = retry_after_ms;
@@ -166,7 +168,8 @@ static void log_refusal(struct dialer *d)
 	if (r->retry)
 		log_warn("HELLO_NACK reason=%s: %s", r->reason, r->detail);
 	else
-		log_err("HELLO_NACK reason=%s: %s. Trying again once a minute; that helps only when the "
+		log_err("HELLO_NACK reason=%s: %s. Trying again once a minute; that helps only "
+			"when the "
 			"control plane's operator changes something, or this worker enrolls anew",
 			r->reason, r->detail);
 }
@@ -189,10 +192,16 @@ static void end_connection(struct dialer *d, enum link_end end)
 static void client_up(void *ctx)
 {
 	struct dialer *d = ctx;
-	struct link_config config = {.identity = d->config.identity, .enrolled = d->config.enrolled,
-		.agent = d->config.agent, .manifest = d->config.manifest};
-	struct link_owner owner = {.ctx = d, .opened = link_opened, .call = link_called,
-		.cancel = link_cancelled, .goaway = link_goes, .wake = link_wakes};
+	struct link_config config = {.identity = d->config.identity,
+		.enrolled = d->config.enrolled,
+		.agent = d->config.agent,
+		.manifest = d->config.manifest};
+	struct link_owner owner = {.ctx = d,
+		.opened = link_opened,
+		.call = link_called,
+		.cancel = link_cancelled,
+		.goaway = link_goes,
+		.wake = link_wakes};
 
 	d->link = link_new(&config, &owner, clock_mono_ms());
 	lws_client_set_max(d->client, link_max_message(d->link));
@@ -249,7 +258,8 @@ static void log_close(const struct dialer *d, int code, const char *why)
 		log_warn("can't connect to %s: %s", d->config.endpoint->authority,
 			why[0] != '\0' ? why : "no answer");
 	else if (code == CLOSE_REPLACED)
-		log_err("this session was replaced: another process runs with the identity of %s. Enroll each worker on its own",
+		log_err("this session was replaced: another process runs with the identity of %s. "
+			"Enroll each worker on its own",
 			d->config.enrolled->worker_id);
 	else if (code != 0)
 		log_info("the connection was closed by the control plane: %d %s", code, why);
@@ -300,11 +310,16 @@ static void client_closed(void *ctx, int code, const char *why)
 
 /* --- for the owner --- */
 
-enum rc dialer_new(const struct dialer_config *config, const struct dialer_owner *owner, struct dialer **out)
+enum rc dialer_new(
+	const struct dialer_config *config, const struct dialer_owner *owner, struct dialer **out)
 {
 	struct dialer *d = xcalloc(1, sizeof *d);
-	struct lws_client_owner callbacks = {.ctx = d, .up = client_up, .message = client_message,
-		.pong = client_pong, .next = client_next, .closed = client_closed};
+	struct lws_client_owner callbacks = {.ctx = d,
+		.up = client_up,
+		.message = client_message,
+		.pong = client_pong,
+		.next = client_next,
+		.closed = client_closed};
 
 	d->config = *config;
 	d->owner = *owner;

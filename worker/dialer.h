@@ -1,5 +1,5 @@
-/* dialer: keeps the tunnel up: looks the control plane's name up, connects, runs a link over the connection, and dials again when it ends.
- * One per process, on the loop's thread. */
+/* dialer: keeps the tunnel up: looks the control plane's name up, connects, runs a link over the
+ * connection, and dials again when it ends. One per process, on the loop's thread. */
 #ifndef WORKER_DIALER_H
 #define WORKER_DIALER_H
 
@@ -17,7 +17,7 @@ struct dialer_config {
 	const struct crypto_identity *identity; /* borrowed, as all here */
 	const struct enrolled *enrolled;
 	const struct endpoint *endpoint; /* of the tunnel */
-	const char *ca_file;		 /* or NULL */
+	const char *ca_file; /* or NULL */
 	const char *agent;
 	const struct buf *manifest;
 };
@@ -28,16 +28,19 @@ struct dialer_owner {
 	void (*call)(void *ctx, struct link *l, struct link_call *call);
 	void (*cancel)(void *ctx, const char *id);
 	void (*lost)(void *ctx); /* the session is over; the link is gone after this */
-	void (*refill)(void *ctx, struct link *l); /* there is room again for what waits to be sent */
+	void (*refill)(
+		void *ctx, struct link *l); /* there is room again for what waits to be sent */
 	void (*left)(void *ctx); /* after dialer_leave(): it is over for good */
 };
 
-enum rc dialer_new(const struct dialer_config *config, const struct dialer_owner *owner, struct dialer **out) MUST_CHECK;
+enum rc dialer_new(const struct dialer_config *config, const struct dialer_owner *owner,
+	struct dialer **out) MUST_CHECK;
 /* Dials at once, and from then on whenever it has to. */
 void dialer_start(struct dialer *d);
 /* The session that stands, or NULL. */
 struct link *dialer_link(struct dialer *d);
-/* Tells the control plane that this worker goes; a session that has not come to be is dropped. No new dialling after this. */
+/* Tells the control plane that this worker goes; a session that has not come to be is dropped. No
+ * new dialling after this. */
 void dialer_goodbye(struct dialer *d);
 /* Closes for good; the owner's left follows, perhaps from within. */
 void dialer_leave(struct dialer *d);

@@ -73,7 +73,8 @@ static bool read_authority(const char *p, const char *end, struct endpoint *out)
 			host_end = end;
 		rest = host_end;
 	}
-	if (host_end == host || !str_copy_len(out->host, sizeof out->host, host, (size_t)(host_end - host)))
+	if (host_end == host ||
+		!str_copy_len(out->host, sizeof out->host, host, (size_t)(host_end - host)))
 		return false;
 	if (rest < end && (*rest != ':' || !read_port(rest + 1, end, &out->port)))
 		return false;
@@ -91,7 +92,8 @@ enum rc endpoint_parse(const char *url, struct endpoint *out, char *why, size_t 
 		return invalid(why, why_cap, "the URL is too long");
 	if (!characters_ok(url))
 		return invalid(why, why_cap,
-			"the URL may hold no user name, query, fragment, space or control character");
+			"the URL may hold no user name, query, fragment, space or control "
+			"character");
 	e.tls = s->tls;
 	e.websocket = s->websocket;
 	e.port = s->port;

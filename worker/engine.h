@@ -1,5 +1,6 @@
-/* engine: what holds a snapshot and answers SQL about it. One implementation per kind of engine stands behind a table of
- * functions. A snapshot is built once, sealed, and from then on only read; values arrive masked. */
+/* engine: what holds a snapshot and answers SQL about it. One implementation per kind of engine
+ * stands behind a table of functions. A snapshot is built once, sealed, and from then on only read;
+ * values arrive masked. */
 #ifndef WORKER_ENGINE_H
 #define WORKER_ENGINE_H
 
@@ -27,18 +28,20 @@ struct engine_shape {
 
 enum engine_status {
 	ENGINE_OK,
-	ENGINE_REFUSED,	  /* the statement is wrong, not allowed or too big: message says how to repair it */
-	ENGINE_TIMEOUT,	  /* stopped by the budget */
+	ENGINE_REFUSED, /* the statement is wrong, not allowed or too big: message says how to
+			   repair it */
+	ENGINE_TIMEOUT, /* stopped by the budget */
 	ENGINE_CANCELLED, /* stopped by the budget */
-	ENGINE_FAILED,	  /* the machine's fault; logged */
+	ENGINE_FAILED, /* the machine's fault; logged */
 };
 
 struct engine_message {
-	char text[512]; /* for agents: names from the snapshot's shape and the statement, never values of rows */
+	char text[512]; /* for agents: names from the snapshot's shape and the statement, never
+			   values of rows */
 };
 
-/* Where a result goes. columns() comes once, before any row. row() may answer RC_LIMIT: enough, which ends the query with
- * ENGINE_OK. */
+/* Where a result goes. columns() comes once, before any row. row() may answer RC_LIMIT: enough,
+ * which ends the query with ENGINE_OK. */
 struct engine_sink {
 	enum rc (*columns)(void *ctx, const char *const *names, size_t count);
 	enum rc (*row)(void *ctx, const struct value *values, size_t count);
@@ -53,10 +56,11 @@ struct engine_query {
 };
 
 struct engine_build; /* a snapshot in the making; one thread */
-struct engine;	     /* a sealed snapshot; safe from several threads */
+struct engine; /* a sealed snapshot; safe from several threads */
 
 struct engine_ops {
-	const char *name; /* "sqlite": in sidecars and in get_schema, so that agents know the dialect */
+	const char *
+		name; /* "sqlite": in sidecars and in get_schema, so that agents know the dialect */
 	/* Once per process, before anything else uses the engine's library. */
 	enum rc (*init)(void) MUST_CHECK;
 	/* A new file at path (mode 0600, must not exist) that may not grow above max_bytes. */
@@ -68,10 +72,11 @@ struct engine_ops {
 	enum rc (*seal)(struct engine_build *b, const char *path) MUST_CHECK;
 	/* Drops the file. NULL is fine. */
 	void (*abandon)(struct engine_build *b);
-	enum rc (*open)(const char *path, const struct engine_shape *shape, struct engine **out) MUST_CHECK;
+	enum rc (*open)(
+		const char *path, const struct engine_shape *shape, struct engine **out) MUST_CHECK;
 	/* One read-only statement over the snapshot's own tables; everything else is refused. */
-	enum engine_status (*query)(struct engine *e, const struct engine_query *q, const struct engine_sink *sink,
-		struct engine_message *message);
+	enum engine_status (*query)(struct engine *e, const struct engine_query *q,
+		const struct engine_sink *sink, struct engine_message *message);
 	/* No query may be running. NULL is fine. */
 	void (*close)(struct engine *e);
 };

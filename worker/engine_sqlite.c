@@ -1,4 +1,5 @@
-/* The snapshot engine that is an SQLite file: written once, then opened read-only and immutable behind the guard. */
+/* The snapshot engine that is an SQLite file: written once, then opened read-only and immutable
+ * behind the guard. */
 #include "worker/engine.h"
 
 #include <errno.h>
@@ -44,7 +45,8 @@ static enum rc failed(sqlite3 *db, int code, const char *what)
 	if ((code & 0xff) == SQLITE_FULL || (code & 0xff) == SQLITE_TOOBIG)
 		return RC_LIMIT;
 	/* SQLite's text is left out: it may quote names and values of the customer's. */
-	log_err("snapshot engine: %s: %s%s%s", what, sqlite3_errstr(code), db && sqlite3_system_errno(db) ? ": " : "",
+	log_err("snapshot engine: %s: %s%s%s", what, sqlite3_errstr(code),
+		db && sqlite3_system_errno(db) ? ": " : "",
 		db && sqlite3_system_errno(db) ? strerror(sqlite3_system_errno(db)) : "");
 	return RC_INTERNAL;
 }
@@ -62,7 +64,8 @@ static void put_name(struct buf *sql, const char *name)
 	buf_char(sql, '"');
 }
 
-/* The declared type gives the column the affinity it had at the source, so values are stored as they come. */
+/* The declared type gives the column the affinity it had at the source, so values are stored as
+ * they come. */
 static const char *type_name(enum column_kind kind)
 {
 	switch (kind) {
@@ -129,7 +132,8 @@ static void sqlite_abandon(struct engine_build *b)
 	if (!b)
 		return;
 	if (unlink(b->path) != 0 && errno != ENOENT)
-		log_err("snapshot engine: can't remove an unfinished snapshot: %s", strerror(errno));
+		log_err("snapshot engine: can't remove an unfinished snapshot: %s",
+			strerror(errno));
 	build_free(b);
 }
 
@@ -160,10 +164,13 @@ static enum rc sqlite_create(const char *path, const struct engine_shape *shape,
 	b->path = xstrdup(path);
 	b->shape = shape;
 	b->inserts = xcalloc(shape->table_count + 1, sizeof(sqlite3_stmt *));
-	code = sqlite3_open_v2(path, &b->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_PRIVATECACHE, NULL);
-	/* Nobody reads it before it is sealed and a half-made one is thrown away: no journal, no sync. */
+	code = sqlite3_open_v2(path, &b->db,
+		SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_PRIVATECACHE, NULL);
+	/* Nobody reads it before it is sealed and a half-made one is thrown away: no journal, no
+	 * sync. */
 	snprintf(pragmas, sizeof(pragmas),
-		"PRAGMA page_size = %d; PRAGMA max_page_count = %lld; PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF;"
+		"PRAGMA page_size = %d; PRAGMA max_page_count = %lld; PRAGMA journal_mode = OFF; "
+		"PRAGMA synchronous = OFF;"
 		"PRAGMA locking_mode = EXCLUSIVE; PRAGMA temp_store = MEMORY; BEGIN EXCLUSIVE;",
 		PAGE_SIZE, (long long)(max_bytes / PAGE_SIZE > 0 ? max_bytes / PAGE_SIZE : 1));
 	if (code == SQLITE_OK)
@@ -250,7 +257,9 @@ static enum rc connection_new(const struct engine *e, struct connection **out)
 {
 	struct connection *c = xcalloc(1, sizeof(*c));
 	int code = sqlite3_open_v2(e->uri, &c->db,
-		SQLITE_OPEN_READONLY | SQLITE_OPEN_URI | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_PRIVATECACHE, NULL);
+		SQLITE_OPEN_READONLY | SQLITE_OPEN_URI | SQLITE_OPEN_NOMUTEX |
+			SQLITE_OPEN_PRIVATECACHE,
+		NULL);
 
 	if (code == SQLITE_OK)
 		code = guard_attach(&c->guard, c->db, e->shape);
@@ -295,7 +304,8 @@ static void connection_give(struct engine *e, struct connection *c)
 
 static char *make_uri(const char *path)
 {
-	static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789/-_.~";
+	static const char plain[] =
+		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789/-_.~";
 	struct buf uri;
 
 	buf_init(&uri, 65536);
@@ -383,8 +393,8 @@ static enum rc give_columns(sqlite3_stmt *stmt, int count, const struct engine_s
 	return rc;
 }
 
-static enum engine_status run(struct connection *c, sqlite3_stmt *stmt, const struct engine_sink *sink,
-	struct engine_message *message)
+static enum engine_status run(struct connection *c, sqlite3_stmt *stmt,
+	const struct engine_sink *sink, struct engine_message *message)
 {
 	int count = sqlite3_column_count(stmt), code;
 	struct value *values = xcalloc((size_t)count, sizeof(*values));
@@ -405,8 +415,8 @@ static enum engine_status run(struct connection *c, sqlite3_stmt *stmt, const st
 	return status;
 }
 
-static enum engine_status sqlite_query(struct engine *e, const struct engine_query *q, const struct engine_sink *sink,
-	struct engine_message *message)
+static enum engine_status sqlite_query(struct engine *e, const struct engine_query *q,
+	const struct engine_sink *sink, struct engine_message *message)
 {
 	struct connection *c;
 	sqlite3_stmt *stmt;
@@ -423,7 +433,8 @@ static enum engine_status sqlite_query(struct engine *e, const struct engine_que
 		sqlite3_finalize(stmt);
 	}
 	c->guard.budget = NULL;
-	/* A connection that ran out of memory may hold half of a cache; the next statement gets a fresh one. */
+	/* A connection that ran out of memory may hold half of a cache; the next statement gets a
+	 * fresh one. */
 	if (heap_end())
 		connection_free(c);
 	else

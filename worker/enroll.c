@@ -87,8 +87,8 @@ static char *find_token(const char *file)
 
 /* --- request and answer --- */
 
-void enroll_request_json(
-	const char *token, const uint8_t public_key[CRYPTO_PUBLIC_LEN], const char *name, struct buf *out)
+void enroll_request_json(const char *token, const uint8_t public_key[CRYPTO_PUBLIC_LEN],
+	const char *name, struct buf *out)
 {
 	char key[TEXT_B64_LEN(CRYPTO_PUBLIC_LEN) + 1];
 
@@ -106,7 +106,8 @@ static bool answer_str(struct jscan root, const char *name, char *dst, size_t ca
 {
 	struct jscan v;
 
-	return jscan_get(root, name, &v) == RC_OK && jscan_str(v, dst, cap) == RC_OK && dst[0] != '\0';
+	return jscan_get(root, name, &v) == RC_OK && jscan_str(v, dst, cap) == RC_OK &&
+		dst[0] != '\0';
 }
 
 enum rc enroll_answer_parse(const char *text, size_t len, struct enrolled *out)
@@ -144,14 +145,20 @@ static enum rc post(struct enrolling *x, struct httpclient_answer *answer)
 	(void)snprintf(url, sizeof url, "%s/v1/enroll", x->url);
 	buf_init(&body, ANSWER_MAX);
 	enroll_request_json(x->token, x->identity.public_key, name, &body);
-	struct httpclient_request rq = {.method = "POST", .url = url, .body = body.data, .body_len = body.len,
-		.content_type = "application/json", .ca_file = x->wconfig->ca_file, .timeout_ms = TIMEOUT_MS,
+	struct httpclient_request rq = {.method = "POST",
+		.url = url,
+		.body = body.data,
+		.body_len = body.len,
+		.content_type = "application/json",
+		.ca_file = x->wconfig->ca_file,
+		.timeout_ms = TIMEOUT_MS,
 		.max_answer = ANSWER_MAX};
 	rc = body.failed ? RC_INVALID : httpclient_do(&rq, answer, why, sizeof why);
 	buf_wipe(&body);
 	buf_free(&body);
 	if (rc != RC_OK)
-		log_err("the control plane can't be reached at %s: %s. Try `curl -v %s/health` from this machine: "
+		log_err("the control plane can't be reached at %s: %s. Try `curl -v %s/health` "
+			"from this machine: "
 			"it shows whether name, route or certificate is at fault",
 			x->url, why, x->url);
 	return rc;
@@ -171,21 +178,25 @@ static void log_refusal(const struct enrolling *x, const struct httpclient_answe
 	switch (a->status) {
 	case 401:
 	case 403:
-		log_err("the enrollment token is not valid, was used, was revoked or has expired (%d). Ask the operator "
+		log_err("the enrollment token is not valid, was used, was revoked or has expired "
+			"(%d). Ask the operator "
 			"for a new one: each works once",
 			a->status);
 		break;
 	case 404:
-		log_err("%s/v1/enroll does not exist: is --url the control plane's public URL?", x->url);
+		log_err("%s/v1/enroll does not exist: is --url the control plane's public URL?",
+			x->url);
 		break;
 	case 409:
-		log_err("the control plane knows this worker's key already: use --force to enroll with a new one");
+		log_err("the control plane knows this worker's key already: use --force to enroll "
+			"with a new one");
 		break;
 	case 429:
 		log_err("too many tries: wait a minute and run it again");
 		break;
 	default:
-		log_err("the control plane answered %d%s%s", a->status, detail[0] != '\0' ? ": " : "", detail);
+		log_err("the control plane answered %d%s%s", a->status,
+			detail[0] != '\0' ? ": " : "", detail);
 	}
 	if (a->request_id[0] != '\0')
 		log_err("the control plane's log has more under request %s", a->request_id);
@@ -201,8 +212,8 @@ static enum rc stage_key(struct enrolling *x, struct identity_error *err)
 	return rc;
 }
 
-/* Before the first try the key is on disk, so that a run that is cut off is followed by one with the same key. A forced one
- * leaves the old key in its place until the new one is enrolled. */
+/* Before the first try the key is on disk, so that a run that is cut off is followed by one with
+ * the same key. A forced one leaves the old key in its place until the new one is enrolled. */
 static enum rc prepare_key(struct enrolling *x, struct identity_error *err)
 {
 	const char *dir = x->wconfig->state_dir;
@@ -237,7 +248,8 @@ static enum rc try_once(struct enrolling *x, struct enrolled *e, int *status)
 	} else {
 		rc = enroll_answer_parse((const char *)answer.body.data, answer.body.len, e);
 		if (rc != RC_OK)
-			log_err("the answer of %s/v1/enroll makes no sense: is --url the control plane's public URL, and "
+			log_err("the answer of %s/v1/enroll makes no sense: is --url the control "
+				"plane's public URL, and "
 				"is it of this version?",
 				x->url);
 	}
@@ -256,8 +268,10 @@ static enum rc enroll(struct enrolling *x, struct enrolled *e, struct identity_e
 	}
 	rc = try_once(x, e, &status);
 	if (rc == RC_CONFLICT) {
-		/* An earlier run was cut off between the control plane's answer and our disk: that worker can never connect. */
-		log_warn("this key was enrolled before, but the answer was lost; enrolling with a new key. The operator may "
+		/* An earlier run was cut off between the control plane's answer and our disk: that
+		 * worker can never connect. */
+		log_warn("this key was enrolled before, but the answer was lost; enrolling with a "
+			 "new key. The operator may "
 			 "revoke the worker that never connected");
 		rc = stage_key(x, err);
 		if (rc != RC_OK) {
@@ -295,7 +309,8 @@ static bool check_url(struct enrolling *x)
 		return false;
 	}
 	if (!endpoint_safe(&e) && !x->options->allow_insecure) {
-		log_err("--url is not encrypted: the token would be readable on the way. Use https://, or for a trial inside "
+		log_err("--url is not encrypted: the token would be readable on the way. Use "
+			"https://, or for a trial inside "
 			"one network --allow-insecure");
 		return false;
 	}
@@ -315,7 +330,8 @@ static bool enrolled_already(const struct enrolling *x, struct enrolled *e)
 	if (x->options->force || identity_load_enrolled(dir, e, &err) != RC_OK ||
 		identity_load_key(dir, &id, &err) != RC_OK)
 		return false;
-	bool same = crypto_equal(e->public_key, sizeof e->public_key, id.public_key, sizeof id.public_key);
+	bool same = crypto_equal(
+		e->public_key, sizeof e->public_key, id.public_key, sizeof id.public_key);
 	crypto_identity_wipe(&id);
 	return same;
 }
@@ -332,21 +348,23 @@ static int enroll_locked(struct enrolling *x)
 	}
 	mem_wipe(mask, sizeof mask); /* it only had to come to be */
 	if (enrolled_already(x, &e)) {
-		(void)printf("Enrolled already as %s for tenant %s at %s. Use --force to enroll anew.\n",
+		(void)printf(
+			"Enrolled already as %s for tenant %s at %s. Use --force to enroll anew.\n",
 			e.worker_id, e.tenant_slug, e.url);
 		return 0;
 	}
 	x->token = find_token(x->options->token_file);
 	if (x->token == NULL) {
-		log_err("no enrollment token: set AIRLOCK_ENROLLMENT_TOKEN, name a file with --token-file, or give it on "
+		log_err("no enrollment token: set AIRLOCK_ENROLLMENT_TOKEN, name a file with "
+			"--token-file, or give it on "
 			"standard input (at most %d characters)",
 			ENROLL_TOKEN_MAX);
 		return 1;
 	}
 	if (enroll(x, &e, &err) != RC_OK)
 		return 1;
-	(void)printf("Enrolled as %s for tenant %s. Start it with `airlock-worker run`.\n", e.worker_id,
-		e.tenant_slug);
+	(void)printf("Enrolled as %s for tenant %s. Start it with `airlock-worker run`.\n",
+		e.worker_id, e.tenant_slug);
 	return 0;
 }
 

@@ -78,8 +78,8 @@ static int start_threads(struct executor *e, int wanted)
 	while (e->thread_count < wanted) {
 		int err = pthread_create(&e->threads[e->thread_count], NULL, thread_main, e);
 		if (err != 0) {
-			log_err("can't start thread %d of %d for tool calls: %s", e->thread_count + 1,
-				wanted, strerror(err));
+			log_err("can't start thread %d of %d for tool calls: %s",
+				e->thread_count + 1, wanted, strerror(err));
 			break;
 		}
 		e->thread_count++;

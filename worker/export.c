@@ -62,15 +62,17 @@ static enum rc copy_row(void *ctx, const struct value *row)
 	return RC_OK;
 }
 
-static enum rc copy_table(struct copy *c, size_t i, struct source_read *read, struct source_error *err)
+static enum rc copy_table(
+	struct copy *c, size_t i, struct source_read *read, struct source_error *err)
 {
 	const struct plan_table *t = &c->job->plan->tables[i];
 	const char **names = xcalloc(t->column_count, sizeof(*names));
-	struct source_select q = {.table = t->conf->name, .columns = names, .filter_column = t->filter};
+	struct source_select q = {
+		.table = t->conf->name, .columns = names, .filter_column = t->filter};
 	enum rc rc = RC_OK;
 
 	c->table = i;
-	c->selected = xcalloc(t->column_count, sizeof(*c->selected));
+	c->selected = xcalloc(t->column_count, sizeof(struct plan_column *));
 	c->masked = xcalloc(t->shown_count, sizeof(*c->masked));
 	c->texts = xcalloc(t->shown_count, sizeof(*c->texts));
 	c->selected_count = 0;
@@ -97,30 +99,36 @@ static enum export_status say(struct engine_message *m, enum export_status statu
 	return status;
 }
 
-static enum export_status too_much(const struct copy *c, const struct source_error *err, struct engine_message *m)
+static enum export_status too_much(
+	const struct copy *c, const struct source_error *err, struct engine_message *m)
 {
 	const char *table = c->job->plan->tables[c->table].conf->name;
 
 	switch (c->full) {
 	case FULL_ROWS:
 		snprintf(m->text, sizeof(m->text),
-			"this subject has more than %" PRId64 " rows (the limit was reached in table '%s'): the worker's operator "
+			"this subject has more than %" PRId64
+			" rows (the limit was reached in table '%s'): the worker's operator "
 			"can raise limits.snapshot_max_rows or leave a table out",
 			c->job->max_rows, table);
 		break;
 	case FULL_BYTES:
 		snprintf(m->text, sizeof(m->text),
-			"this subject's snapshot needs more than %" PRId64 " bytes, or data_dir is full (in table '%s'): the "
-			"worker's operator can raise limits.snapshot_max_bytes or exclude large columns",
+			"this subject's snapshot needs more than %" PRId64
+			" bytes, or data_dir is full (in table '%s'): the "
+			"worker's operator can raise limits.snapshot_max_bytes or exclude large "
+			"columns",
 			c->job->max_bytes, table);
 		break;
 	case FULL_KEYS:
 		snprintf(m->text, sizeof(m->text),
-			"the keys of table '%s' of this subject take too much memory: the worker's operator can leave tables out",
+			"the keys of table '%s' of this subject take too much memory: the worker's "
+			"operator can leave tables out",
 			table);
 		break;
 	case FULL_NOT: /* the source's own limit on a value */
-		snprintf(m->text, sizeof(m->text), "%.200s: the worker's operator can list its column in exclude_columns",
+		snprintf(m->text, sizeof(m->text),
+			"%.200s: the worker's operator can list its column in exclude_columns",
 			err->text);
 		break;
 	}
@@ -128,7 +136,8 @@ static enum export_status too_much(const struct copy *c, const struct source_err
 }
 
 /* What a failed read or write means for the call. */
-static enum export_status failed(const struct copy *c, enum rc rc, const struct source_error *err, struct engine_message *m)
+static enum export_status failed(
+	const struct copy *c, enum rc rc, const struct source_error *err, struct engine_message *m)
 {
 	switch (budget_check(c->job->budget)) {
 	case BUDGET_TIMEOUT:
@@ -144,11 +153,15 @@ static enum export_status failed(const struct copy *c, enum rc rc, const struct 
 	case RC_LIMIT:
 		return too_much(c, err, m);
 	case RC_INVALID:
-		return say(m, EXPORT_SCHEMA, "the database's schema no longer fits the worker's airlock.yaml: tell its operator");
+		return say(m, EXPORT_SCHEMA,
+			"the database's schema no longer fits the worker's airlock.yaml: tell its "
+			"operator");
 	case RC_UNAVAILABLE:
-		return say(m, EXPORT_UNAVAILABLE, "the worker can't read its database at the moment: try again in a minute");
+		return say(m, EXPORT_UNAVAILABLE,
+			"the worker can't read its database at the moment: try again in a minute");
 	default:
-		return say(m, EXPORT_FAILED, "the worker could not make the snapshot: its log says why");
+		return say(m, EXPORT_FAILED,
+			"the worker could not make the snapshot: its log says why");
 	}
 }
 
@@ -198,8 +211,8 @@ static enum export_status finish(struct copy *c, struct engine **engine, struct 
 	return rc == RC_OK ? EXPORT_OK : failed(c, rc, &(struct source_error){""}, m);
 }
 
-enum export_status export_run(const struct export_job *job, struct engine **engine, int64_t **rows, int64_t *bytes,
-	struct engine_message *message)
+enum export_status export_run(const struct export_job *job, struct engine **engine, int64_t **rows,
+	int64_t *bytes, struct engine_message *message)
 {
 	struct copy c = {.job = job};
 	size_t lists = (size_t)job->plan->keylist_count;
@@ -210,10 +223,12 @@ enum export_status export_run(const struct export_job *job, struct engine **engi
 	c.keylists = xcalloc(lists, sizeof(*c.keylists));
 	for (size_t i = 0; i < lists; i++)
 		value_list_init(&c.keylists[i], (size_t)job->max_rows + 1, KEY_BYTES_MAX);
-	rc = job->engine_ops->create(job->unfinished_path, &job->plan->shape, job->max_bytes, &c.build);
+	rc = job->engine_ops->create(
+		job->unfinished_path, &job->plan->shape, job->max_bytes, &c.build);
 	if (rc == RC_LIMIT)
 		c.full = FULL_BYTES;
-	status = rc == RC_OK ? copy_tables(&c, message) : failed(&c, rc, &(struct source_error){""}, message);
+	status = rc == RC_OK ? copy_tables(&c, message)
+			     : failed(&c, rc, &(struct source_error){""}, message);
 	if (status == EXPORT_OK)
 		status = finish(&c, engine, message);
 	job->engine_ops->abandon(c.build);

@@ -1,5 +1,5 @@
-/* export: copies one subject's rows from the source into a new snapshot, masking on the way: a raw value of a masked column is
- * never handed to the engine. The snapshot is complete or absent. */
+/* export: copies one subject's rows from the source into a new snapshot, masking on the way: a raw
+ * value of a masked column is never handed to the engine. The snapshot is complete or absent. */
 #ifndef WORKER_EXPORT_H
 #define WORKER_EXPORT_H
 
@@ -14,9 +14,9 @@
 enum export_status {
 	EXPORT_OK,
 	EXPORT_NO_SUBJECT,
-	EXPORT_LIMIT,	    /* message says which and what to do */
+	EXPORT_LIMIT, /* message says which and what to do */
 	EXPORT_UNAVAILABLE, /* the source can't be read now */
-	EXPORT_SCHEMA,	    /* the source no longer fits the plan */
+	EXPORT_SCHEMA, /* the source no longer fits the plan */
 	EXPORT_TIMEOUT,
 	EXPORT_CANCELLED,
 	EXPORT_FAILED, /* logged */
@@ -34,9 +34,10 @@ struct export_job {
 	const char *unfinished_path, *path;
 };
 
-/* *rows gets the number of rows of each of the plan's tables (free()), *bytes the size of the file. Both and *engine are set
- * only on EXPORT_OK; otherwise message is for agents and holds no value. */
-enum export_status export_run(const struct export_job *job, struct engine **engine, int64_t **rows, int64_t *bytes,
-	struct engine_message *message);
+/* *rows gets the number of rows of each of the plan's tables (free()), *bytes the size of the file.
+ * Both and *engine are set only on EXPORT_OK; otherwise message is for agents and holds no value.
+ */
+enum export_status export_run(const struct export_job *job, struct engine **engine, int64_t **rows,
+	int64_t *bytes, struct engine_message *message);
 
 #endif

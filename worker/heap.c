@@ -5,7 +5,8 @@
 
 #include "shared/log.h"
 
-static sqlite3_mem_methods below; /* SQLite's default allocator; written once, before SQLite starts */
+static sqlite3_mem_methods
+	below; /* SQLite's default allocator; written once, before SQLite starts */
 static enum rc installed = RC_INTERNAL;
 
 static _Thread_local int64_t limit; /* 0: not counting */

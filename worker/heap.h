@@ -1,5 +1,6 @@
-/* heap: a budget on what SQLite may allocate on behalf of one statement. SQLite's own limit counts for the whole process, so
- * one greedy statement would fail its neighbours; this one counts per thread, and a statement runs on one thread. */
+/* heap: a budget on what SQLite may allocate on behalf of one statement. SQLite's own limit counts
+ * for the whole process, so one greedy statement would fail its neighbours; this one counts per
+ * thread, and a statement runs on one thread. */
 #ifndef WORKER_HEAP_H
 #define WORKER_HEAP_H
 
@@ -8,7 +9,8 @@
 
 #include "shared/rc.h"
 
-/* Puts the counting allocator under SQLite; later calls do nothing. RC_INTERNAL when SQLite was in use already. */
+/* Puts the counting allocator under SQLite; later calls do nothing. RC_INTERNAL when SQLite was in
+ * use already. */
 enum rc heap_install(void) MUST_CHECK;
 /* Starts counting on this thread: allocations above bytes fail from here to heap_end(). */
 void heap_begin(int64_t bytes);

@@ -35,7 +35,8 @@ static enum rc fail(struct identity_error *err, enum rc rc, const char *fmt, ...
 	return rc;
 }
 
-static enum rc path_of(char out[PATH_MAX], const char *dir, const char *name, struct identity_error *err)
+static enum rc path_of(
+	char out[PATH_MAX], const char *dir, const char *name, struct identity_error *err)
 {
 	int n = snprintf(out, PATH_MAX, "%s/%s", dir, name);
 
@@ -70,7 +71,8 @@ enum rc identity_open_dir(const char *state_dir, int *lock_fd, struct identity_e
 		return rc;
 	if (make_dirs(state_dir) != 0)
 		return fail(err, RC_UNAVAILABLE,
-			"can't make the state directory %s: %s. Make it writable for this user, or name "
+			"can't make the state directory %s: %s. Make it writable for this user, or "
+			"name "
 			"another in worker.state_dir",
 			state_dir, strerror(errno));
 	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
@@ -80,7 +82,8 @@ enum rc identity_open_dir(const char *state_dir, int *lock_fd, struct identity_e
 	if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
 		rc = errno == EWOULDBLOCK
 			? fail(err, RC_CONFLICT,
-				  "another airlock-worker uses %s: stop it first, or give each worker its "
+				  "another airlock-worker uses %s: stop it first, or give each "
+				  "worker its "
 				  "own worker.state_dir",
 				  state_dir)
 			: fail(err, RC_UNAVAILABLE, "can't lock %s: %s", path, strerror(errno));
@@ -91,7 +94,8 @@ enum rc identity_open_dir(const char *state_dir, int *lock_fd, struct identity_e
 	return RC_OK;
 }
 
-enum rc identity_load_key(const char *state_dir, struct crypto_identity *out, struct identity_error *err)
+enum rc identity_load_key(
+	const char *state_dir, struct crypto_identity *out, struct identity_error *err)
 {
 	char path[PATH_MAX];
 	enum rc rc = path_of(path, state_dir, KEY_FILE, err);
@@ -108,11 +112,14 @@ enum rc identity_load_key(const char *state_dir, struct crypto_identity *out, st
 		return fail(err, rc, "%s can be read by others: run `chmod 600 %s`", path, path);
 	default:
 		return fail(err, rc,
-			"%s can't be read as an Ed25519 key: restore it, or enroll again with --force", path);
+			"%s can't be read as an Ed25519 key: restore it, or enroll again with "
+			"--force",
+			path);
 	}
 }
 
-enum rc identity_stage_key(const char *state_dir, struct crypto_identity *out, struct identity_error *err)
+enum rc identity_stage_key(
+	const char *state_dir, struct crypto_identity *out, struct identity_error *err)
 {
 	char path[PATH_MAX];
 	struct crypto_identity id;
@@ -143,23 +150,27 @@ enum rc identity_commit_key(const char *state_dir, struct identity_error *err)
 	if (rc != RC_OK)
 		return rc;
 	if (rename(staged, path) != 0)
-		return fail(err, RC_UNAVAILABLE, "can't move %s to %s: %s", staged, path, strerror(errno));
+		return fail(err, RC_UNAVAILABLE, "can't move %s to %s: %s", staged, path,
+			strerror(errno));
 	if (file_sync_dir(path) != RC_OK)
 		return fail(err, RC_UNAVAILABLE, "can't sync the directory of %s", path);
 	return RC_OK;
 }
 
-static enum rc load_secret(const char *path, uint8_t out[IDENTITY_MASK_LEN], struct identity_error *err)
+static enum rc load_secret(
+	const char *path, uint8_t out[IDENTITY_MASK_LEN], struct identity_error *err)
 {
 	struct stat st;
 	char *data;
 	size_t len;
 
 	if (stat(path, &st) != 0)
-		return errno == ENOENT ? RC_NOTFOUND
-				       : fail(err, RC_UNAVAILABLE, "can't read %s: %s", path, strerror(errno));
+		return errno == ENOENT
+			? RC_NOTFOUND
+			: fail(err, RC_UNAVAILABLE, "can't read %s: %s", path, strerror(errno));
 	if ((st.st_mode & 077) != 0)
-		return fail(err, RC_DENIED, "%s can be read by others: run `chmod 600 %s`", path, path);
+		return fail(
+			err, RC_DENIED, "%s can be read by others: run `chmod 600 %s`", path, path);
 	if (file_read(path, 4096, &data, &len) != RC_OK)
 		return fail(err, RC_UNAVAILABLE, "can't read %s", path);
 
@@ -168,14 +179,16 @@ static enum rc load_secret(const char *path, uint8_t out[IDENTITY_MASK_LEN], str
 		memcpy(out, data, IDENTITY_MASK_LEN);
 	else
 		rc = fail(err, RC_INVALID,
-			"%s must hold exactly %d bytes: restore it, or remove it (hashed values then change)",
+			"%s must hold exactly %d bytes: restore it, or remove it (hashed values "
+			"then change)",
 			path, IDENTITY_MASK_LEN);
 	mem_wipe(data, len);
 	free(data);
 	return rc;
 }
 
-enum rc identity_mask_secret(const char *state_dir, uint8_t out[IDENTITY_MASK_LEN], struct identity_error *err)
+enum rc identity_mask_secret(
+	const char *state_dir, uint8_t out[IDENTITY_MASK_LEN], struct identity_error *err)
 {
 	char path[PATH_MAX];
 	uint8_t secret[IDENTITY_MASK_LEN];
@@ -206,7 +219,8 @@ static void member(struct buf *out, const char *name, const char *value)
 
 void identity_enrolled_json(const struct enrolled *e, struct buf *out)
 {
-	char cp_key[TEXT_B64_LEN(CRYPTO_PUBLIC_LEN) + 1], own_key[TEXT_B64_LEN(CRYPTO_PUBLIC_LEN) + 1];
+	char cp_key[TEXT_B64_LEN(CRYPTO_PUBLIC_LEN) + 1],
+		own_key[TEXT_B64_LEN(CRYPTO_PUBLIC_LEN) + 1];
 
 	text_b64(e->cp_key, sizeof e->cp_key, cp_key);
 	text_b64(e->public_key, sizeof e->public_key, own_key);
@@ -225,7 +239,8 @@ static bool read_str(struct jscan object, const char *name, char *dst, size_t ca
 {
 	struct jscan v;
 
-	return jscan_get(object, name, &v) == RC_OK && jscan_str(v, dst, cap) == RC_OK && dst[0] != '\0';
+	return jscan_get(object, name, &v) == RC_OK && jscan_str(v, dst, cap) == RC_OK &&
+		dst[0] != '\0';
 }
 
 static bool read_key(struct jscan object, const char *name, uint8_t key[CRYPTO_PUBLIC_LEN])
@@ -243,12 +258,14 @@ enum rc identity_enrolled_parse(const char *text, size_t len, struct enrolled *o
 	struct enrolled e = {0};
 	struct jscan root;
 
-	if (len > ENROLLED_MAX || jscan_parse(text, len, &root) != RC_OK || root.kind != JSCAN_OBJECT)
+	if (len > ENROLLED_MAX || jscan_parse(text, len, &root) != RC_OK ||
+		root.kind != JSCAN_OBJECT)
 		return RC_INVALID;
 	if (!read_str(root, "worker_id", e.worker_id, sizeof e.worker_id) ||
 		!read_str(root, "tenant_id", e.tenant_id, sizeof e.tenant_id) ||
 		!read_str(root, "tenant_slug", e.tenant_slug, sizeof e.tenant_slug) ||
-		!read_key(root, "cp_public_key", e.cp_key) || !read_key(root, "public_key", e.public_key) ||
+		!read_key(root, "cp_public_key", e.cp_key) ||
+		!read_key(root, "public_key", e.public_key) ||
 		!read_str(root, "tunnel_url", e.tunnel_url, sizeof e.tunnel_url) ||
 		!read_str(root, "url", e.url, sizeof e.url))
 		return RC_INVALID;
@@ -256,7 +273,8 @@ enum rc identity_enrolled_parse(const char *text, size_t len, struct enrolled *o
 	return RC_OK;
 }
 
-enum rc identity_load_enrolled(const char *state_dir, struct enrolled *out, struct identity_error *err)
+enum rc identity_load_enrolled(
+	const char *state_dir, struct enrolled *out, struct identity_error *err)
 {
 	char path[PATH_MAX];
 	char *data;
@@ -266,8 +284,9 @@ enum rc identity_load_enrolled(const char *state_dir, struct enrolled *out, stru
 	if (rc != RC_OK)
 		return rc;
 	if (access(path, F_OK) != 0)
-		return fail(err, RC_NOTFOUND, "this worker is not enrolled (%s: %s): run `airlock-worker enroll`",
-			path, strerror(errno));
+		return fail(err, RC_NOTFOUND,
+			"this worker is not enrolled (%s: %s): run `airlock-worker enroll`", path,
+			strerror(errno));
 	if (file_read(path, ENROLLED_MAX, &data, &len) != RC_OK)
 		return fail(err, RC_UNAVAILABLE, "can't read %s", path);
 	rc = identity_enrolled_parse(data, len, out);
@@ -277,7 +296,8 @@ enum rc identity_load_enrolled(const char *state_dir, struct enrolled *out, stru
 	return RC_OK;
 }
 
-enum rc identity_save_enrolled(const char *state_dir, const struct enrolled *e, struct identity_error *err)
+enum rc identity_save_enrolled(
+	const char *state_dir, const struct enrolled *e, struct identity_error *err)
 {
 	char path[PATH_MAX];
 	struct buf text;

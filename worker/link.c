@@ -41,7 +41,7 @@ struct link {
 	uint8_t key[CRYPTO_KEY_LEN];
 	uint64_t next_n; /* of the control plane's next authenticated message */
 	int64_t started_at, heard_at, pinged_at;
-	struct call_list calls;	  /* arriving, discarding, running */
+	struct call_list calls; /* arriving, discarding, running */
 	struct call_list sending; /* takes turns, a part each */
 	size_t call_count;
 	size_t arriving_bytes;
@@ -54,8 +54,8 @@ struct link {
 const char *link_end_text(enum link_end end)
 {
 	switch (end) {
-#define X(name, code, text)                                                                        \
-	case LINK_##name:                                                                          \
+#define X(name, code, text) \
+	case LINK_##name:   \
 		return text;
 		LINK_END_TABLE(X)
 #undef X
@@ -68,8 +68,8 @@ const char *link_end_text(enum link_end end)
 int link_close_code(enum link_end end)
 {
 	switch (end) {
-#define X(name, code, text)                                                                        \
-	case LINK_##name:                                                                          \
+#define X(name, code, text) \
+	case LINK_##name:   \
 		return code;
 		LINK_END_TABLE(X)
 #undef X
@@ -79,7 +79,8 @@ int link_close_code(enum link_end end)
 	return 1000;
 }
 
-struct link *link_new(const struct link_config *config, const struct link_owner *owner, int64_t now_mono_ms)
+struct link *link_new(
+	const struct link_config *config, const struct link_owner *owner, int64_t now_mono_ms)
 {
 	struct link *l = xcalloc(1, sizeof *l);
 
@@ -165,8 +166,10 @@ static enum rc enqueue(struct link *l, struct buf *b)
 {
 	struct outgoing *o;
 
-	if (b->failed || b->len > LINK_QUEUE_MAX - (l->queued_bytes < LINK_QUEUE_MAX ? l->queued_bytes
-										     : LINK_QUEUE_MAX)) {
+	if (b->failed ||
+		b->len > LINK_QUEUE_MAX -
+				(l->queued_bytes < LINK_QUEUE_MAX ? l->queued_bytes
+								  : LINK_QUEUE_MAX)) {
 		buf_free(b);
 		return RC_LIMIT;
 	}
@@ -188,8 +191,8 @@ static enum rc enqueue_copy(void *ctx, const struct buf *message)
 	return enqueue(ctx, &copy);
 }
 
-static enum rc enqueue_message(
-	struct link *l, enum msg_type type, const char *snapshot_id, bool more, const void *payload, size_t len)
+static enum rc enqueue_message(struct link *l, enum msg_type type, const char *snapshot_id,
+	bool more, const void *payload, size_t len)
 {
 	struct buf b;
 
@@ -224,7 +227,8 @@ enum rc link_manifest(struct link *l, const void *manifest, size_t len)
 
 	do {
 		size_t n = len - at < part ? len - at : part;
-		rc = enqueue_message(l, MSG_MANIFEST, NULL, at + n < len, (const char *)manifest + at, n);
+		rc = enqueue_message(
+			l, MSG_MANIFEST, NULL, at + n < len, (const char *)manifest + at, n);
 		at += n;
 	} while (rc == RC_OK && at < len);
 	return rc;
@@ -235,8 +239,8 @@ enum rc link_goaway(struct link *l)
 	return enqueue_message(l, MSG_GOAWAY, NULL, false, NULL, 0);
 }
 
-void link_result(
-	struct link *l, const char *id, const char *outcome, const char *snapshot_id, struct buf *payload)
+void link_result(struct link *l, const char *id, const char *outcome, const char *snapshot_id,
+	struct buf *payload)
 {
 	struct call *c = find_in(&l->calls, id);
 
@@ -312,8 +316,9 @@ static enum link_end take_nack(struct link *l, const struct msg *m)
 
 static enum link_end take_challenge(struct link *l, const struct msg *m, int64_t now_wall_ms)
 {
-	enum rc rc = handshake_worker_hello(&l->shake, m, l->config.identity, l->config.enrolled->tenant_id,
-		l->config.agent, now_wall_ms, l->config.manifest->data, l->config.manifest->len, enqueue_copy, l);
+	enum rc rc = handshake_worker_hello(&l->shake, m, l->config.identity,
+		l->config.enrolled->tenant_id, l->config.agent, now_wall_ms,
+		l->config.manifest->data, l->config.manifest->len, enqueue_copy, l);
 
 	if (rc == RC_DENIED)
 		return LINK_IMPOSTOR;
@@ -378,7 +383,8 @@ static void add_part(struct link *l, struct call *c, const struct msg *m)
 {
 	if (c->state == DISCARDING)
 		return;
-	if (l->arriving_bytes + m->payload_len > LINK_ARRIVING_MAX || l->call_count > LINK_CALLS_MAX) {
+	if (l->arriving_bytes + m->payload_len > LINK_ARRIVING_MAX ||
+		l->call_count > LINK_CALLS_MAX) {
 		refuse_call(l, c, "overloaded");
 		return;
 	}
@@ -427,7 +433,8 @@ static enum link_end take_call(struct link *l, const struct msg *m)
 	return LINK_GOES_ON;
 }
 
-/* None of our tools asks an agent anything, so no reply has a taker; the count must go on all the same. */
+/* None of our tools asks an agent anything, so no reply has a taker; the count must go on all the
+ * same. */
 static enum link_end take_reply(struct link *l, const struct msg *m)
 {
 	if (!msg_mac_ok(m, l->key, l->next_n))
@@ -524,18 +531,20 @@ void link_heard(struct link *l, int64_t now_mono_ms)
 	l->heard_at = now_mono_ms;
 }
 
-/* The control plane pings every heartbeat, but the WebSocket library answers those without telling; so we ping too, and
- * its pongs are the sign of life. */
+/* The control plane pings every heartbeat, but the WebSocket library answers those without telling;
+ * so we ping too, and its pongs are the sign of life. */
 enum link_end link_tick(struct link *l, int64_t now_mono_ms, bool *ping)
 {
 	int64_t silence = now_mono_ms - l->heard_at;
 
 	*ping = false;
 	if (l->state != OPEN)
-		return now_mono_ms - l->started_at > LINK_HANDSHAKE_MS ? LINK_TOO_SLOW : LINK_GOES_ON;
+		return now_mono_ms - l->started_at > LINK_HANDSHAKE_MS ? LINK_TOO_SLOW
+								       : LINK_GOES_ON;
 	if (silence > l->limits.heartbeat_ms + LINK_HEARTBEAT_GRACE_MS)
 		return LINK_SILENT;
-	if (silence >= l->limits.heartbeat_ms && l->pinged_at < l->heard_at + l->limits.heartbeat_ms) {
+	if (silence >= l->limits.heartbeat_ms &&
+		l->pinged_at < l->heard_at + l->limits.heartbeat_ms) {
 		l->pinged_at = now_mono_ms;
 		*ping = true;
 	}

@@ -1,6 +1,7 @@
-/* link: the worker's side of one tunnel connection (docs/tunnel-protocol.md) as a state machine: messages of the control plane
- * go in, the owner's functions are called, messages to send are fetched one by one. No I/O, clock, thread or log of
- * its own; time is an argument. Used on one thread. */
+/* link: the worker's side of one tunnel connection (docs/tunnel-protocol.md) as a state machine:
+ * messages of the control plane go in, the owner's functions are called, messages to send are
+ * fetched one by one. No I/O, clock, thread or log of its own; time is an argument. Used on one
+ * thread. */
 #ifndef WORKER_LINK_H
 #define WORKER_LINK_H
 
@@ -14,21 +15,26 @@
 #include "shared/msg.h"
 #include "worker/identity.h"
 
-#define LINK_CALLS_MAX 1024		     /* in hand at once, far above what a control plane sends */
+#define LINK_CALLS_MAX 1024 /* in hand at once, far above what a control plane sends */
 #define LINK_ARRIVING_MAX (64 * 1024 * 1024) /* bytes of requests not yet complete */
-#define LINK_QUEUE_MAX (8 * 1024 * 1024)     /* bytes waiting to be sent; then link_has_room() says no */
+#define LINK_QUEUE_MAX \
+	(8 * 1024 * 1024) /* bytes waiting to be sent; then link_has_room() says no */
 #define LINK_HANDSHAKE_MS 10000
-#define LINK_HEARTBEAT_GRACE_MS 10000 /* beyond the heartbeat without a sign of life: the peer is gone */
+#define LINK_HEARTBEAT_GRACE_MS \
+	10000 /* beyond the heartbeat without a sign of life: the peer is gone */
 
 /* Why a connection has to end. */
-#define LINK_END_TABLE(X)                                                                          \
-	/* name, WebSocket close code, what the log says */                                        \
-	X(BAD_MESSAGE, 4400, "the control plane sent a message that breaks the protocol")          \
-	X(IMPOSTOR, 4400,                                                                          \
-		"POSSIBLE ATTACK: the peer is not the control plane that this worker was enrolled with") \
-	X(BAD_MAC, 4400, "POSSIBLE ATTACK: a call with a wrong or replayed authentication code was refused")   \
-	X(REFUSED, 1000, "the control plane refused this worker")                                  \
-	X(TOO_SLOW, 4408, "the control plane did not finish the handshake in time")                \
+#define LINK_END_TABLE(X)                                                                   \
+	/* name, WebSocket close code, what the log says */                                 \
+	X(BAD_MESSAGE, 4400, "the control plane sent a message that breaks the protocol")   \
+	X(IMPOSTOR, 4400,                                                                   \
+		"POSSIBLE ATTACK: the peer is not the control plane that this worker was "  \
+		"enrolled with")                                                            \
+	X(BAD_MAC, 4400,                                                                    \
+		"POSSIBLE ATTACK: a call with a wrong or replayed authentication code was " \
+		"refused")                                                                  \
+	X(REFUSED, 1000, "the control plane refused this worker")                           \
+	X(TOO_SLOW, 4408, "the control plane did not finish the handshake in time")         \
 	X(SILENT, 4408, "the control plane has gone silent")
 enum link_end {
 	LINK_GOES_ON,
@@ -69,7 +75,8 @@ struct link_config {
 };
 
 struct link;
-struct link *link_new(const struct link_config *config, const struct link_owner *owner, int64_t now_mono_ms);
+struct link *link_new(
+	const struct link_config *config, const struct link_owner *owner, int64_t now_mono_ms);
 void link_free(struct link *l);
 
 /* One message of the control plane. Anything but LINK_GOES_ON: close the connection. */
@@ -91,16 +98,18 @@ bool link_idle(const struct link *l);
 size_t link_max_message(const struct link *l);
 size_t link_max_result(const struct link *l);
 
-/* Ends a call; payload is taken over (the struct is emptied). A call that was forgotten meanwhile is ignored. */
-void link_result(
-	struct link *l, const char *id, const char *outcome, const char *snapshot_id, struct buf *payload);
+/* Ends a call; payload is taken over (the struct is emptied). A call that was forgotten meanwhile
+ * is ignored. */
+void link_result(struct link *l, const char *id, const char *outcome, const char *snapshot_id,
+	struct buf *payload);
 /* RC_LIMIT when too much waits already; RC_CONFLICT while the session does not stand. */
 enum rc link_snapshot(struct link *l, const void *sidecar, size_t len) MUST_CHECK;
 enum rc link_snapshot_gone(struct link *l, const char *snapshot_id) MUST_CHECK;
 enum rc link_manifest(struct link *l, const void *manifest, size_t len) MUST_CHECK;
 enum rc link_goaway(struct link *l) MUST_CHECK;
 
-/* After LINK_REFUSED: the control plane's reason, and whether it says that trying again may help. */
+/* After LINK_REFUSED: the control plane's reason, and whether it says that trying again may help.
+ */
 struct link_refusal {
 	char reason[48];
 	char detail[256];

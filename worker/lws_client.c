@@ -1,5 +1,6 @@
 #include "worker/lws_client.h"
 
+#include <ev.h>
 #include <libwebsockets.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,17 +11,19 @@
 #include "shared/msg.h"
 
 #define IO_CHUNK 65536
-#define CONNECT_S 10
-#define CLOSE_S 3
+#define CONNECT_S 10. /* to the WebSocket's standing */
+#define CLOSE_S 3.
 #define TOO_BIG 1009
 #define BAD_MESSAGE 4400
 
 struct lws_client {
+	struct ev_loop *loop;
+	ev_timer patience;
 	struct lws_context *context;
 	struct lws *wsi;
 	bool busy; /* a connection or a try; libwebsockets may clear wsi on its own */
 	struct lws_client_owner owner;
-	struct buf in;	/* of the message that is arriving */
+	struct buf in; /* of the message that is arriving */
 	struct buf out; /* LWS_PRE bytes of room, then the message */
 	bool standing, closing, ping;
 	int close_code; /* ours */
@@ -30,7 +33,8 @@ struct lws_client {
 
 static void remember(struct lws_client *c, const char *text, size_t len)
 {
-	(void)snprintf(c->why, sizeof c->why, "%.*s", (int)(len < sizeof c->why ? len : sizeof c->why - 1), text);
+	(void)snprintf(c->why, sizeof c->why, "%.*s",
+		(int)(len < sizeof c->why ? len : sizeof c->why - 1), text);
 }
 
 /* The one way in which a connection or a try ends. */
@@ -40,11 +44,35 @@ static void finished(struct lws_client *c)
 
 	if (!c->busy)
 		return;
+	ev_timer_stop(c->loop, &c->patience);
 	c->wsi = NULL;
 	c->busy = c->standing = c->closing = c->ping = false;
 	buf_free(&c->in);
 	buf_free(&c->out);
 	c->owner.closed(c->owner.ctx, code, c->why);
+}
+
+/* The time-outs of libwebsockets are of no use here: its libev glue sets a timer that is running
+ * already, which libev ignores, so that one can be hours late. Ours ends whatever has not come
+ * about, outside of any callback of the library. */
+static void on_patience(struct ev_loop *loop, ev_timer *w, int revents)
+{
+	struct lws_client *c = w->data;
+
+	(void)loop;
+	(void)revents;
+	if (c->why[0] == '\0')
+		remember(c, "no answer in time", 17);
+	if (c->wsi != NULL)
+		lws_set_timeout(c->wsi, PENDING_TIMEOUT_USER_REASON_BASE, LWS_TO_KILL_SYNC);
+	finished(c);
+}
+
+static void have_patience(struct lws_client *c, double seconds)
+{
+	ev_timer_stop(c->loop, &c->patience);
+	ev_timer_set(&c->patience, seconds, 0.);
+	ev_timer_start(c->loop, &c->patience);
 }
 
 static void receive(struct lws_client *c, struct lws *wsi, const void *bytes, size_t len)
@@ -121,6 +149,7 @@ static int callback(
 	switch (reason) {
 	case LWS_CALLBACK_CLIENT_ESTABLISHED:
 		c->standing = true;
+		ev_timer_stop(c->loop, &c->patience);
 		c->owner.up(c->owner.ctx);
 		return 0;
 	case LWS_CALLBACK_CLIENT_RECEIVE:
@@ -154,12 +183,18 @@ static const struct lws_protocols protocols[] = {
 
 static void emit(int level, const char *line)
 {
+	int len = (int)strcspn(line, "\n");
+
 	(void)level;
-	log_debug("libwebsockets: %.*s", (int)strcspn(line, "\n"), line);
+	/* Why a certificate was refused is told here and nowhere else. */
+	if (strncmp(line, "SSL error:", 10) == 0)
+		log_warn("TLS: %.*s", len, line);
+	else
+		log_debug("libwebsockets: %.*s", len, line);
 }
 
-enum rc lws_client_new(struct ev_loop *loop, const char *ca_file, const struct lws_client_owner *owner,
-	struct lws_client **out)
+enum rc lws_client_new(struct ev_loop *loop, const char *ca_file,
+	const struct lws_client_owner *owner, struct lws_client **out)
 {
 	struct lws_client *c = xcalloc(1, sizeof *c);
 	void *loops[] = {loop};
@@ -173,8 +208,6 @@ enum rc lws_client_new(struct ev_loop *loop, const char *ca_file, const struct l
 		.uid = -1,
 		.count_threads = 1,
 		.pt_serv_buf_size = IO_CHUNK,
-		.connect_timeout_secs = CONNECT_S,
-		.timeout_secs = CONNECT_S,
 		.client_ssl_ca_filepath = ca_file,
 	};
 
@@ -182,25 +215,23 @@ enum rc lws_client_new(struct ev_loop *loop, const char *ca_file, const struct l
 	if (ca_file != NULL)
 		info.options |= LWS_SERVER_OPTION_DISABLE_OS_CA_CERTS;
 	lws_set_log_level(LLL_ERR | LLL_WARN, emit);
+	c->loop = loop;
+	ev_timer_init(&c->patience, on_patience, 0., 0.);
+	c->patience.data = c;
 	c->owner = *owner;
 	buf_init(&c->in, MSG_HEADER_MAX);
 	buf_init(&c->out, SIZE_MAX / 2);
 	c->context = lws_create_context(&info);
 	if (c->context == NULL) {
-		log_err("libwebsockets can't be set up%s%s: is its libev plugin (libwebsockets-evlib-ev) installed?",
-			ca_file != NULL ? " with worker.ca_file " : "", ca_file != NULL ? ca_file : "");
+		log_err("libwebsockets can't be set up%s%s: is its libev plugin "
+			"(libwebsockets-evlib-ev) installed?",
+			ca_file != NULL ? " with worker.ca_file " : "",
+			ca_file != NULL ? ca_file : "");
 		free(c);
 		return RC_UNAVAILABLE;
 	}
 	*out = c;
 	return RC_OK;
-}
-
-/* Under a foreign loop a time-out that is set outside of a callback is looked at only after the next event, which a silent
- * peer never causes. */
-static void notice_timeouts(struct lws_client *c)
-{
-	lws_cancel_service(c->context);
 }
 
 enum rc lws_client_connect(struct lws_client *c, const struct endpoint *e, const char *address)
@@ -224,12 +255,12 @@ enum rc lws_client_connect(struct lws_client *c, const struct endpoint *e, const
 	c->busy = true;
 	c->peer_code = 0;
 	remember(c, "", 0);
+	have_patience(c, CONNECT_S);
 	if (lws_client_connect_via_info(&info) == NULL && c->busy) {
 		/* It failed before it could call back. */
 		remember(c, "the connection can't be started", 31);
 		finished(c);
 	}
-	notice_timeouts(c);
 	return RC_OK;
 }
 
@@ -252,7 +283,7 @@ void lws_client_ping(struct lws_client *c)
 
 void lws_client_close(struct lws_client *c, int code)
 {
-	if (c->wsi == NULL || c->closing)
+	if (!c->busy || c->closing)
 		return;
 	if (!c->standing) {
 		lws_client_kill(c);
@@ -260,18 +291,16 @@ void lws_client_close(struct lws_client *c, int code)
 	}
 	c->closing = true;
 	c->close_code = code;
-	lws_set_timeout(c->wsi, PENDING_TIMEOUT_USER_REASON_BASE, CLOSE_S);
+	have_patience(c, CLOSE_S);
 	lws_callback_on_writable(c->wsi);
-	notice_timeouts(c);
 }
 
 void lws_client_kill(struct lws_client *c)
 {
-	if (c->wsi == NULL)
+	if (!c->busy)
 		return;
 	c->closing = true;
-	lws_set_timeout(c->wsi, PENDING_TIMEOUT_USER_REASON_BASE, LWS_TO_KILL_ASYNC);
-	notice_timeouts(c);
+	have_patience(c, 0.);
 }
 
 void lws_client_free(struct lws_client *c)
@@ -279,6 +308,7 @@ void lws_client_free(struct lws_client *c)
 	if (c == NULL)
 		return;
 	lws_context_destroy(c->context);
+	ev_timer_stop(c->loop, &c->patience);
 	buf_free(&c->in);
 	buf_free(&c->out);
 	free(c);

@@ -1,6 +1,7 @@
-/* lws_client: one outgoing WebSocket connection at a time, on libwebsockets with the caller's libev loop. I/O only: whole
- * messages in, one message out per writeable callback; what they mean and when to dial again is the owner's business.
- * <libwebsockets.h> is included in lws_client.c only. */
+/* lws_client: one outgoing WebSocket connection at a time, on libwebsockets with the caller's libev
+ * loop. I/O only: whole messages in, one message out per writeable callback; what they mean and
+ * when to dial again is the owner's business. <libwebsockets.h> is included in lws_client.c only.
+ */
 #ifndef WORKER_LWS_CLIENT_H
 #define WORKER_LWS_CLIENT_H
 
@@ -23,16 +24,19 @@ struct lws_client_owner {
 	void (*pong)(void *ctx);
 	/* Appends the next message to send, or returns false. */
 	bool (*next)(void *ctx, struct buf *out);
-	/* The end of a connection or of a try; a new lws_client_connect() may follow from here on, but not from within. code is what
-	 * the peer closed with, or 0. */
+	/* The end of a connection or of a try; a new lws_client_connect() may follow from here on,
+	 * but not from within. code is what the peer closed with, or 0. */
 	void (*closed)(void *ctx, int code, const char *why);
 };
 
-/* ca_file NULL: the system's certificate authorities. RC_UNAVAILABLE (logged) when libwebsockets can't be set up. */
-enum rc lws_client_new(struct ev_loop *loop, const char *ca_file, const struct lws_client_owner *owner,
-	struct lws_client **out) MUST_CHECK;
-/* Dials address (numeric) for the endpoint. The owner's up or closed follows; RC_CONFLICT when a connection is there still. */
-enum rc lws_client_connect(struct lws_client *c, const struct endpoint *e, const char *address) MUST_CHECK;
+/* ca_file NULL: the system's certificate authorities. RC_UNAVAILABLE (logged) when libwebsockets
+ * can't be set up. */
+enum rc lws_client_new(struct ev_loop *loop, const char *ca_file,
+	const struct lws_client_owner *owner, struct lws_client **out) MUST_CHECK;
+/* Dials address (numeric) for the endpoint. The owner's up or closed follows; RC_CONFLICT when a
+ * connection is there still. */
+enum rc lws_client_connect(
+	struct lws_client *c, const struct endpoint *e, const char *address) MUST_CHECK;
 /* Messages longer than this end the connection. */
 void lws_client_set_max(struct lws_client *c, size_t max_message);
 void lws_client_want_write(struct lws_client *c);

@@ -1,5 +1,5 @@
-/* airlock-worker: the process in the customer's network that holds the database credentials and answers agents' tool
- * calls from masked snapshots. */
+/* airlock-worker: the process in the customer's network that holds the database credentials and
+ * answers agents' tool calls from masked snapshots. */
 #include <getopt.h>
 #include <stdio.h>
 #include <string.h>
@@ -13,7 +13,8 @@
 #define CONFIG_DEFAULT "airlock.yaml"
 
 static const char usage[] =
-	"Usage: airlock-worker enroll --url URL [options]   enroll this worker with a control plane\n"
+	"Usage: airlock-worker enroll --url URL [options]   enroll this worker with a control "
+	"plane\n"
 	"       airlock-worker run [options]                connect, and answer tool calls\n"
 	"       airlock-worker check [options]              say whether airlock.yaml is right\n"
 	"\n"
@@ -59,7 +60,8 @@ static int wrong_usage(const char *what)
 }
 
 /* Either -1, or the status to exit with. */
-static int read_options(int argc, char *argv[], struct enroll_options *enroll, struct run_options *run)
+static int read_options(
+	int argc, char *argv[], struct enroll_options *enroll, struct run_options *run)
 {
 	int c;
 
@@ -118,7 +120,8 @@ int main(int argc, char *argv[])
 
 	const char *command = argv[optind];
 	if (strcmp(command, "enroll") == 0)
-		return enroll.url != NULL ? worker_enroll(&enroll) : wrong_usage("enroll needs --url");
+		return enroll.url != NULL ? worker_enroll(&enroll)
+					  : wrong_usage("enroll needs --url");
 	if (strcmp(command, "run") == 0)
 		return worker_run(&run);
 	if (strcmp(command, "check") == 0) {

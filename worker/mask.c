@@ -61,14 +61,15 @@ static void hash(const struct mask *m, const struct value *in, char text[MASK_TE
 		len = in->len;
 	}
 	crypto_blake2b(m->value_keys[kind], MASK_SECRET_LEN, bytes, len, digest);
-	memcpy(text, "h_", 2);
+	text[0] = 'h';
+	text[1] = '_';
 	text_b32(digest, HASH_BYTES, text + 2);
 	if (bytes == number)
 		mem_wipe(number, sizeof(number));
 }
 
-void mask_value(const struct mask *m, enum mask_kind kind, const struct value *in, char text[MASK_TEXT_MAX + 1],
-	struct value *out)
+void mask_value(const struct mask *m, enum mask_kind kind, const struct value *in,
+	char text[MASK_TEXT_MAX + 1], struct value *out)
 {
 	if (kind == MASK_NULL || in->kind == VALUE_NULL) {
 		*out = (struct value){.kind = VALUE_NULL};

@@ -1,4 +1,5 @@
-/* mask: what is done to a value before it may be written anywhere. Pure; docs/masking.md says what each mask promises. */
+/* mask: what is done to a value before it may be written anywhere. Pure; docs/masking.md says what
+ * each mask promises. */
 #ifndef WORKER_MASK_H
 #define WORKER_MASK_H
 
@@ -13,7 +14,8 @@
 #define MASK_TEXT_MAX (2 + MASK_HASH_CHARS)
 #define MASK_REDACTED "[redacted]"
 
-/* Keys derived from the worker's secret, one per use, so that no output of one use can be compared with another's. */
+/* Keys derived from the worker's secret, one per use, so that no output of one use can be compared
+ * with another's. */
 struct mask {
 	uint8_t value_keys[5][MASK_SECRET_LEN]; /* by enum value_kind */
 	uint8_t subject_key[MASK_SECRET_LEN];
@@ -21,8 +23,8 @@ struct mask {
 void mask_init(struct mask *m, const uint8_t secret[MASK_SECRET_LEN]);
 void mask_clear(struct mask *m);
 /* *out may point into text or in; NULL stays NULL. in and out may be the same. */
-void mask_value(const struct mask *m, enum mask_kind kind, const struct value *in, char text[MASK_TEXT_MAX + 1],
-	struct value *out);
+void mask_value(const struct mask *m, enum mask_kind kind, const struct value *in,
+	char text[MASK_TEXT_MAX + 1], struct value *out);
 /* What kind of column a masked one becomes. */
 enum column_kind mask_column_kind(enum mask_kind mask, enum column_kind source);
 /* The digest by which the control plane may recognise a subject without knowing it. Hex. */

@@ -35,8 +35,10 @@ static bool version_is_modern(struct jscan params)
 	struct jscan v;
 	char version[32];
 
-	return jscan_path(params, &v, "_meta", "io.modelcontextprotocol/protocolVersion", NULL) == RC_OK &&
-		jscan_str(v, version, sizeof version) == RC_OK && strcmp(version, MODERN_VERSION) >= 0;
+	return jscan_path(params, &v, "_meta", "io.modelcontextprotocol/protocolVersion", NULL) ==
+		RC_OK &&
+		jscan_str(v, version, sizeof version) == RC_OK &&
+		strcmp(version, MODERN_VERSION) >= 0;
 }
 
 static bool id_ok(struct jscan id)
@@ -48,7 +50,8 @@ struct jscan mcp_request_id(const char *text, size_t len)
 {
 	struct jscan root, id = {0};
 
-	if (jscan_parse(text, len, &root) == RC_OK && jscan_get(root, "id", &id) == RC_OK && id_ok(id))
+	if (jscan_parse(text, len, &root) == RC_OK && jscan_get(root, "id", &id) == RC_OK &&
+		id_ok(id))
 		return id;
 	return (struct jscan){0};
 }
@@ -138,8 +141,10 @@ static void handle_initialize(struct exchange *x)
 	struct jscan wanted;
 	const char *version = NEWEST_LEGACY_VERSION;
 
-	if (jscan_get(x->params, "protocolVersion", &wanted) != RC_OK || wanted.kind != JSCAN_STRING) {
-		refuse(x, MCP_INVALID_PARAMS, "tool_error", "params.protocolVersion must be a string");
+	if (jscan_get(x->params, "protocolVersion", &wanted) != RC_OK ||
+		wanted.kind != JSCAN_STRING) {
+		refuse(x, MCP_INVALID_PARAMS, "tool_error",
+			"params.protocolVersion must be a string");
 		return;
 	}
 	for (size_t i = 0; i < sizeof legacy_versions / sizeof *legacy_versions; i++) {
@@ -219,16 +224,19 @@ static void handle_call(struct exchange *x)
 {
 	struct jscan v;
 	char name[METHOD_MAX];
-	struct tool_call call = {.deadline_mono_ms = x->rq->deadline_mono_ms, .cancelled = x->rq->cancelled};
+	struct tool_call call = {
+		.deadline_mono_ms = x->rq->deadline_mono_ms, .cancelled = x->rq->cancelled};
 	struct tool_result result = {0};
 
 	if (x->params.kind != JSCAN_OBJECT) {
-		refuse(x, MCP_INVALID_PARAMS, "tool_error", "params must be an object with a tool's name");
+		refuse(x, MCP_INVALID_PARAMS, "tool_error",
+			"params must be an object with a tool's name");
 		return;
 	}
 	if (jscan_get(x->params, "name", &v) != RC_OK || jscan_str(v, name, sizeof name) != RC_OK ||
 		name[0] == '\0') {
-		refuse(x, MCP_INVALID_PARAMS, "tool_error", "params.name must be the name of a tool");
+		refuse(x, MCP_INVALID_PARAMS, "tool_error",
+			"params.name must be the name of a tool");
 		return;
 	}
 	switch (jscan_get(x->params, "arguments", &call.arguments)) {
@@ -293,7 +301,8 @@ static enum rc read_envelope(struct exchange *x, char method[METHOD_MAX])
 	}
 	if (jscan_get(root, "jsonrpc", &v) != RC_OK || !jscan_is_str(v, "2.0") ||
 		jscan_get(root, "method", &v) != RC_OK || v.kind != JSCAN_STRING) {
-		refuse(x, MCP_INVALID_REQUEST, "tool_error", "The message is not a JSON-RPC 2.0 request");
+		refuse(x, MCP_INVALID_REQUEST, "tool_error",
+			"The message is not a JSON-RPC 2.0 request");
 		return RC_INVALID;
 	}
 	if (x->id.kind == JSCAN_NONE)
@@ -308,8 +317,8 @@ static enum rc read_envelope(struct exchange *x, char method[METHOD_MAX])
 	return RC_OK;
 }
 
-void mcp_server_handle(
-	const struct mcp_server *s, const struct mcp_request *rq, struct buf *out, struct mcp_answer *answer)
+void mcp_server_handle(const struct mcp_server *s, const struct mcp_request *rq, struct buf *out,
+	struct mcp_answer *answer)
 {
 	struct exchange x = {.server = s, .rq = rq, .out = out, .answer = answer};
 	char method[METHOD_MAX];
@@ -323,7 +332,8 @@ void mcp_server_handle(
 	if (out->failed) {
 		buf_free(out);
 		refuse(&x, MCP_TOO_LARGE, "too_large",
-			"The result is larger than the control plane takes; ask for fewer rows or columns");
+			"The result is larger than the control plane takes; ask for fewer rows or "
+			"columns");
 	}
 }
 
@@ -335,7 +345,8 @@ void mcp_server_manifest(const struct mcp_server *s, struct buf *out)
 	buf_str(out, ",\"subject_argument\":\"subject_id\",\"engine\":");
 	buf_json(out, s->engine);
 	buf_printf(out,
-		",\"limits\":{\"query_timeout_ms\":%lld,\"result_max_rows\":%lld,\"result_max_bytes\":%lld}}",
+		",\"limits\":{\"query_timeout_ms\":%lld,\"result_max_rows\":%lld,\"result_max_"
+		"bytes\":%lld}}",
 		(long long)s->query_timeout_ms, (long long)s->result_max_rows,
 		(long long)s->result_max_bytes);
 }

@@ -1,6 +1,7 @@
-/* mcp_server: the MCP server of a worker, with the tunnel as its transport: one JSON-RPC request in, one JSON-RPC response
- * out, in both eras of MCP. The tools themselves are behind struct mcp_backend. Keeps no state between requests and is
- * safe from several threads when the backend is. */
+/* mcp_server: the MCP server of a worker, with the tunnel as its transport: one JSON-RPC request
+ * in, one JSON-RPC response out, in both eras of MCP. The tools themselves are behind struct
+ * mcp_backend. Keeps no state between requests and is safe from several threads when the backend
+ * is. */
 #ifndef WORKER_MCP_SERVER_H
 #define WORKER_MCP_SERVER_H
 
@@ -43,8 +44,8 @@ struct mcp_backend {
 
 struct mcp_server {
 	const char *name, *version; /* serverInfo */
-	const char *instructions;   /* or NULL */
-	const char *engine;	    /* of the snapshots */
+	const char *instructions; /* or NULL */
+	const char *engine; /* of the snapshots */
 	int64_t query_timeout_ms, result_max_rows, result_max_bytes; /* the manifest's limits */
 	struct mcp_backend backend;
 };
@@ -58,14 +59,14 @@ struct mcp_request {
 };
 
 struct mcp_answer {
-	const char *outcome;  /* of RESULT: a constant string */
+	const char *outcome; /* of RESULT: a constant string */
 	char snapshot_id[80]; /* or "" */
 };
 
-/* Appends the response to out, whose max is the largest result that may be sent; a longer one becomes a too_large error. A
- * notification gets nothing appended. */
-void mcp_server_handle(
-	const struct mcp_server *s, const struct mcp_request *rq, struct buf *out, struct mcp_answer *answer);
+/* Appends the response to out, whose max is the largest result that may be sent; a longer one
+ * becomes a too_large error. A notification gets nothing appended. */
+void mcp_server_handle(const struct mcp_server *s, const struct mcp_request *rq, struct buf *out,
+	struct mcp_answer *answer);
 /* Appends a JSON-RPC error response; id is the request's id or JSCAN_NONE (null). */
 void mcp_error(struct buf *out, struct jscan id, enum mcp_code code, const char *message);
 /* The id of a JSON-RPC request: JSCAN_NONE when the text is no request. */

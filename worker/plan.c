@@ -83,13 +83,17 @@ static enum rc not_placed(struct work *w, const struct wconfig_table *t)
 
 		if (!needs)
 			return fail(w, t->line,
-				"nothing leads from root_table '%s' to table '%s': give it parent and fk, or via and via_fk",
+				"nothing leads from root_table '%s' to table '%s': give it parent "
+				"and fk, or via and via_fk",
 				w->c->root_table, t->name);
 		if (!next)
-			return fail(w, at->line, "table '%s' refers to '%s', which is not among tables", at->name, needs);
+			return fail(w, at->line,
+				"table '%s' refers to '%s', which is not among tables", at->name,
+				needs);
 		at = next;
 	}
-	return fail(w, t->line, "table '%s' is part of a cycle of parent or via: leave one of them out", t->name);
+	return fail(w, t->line,
+		"table '%s' is part of a cycle of parent or via: leave one of them out", t->name);
 }
 
 static enum rc put_in_order(struct work *w)
@@ -123,13 +127,14 @@ static enum rc no_table(struct work *w, const struct wconfig_table *t)
 	for (size_t i = 0; i < w->schema->table_count; i++)
 		names[i] = w->schema->tables[i].name;
 	nearest = text_nearest(t->name, names, w->schema->table_count);
-	rc = fail(w, t->line, "the database has no table '%s'%s%s%s", t->name, nearest ? "; did you mean '" : "",
-		nearest ? nearest : "", nearest ? "'?" : "");
+	rc = fail(w, t->line, "the database has no table '%s'%s%s%s", t->name,
+		nearest ? "; did you mean '" : "", nearest ? nearest : "", nearest ? "'?" : "");
 	free(names);
 	return rc;
 }
 
-static enum rc no_column(struct work *w, const struct plan_table *t, const char *column, const char *role)
+static enum rc no_column(
+	struct work *w, const struct plan_table *t, const char *column, const char *role)
 {
 	const char **names = xcalloc(t->column_count + 1, sizeof(*names));
 	const char *nearest;
@@ -138,8 +143,9 @@ static enum rc no_column(struct work *w, const struct plan_table *t, const char 
 	for (size_t i = 0; i < t->column_count; i++)
 		names[i] = t->columns[i].name;
 	nearest = text_nearest(column, names, t->column_count);
-	rc = fail(w, t->conf->line, "table '%s' has no column '%s' (%s)%s%s%s", t->conf->name, column, role,
-		nearest ? "; did you mean '" : "", nearest ? nearest : "", nearest ? "'?" : "");
+	rc = fail(w, t->conf->line, "table '%s' has no column '%s' (%s)%s%s%s", t->conf->name,
+		column, role, nearest ? "; did you mean '" : "", nearest ? nearest : "",
+		nearest ? "'?" : "");
 	free(names);
 	return rc;
 }
@@ -191,14 +197,16 @@ static enum rc read_columns(struct work *w, struct plan_table *t, const struct s
 	for (size_t i = 0; i < t->column_count; i++)
 		t->shown_count += t->columns[i].shown;
 	if (t->shown_count == 0 || t->shown_count > COLUMNS_MAX)
-		return fail(w, t->conf->line, "table '%s' would have %zu columns in a snapshot; 1 to %d are possible",
+		return fail(w, t->conf->line,
+			"table '%s' would have %zu columns in a snapshot; 1 to %d are possible",
 			t->conf->name, t->shown_count, COLUMNS_MAX);
 	return RC_OK;
 }
 
 /* --- relations -------------------------------------------------------------------- */
 
-/* Unlisted join columns are hashed, not redacted, under default_mask: redact, so that joins go on working. */
+/* Unlisted join columns are hashed, not redacted, under default_mask: redact, so that joins go on
+ * working. */
 static void keep_joinable(const struct work *w, const struct plan_table *t, struct plan_column *c)
 {
 	if (w->c->default_redact && !is_listed(t->conf, c->name))
@@ -206,8 +214,8 @@ static void keep_joinable(const struct work *w, const struct plan_table *t, stru
 }
 
 /* Rows of t are those whose own column equals far's column. */
-static enum rc relate(struct work *w, struct plan_table *t, const char *own, const char *own_role, const char *far,
-	const char *far_role)
+static enum rc relate(struct work *w, struct plan_table *t, const char *own, const char *own_role,
+	const char *far, const char *far_role)
 {
 	struct plan_table *from = &w->plan->tables[t->from];
 	struct plan_column *a = column(t, own), *b = column(from, far);
@@ -222,7 +230,8 @@ static enum rc relate(struct work *w, struct plan_table *t, const char *own, con
 		bool far_masked = a->mask == MASK_KEEP;
 
 		return fail(w, t->conf->line,
-			"'%s.%s' would show what the mask of '%s.%s' hides: mask both alike, or exclude one",
+			"'%s.%s' would show what the mask of '%s.%s' hides: mask both alike, or "
+			"exclude one",
 			far_masked ? t->conf->name : from->conf->name, far_masked ? own : far,
 			far_masked ? from->conf->name : t->conf->name, far_masked ? far : own);
 	}
@@ -280,9 +289,11 @@ static void make_shape(struct plan *p)
 			if (!t->columns[k].shown)
 				continue;
 			columns[n].name = t->columns[k].name;
-			columns[n++].kind = mask_column_kind(t->columns[k].mask, t->columns[k].kind);
+			columns[n++].kind =
+				mask_column_kind(t->columns[k].mask, t->columns[k].kind);
 		}
-		tables[i] = (struct engine_table){.name = t->conf->name, .columns = columns, .column_count = n};
+		tables[i] = (struct engine_table){
+			.name = t->conf->name, .columns = columns, .column_count = n};
 	}
 	p->shape = (struct engine_shape){.tables = tables, .table_count = p->table_count};
 }

@@ -1,5 +1,6 @@
-/* plan: airlock.yaml bound to the schema that the source really has: which tables in which order, which rows, which columns, how
- * masked. Immutable once built; counted, because snapshots of an older plan may outlive it. */
+/* plan: airlock.yaml bound to the schema that the source really has: which tables in which order,
+ * which rows, which columns, how masked. Immutable once built; counted, because snapshots of an
+ * older plan may outlive it. */
 #ifndef WORKER_PLAN_H
 #define WORKER_PLAN_H
 
@@ -19,15 +20,15 @@ struct plan_column {
 	char *type; /* for agents */
 	enum column_kind kind;
 	enum mask_kind mask;
-	bool shown;  /* part of the snapshot; others are only read to find rows of other tables */
+	bool shown; /* part of the snapshot; others are only read to find rows of other tables */
 	int collect; /* the key list that takes its raw values, or -1 */
 };
 
 struct plan_table {
 	const struct wconfig_table *conf;
 	enum plan_how how;
-	int from;	     /* index of the parent or the via table in this plan, -1 for the root */
-	int keys;	     /* the key list that selects its rows; 0 is the subject */
+	int from; /* index of the parent or the via table in this plan, -1 for the root */
+	int keys; /* the key list that selects its rows; 0 is the subject */
 	const char *filter; /* the column that is compared with them */
 	enum column_kind filter_kind;
 	struct plan_column *columns;
@@ -44,8 +45,9 @@ struct plan {
 	atomic_int holders;
 };
 
-/* RC_INVALID with err: missing table or column (and the nearest name), cycle, table that nothing leads to, or a key kept raw on
- * one side of a relation and masked on the other. c must outlive the plan. */
+/* RC_INVALID with err: missing table or column (and the nearest name), cycle, table that nothing
+ * leads to, or a key kept raw on one side of a relation and masked on the other. c must outlive the
+ * plan. */
 enum rc plan_build(const struct wconfig *c, const struct source_schema *s, struct plan **out,
 	struct wconfig_error *err) MUST_CHECK;
 struct plan *plan_hold(struct plan *p);

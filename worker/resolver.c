@@ -28,12 +28,14 @@ static void destroy(struct resolver *r)
 
 static void look_up(const char *host, struct resolver_answer *out)
 {
-	struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_ADDRCONFIG};
+	struct addrinfo hints = {
+		.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_ADDRCONFIG};
 	struct addrinfo *list = NULL;
 	int err = getaddrinfo(host, NULL, &hints, &list);
 
 	if (err == EAI_ADDRFAMILY || err == EAI_NONAME) {
-		/* AI_ADDRCONFIG ignores loopback addresses: a host without a network has no family at all. */
+		/* AI_ADDRCONFIG ignores loopback addresses: a host without a network has no family
+		 * at all. */
 		hints.ai_flags = 0;
 		err = getaddrinfo(host, NULL, &hints, &list);
 	}
@@ -41,7 +43,8 @@ static void look_up(const char *host, struct resolver_answer *out)
 		(void)snprintf(out->why, sizeof out->why, "%s", gai_strerror(err));
 		return;
 	}
-	for (const struct addrinfo *a = list; a != NULL && out->count < RESOLVER_MAX; a = a->ai_next) {
+	for (const struct addrinfo *a = list; a != NULL && out->count < RESOLVER_MAX;
+		a = a->ai_next) {
 		char *text = out->address[out->count];
 		if (getnameinfo(a->ai_addr, a->ai_addrlen, text, RESOLVER_TEXT_MAX, NULL, 0,
 			    NI_NUMERICHOST) == 0)

@@ -1,4 +1,5 @@
-/* resolver: looks a host name up on a thread of its own, since getaddrinfo() can block for many seconds. */
+/* resolver: looks a host name up on a thread of its own, since getaddrinfo() can block for many
+ * seconds. */
 #ifndef WORKER_RESOLVER_H
 #define WORKER_RESOLVER_H
 
@@ -16,7 +17,8 @@ struct resolver_answer {
 
 struct resolver;
 
-/* wake is called from another thread once resolver_done() is true. NULL when no thread can be made. */
+/* wake is called from another thread once resolver_done() is true. NULL when no thread can be made.
+ */
 struct resolver *resolver_start(const char *host, void (*wake)(void *ctx), void *ctx);
 bool resolver_done(struct resolver *r, struct resolver_answer *out);
 /* Forgets about it, whether done or not: wake is not called any more. NULL is fine. */

@@ -111,15 +111,18 @@ static enum rc row(void *ctx, const struct value *values, size_t count)
 	return RC_LIMIT;
 }
 
-void result_begin(struct result *r, struct buf *out, int64_t max_rows, int64_t max_bytes, struct engine_sink *sink)
+void result_begin(struct result *r, struct buf *out, int64_t max_rows, int64_t max_bytes,
+	struct engine_sink *sink)
 {
-	*r = (struct result){.out = out, .max_rows = max_rows, .max_bytes = max_bytes, .start = out->len};
+	*r = (struct result){
+		.out = out, .max_rows = max_rows, .max_bytes = max_bytes, .start = out->len};
 	*sink = (struct engine_sink){.columns = columns, .row = row, .ctx = r};
 }
 
 void result_end(struct result *r)
 {
-	buf_printf(r->out, "],\"row_count\":%" PRId64 ",\"truncated\":%s", r->rows, r->truncated ? "true" : "false");
+	buf_printf(r->out, "],\"row_count\":%" PRId64 ",\"truncated\":%s", r->rows,
+		r->truncated ? "true" : "false");
 }
 
 void result_envelope(struct buf *out, const struct buf *structured)

@@ -1,5 +1,6 @@
 #include "worker/run.h"
 
+#include <errno.h>
 #include <ev.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -22,9 +23,9 @@
 #define AGENT "airlock-worker/" AIRLOCK_VERSION
 #define MANIFEST_MAX (1024 * 1024)
 #define INSTRUCTIONS_MAX 16384
-#define DRAIN_S 10.0	/* running calls may finish */
-#define CANCEL_S 2.0	/* cancelled ones may notice */
-#define FAREWELL_S 3.0	/* the control plane may hear of the end */
+#define DRAIN_S 10.0 /* running calls may finish */
+#define CANCEL_S 2.0 /* cancelled ones may notice */
+#define FAREWELL_S 3.0 /* the control plane may hear of the end */
 #define LAST_RESORT_S 10 /* for all that comes after the calls; then the kernel ends us */
 
 enum stage { SERVING, DRAINING, CANCELLING, CLEANING, LEAVING };
@@ -66,8 +67,8 @@ static bool load_identity(struct run *r)
 		log_err("%s", err.text);
 		return false;
 	}
-	if (!crypto_equal(r->enrolled.public_key, sizeof r->enrolled.public_key, r->identity.public_key,
-		    sizeof r->identity.public_key)) {
+	if (!crypto_equal(r->enrolled.public_key, sizeof r->enrolled.public_key,
+		    r->identity.public_key, sizeof r->identity.public_key)) {
 		log_err("the key in %s is not the one that was enrolled: restore it, or run "
 			"`airlock-worker enroll --force` with a new token",
 			dir);
@@ -86,9 +87,15 @@ static bool load_endpoint(struct run *r, bool allow_insecure)
 		return false;
 	}
 	if (!endpoint_safe(&r->endpoint) && !allow_insecure) {
-		log_err("%s is not encrypted: the control plane must be reached over https (wss). For a trial "
+		log_err("%s is not encrypted: the control plane must be reached over https (wss). "
+			"For a trial "
 			"inside one network there is --allow-insecure",
 			r->enrolled.tunnel_url);
+		return false;
+	}
+	if (r->wconfig->ca_file != NULL && access(r->wconfig->ca_file, R_OK) != 0) {
+		log_err("worker.ca_file %s can't be read: %s", r->wconfig->ca_file,
+			strerror(errno));
 		return false;
 	}
 	return true;
@@ -103,13 +110,15 @@ static void build_instructions(struct run *r)
 	if (c->description != NULL)
 		buf_printf(b, "%s\n\n", c->description);
 	buf_str(b,
-		"Every tool works on the rows of one subject: pass its id as subject_id. Call get_schema first. "
+		"Every tool works on the rows of one subject: pass its id as subject_id. Call "
+		"get_schema first. "
 		"The data is a read-only copy in which personal data is masked.");
 	for (size_t i = 0; i < c->hint_count; i++)
 		buf_printf(b, "\n- %s", c->hints[i]);
 	buf_char(b, '\0');
 	if (b->failed) {
-		log_warn("the description and the hints in %s are longer than %d bytes together; agents get none of them",
+		log_warn("the description and the hints in %s are longer than %d bytes together; "
+			 "agents get none of them",
 			c->path, INSTRUCTIONS_MAX);
 		buf_free(b);
 	}
@@ -154,7 +163,8 @@ static bool build_manifest(struct run *r)
 	if (rc == RC_OK)
 		return true;
 	if (rc == RC_DENIED)
-		log_err("a description, hint or name in %s looks like a database URL: the control plane must never see one. Remove it",
+		log_err("a description, hint or name in %s looks like a database URL: the control "
+			"plane must never see one. Remove it",
 			r->wconfig->path);
 	else
 		log_err("the tools that %s describes make no valid manifest%s%s", r->wconfig->path,
@@ -179,7 +189,8 @@ static void enter(struct run *r, enum stage stage)
 	case SERVING:
 		break;
 	case DRAINING:
-		log_info("stopping: telling the control plane, finishing %zu calls", calls_count(r->calls));
+		log_info("stopping: telling the control plane, finishing %zu calls",
+			calls_count(r->calls));
 		dialer_goodbye(r->dialer);
 		wait_for(r, DRAIN_S);
 		break;
@@ -190,7 +201,8 @@ static void enter(struct run *r, enum stage stage)
 		break;
 	case CLEANING:
 		ev_timer_stop(r->loop, &r->patience);
-		/* A tool that does not notice its cancellation must not keep the process for ever. */
+		/* A tool that does not notice its cancellation must not keep the process for ever.
+		 */
 		(void)alarm(LAST_RESORT_S);
 		calls_stop(r->calls);
 		keeper_stop(r->keeper);
@@ -210,7 +222,8 @@ static bool all_sent(struct run *r)
 
 static void step_down(struct run *r)
 {
-	if ((r->stage == DRAINING || r->stage == CANCELLING) && calls_count(r->calls) == 0 && all_sent(r))
+	if ((r->stage == DRAINING || r->stage == CANCELLING) && calls_count(r->calls) == 0 &&
+		all_sent(r))
 		enter(r, CLEANING);
 	if (r->stage == CLEANING && keeper_stopped(r->keeper))
 		enter(r, LEAVING);
@@ -342,12 +355,13 @@ static bool open_tools(struct run *r)
 			"postgresql://user:password@host/name or sqlite:///path/to/file.db");
 		return false;
 	}
-	rc = tools_open(r->wconfig, r->database_url, r->mask_secret, announce_note, r->announce, &r->tools,
-		&err);
+	rc = tools_open(r->wconfig, r->database_url, r->mask_secret, announce_note, r->announce,
+		&r->tools, &err);
 	mem_free_secret(r->database_url);
 	r->database_url = NULL;
 	if (rc == RC_UNAVAILABLE) {
-		log_warn("the database can't be reached: %s. Agents are told so until it can be", err.text);
+		log_warn("the database can't be reached: %s. Agents are told so until it can be",
+			err.text);
 		rc = RC_OK;
 	}
 	if (rc != RC_OK)
@@ -357,11 +371,19 @@ static bool open_tools(struct run *r)
 
 static bool open_dialer(struct run *r)
 {
-	struct dialer_config config = {.loop = r->loop, .identity = &r->identity, .enrolled = &r->enrolled,
-		.endpoint = &r->endpoint, .ca_file = r->wconfig->ca_file, .agent = AGENT,
+	struct dialer_config config = {.loop = r->loop,
+		.identity = &r->identity,
+		.enrolled = &r->enrolled,
+		.endpoint = &r->endpoint,
+		.ca_file = r->wconfig->ca_file,
+		.agent = AGENT,
 		.manifest = &r->manifest};
-	struct dialer_owner owner = {.ctx = r, .opened = dialer_opened, .call = dialer_called,
-		.cancel = dialer_cancelled, .lost = dialer_lost, .refill = dialer_refill,
+	struct dialer_owner owner = {.ctx = r,
+		.opened = dialer_opened,
+		.call = dialer_called,
+		.cancel = dialer_cancelled,
+		.lost = dialer_lost,
+		.refill = dialer_refill,
 		.left = dialer_left};
 
 	return dialer_new(&config, &owner, &r->dialer) == RC_OK;
@@ -397,7 +419,8 @@ static bool set_up(struct run *r, const struct run_options *options)
 		return false;
 	build_server(r);
 	if (!build_manifest(r) ||
-		calls_new(&r->server, r->wconfig->threads, wake, r, &r->calls) != RC_OK || !open_dialer(r))
+		calls_new(&r->server, r->wconfig->threads, wake, r, &r->calls) != RC_OK ||
+		!open_dialer(r))
 		return false;
 	start_watchers(r);
 	return true;

@@ -1,4 +1,5 @@
-/* run: `airlock-worker run`: everything of a running worker put together, and taken down in order on SIGTERM. */
+/* run: `airlock-worker run`: everything of a running worker put together, and taken down in order
+ * on SIGTERM. */
 #ifndef WORKER_RUN_H
 #define WORKER_RUN_H
 
@@ -7,7 +8,7 @@
 struct run_options {
 	const char *config_path;
 	bool allow_insecure; /* a tunnel without TLS to another machine */
-	bool check;	     /* only say whether airlock.yaml is right */
+	bool check; /* only say whether airlock.yaml is right */
 };
 
 /* The process's exit status. */

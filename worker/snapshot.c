@@ -44,7 +44,7 @@ TAILQ_HEAD(entries, entry);
 struct flight {
 	const char *subject;
 	atomic_int wanted; /* calls that still want it */
-	int watchers;	   /* calls that look at this struct; the last one frees it */
+	int watchers; /* calls that look at this struct; the last one frees it */
 	bool done;
 	enum export_status status;
 	struct engine_message message;
@@ -79,7 +79,8 @@ static bool is_ours(const char *name)
 	if (strspn(name + 2, "abcdefghijklmnopqrstuvwxyz234567") != NAME_CHARS)
 		return false;
 	name += 2 + NAME_CHARS;
-	return strcmp(name, ".db") == 0 || strcmp(name, ".tmp") == 0 || strcmp(name, ".tmp-journal") == 0;
+	return strcmp(name, ".db") == 0 || strcmp(name, ".tmp") == 0 ||
+		strcmp(name, ".tmp-journal") == 0;
 }
 
 static void remove_leftovers(const char *dir)
@@ -114,11 +115,14 @@ static enum rc check_dir(const char *dir, struct wconfig_error *err)
 	if (lstat(dir, &st) != 0)
 		return dir_failed(err, dir, strerror(errno));
 	if (!S_ISDIR(st.st_mode) || st.st_uid != geteuid())
-		return dir_failed(err, dir, "it must be a directory that belongs to the worker's user");
+		return dir_failed(
+			err, dir, "it must be a directory that belongs to the worker's user");
 	if ((st.st_mode & 07777) != 0700 && chmod(dir, 0700) != 0)
 		return dir_failed(err, dir, strerror(errno));
-	if (statfs(dir, &fs) == 0 && (unsigned long)fs.f_type != TMPFS && (unsigned long)fs.f_type != RAMFS)
-		log_warn("worker.data_dir is not on tmpfs: masked snapshots will be written to a disk");
+	if (statfs(dir, &fs) == 0 && (unsigned long)fs.f_type != TMPFS &&
+		(unsigned long)fs.f_type != RAMFS)
+		log_warn("worker.data_dir is not on tmpfs: masked snapshots will be written to a "
+			 "disk");
 	return RC_OK;
 }
 
@@ -135,7 +139,8 @@ static enum rc take_dir(struct snapshots *s, struct wconfig_error *err)
 	if (s->lock_fd < 0)
 		return dir_failed(err, dir, strerror(errno));
 	if (flock(s->lock_fd, LOCK_EX | LOCK_NB) != 0)
-		return dir_failed(err, dir, "another worker uses it: give each worker a data_dir of its own");
+		return dir_failed(
+			err, dir, "another worker uses it: give each worker a data_dir of its own");
 	remove_leftovers(dir);
 	return RC_OK;
 }
@@ -169,13 +174,15 @@ static void put_names(struct buf *b, const char *member, const struct plan_table
 	buf_char(b, ']');
 }
 
-static void put_sidecar(struct buf *b, const struct snapshots *s, const struct snapshot *sn, bool with_columns)
+static void put_sidecar(
+	struct buf *b, const struct snapshots *s, const struct snapshot *sn, bool with_columns)
 {
 	buf_printf(b,
-		"{\"snapshot_id\":\"%s\",\"engine\":\"%s\",\"subject_digest\":\"%s\",\"created_at\":%lld,\"expires_at\":%lld,"
+		"{\"snapshot_id\":\"%s\",\"engine\":\"%s\",\"subject_digest\":\"%s\",\"created_"
+		"at\":%lld,\"expires_at\":%lld,"
 		"\"bytes\":%lld,\"tables\":[",
-		sn->id, s->engine->name, sn->subject_digest, (long long)sn->created_at, (long long)sn->expires_at,
-		(long long)sn->bytes);
+		sn->id, s->engine->name, sn->subject_digest, (long long)sn->created_at,
+		(long long)sn->expires_at, (long long)sn->bytes);
 	for (size_t i = 0; i < sn->plan->table_count; i++) {
 		buf_str(b, i ? ",{\"name\":" : "{\"name\":");
 		buf_json(b, sn->plan->tables[i].conf->name);
@@ -193,7 +200,8 @@ static void tell_made(const struct snapshots *s, const struct snapshot *sn)
 {
 	struct buf b;
 
-	/* A sidecar has a bound of its own; a schema with thousands of columns goes without their names. */
+	/* A sidecar has a bound of its own; a schema with thousands of columns goes without their
+	 * names. */
 	buf_init(&b, SIDECAR_MAX);
 	put_sidecar(&b, s, sn, true);
 	if (b.failed) {
@@ -263,7 +271,8 @@ static struct entry *find(struct snapshots *s, const char *subject)
 {
 	struct entry *e;
 
-	TAILQ_FOREACH (e, &s->list, link) {
+	TAILQ_FOREACH(e, &s->list, link)
+	{
 		if (strcmp(e->subject, subject) != 0)
 			continue;
 		TAILQ_REMOVE(&s->list, e, link);
@@ -291,7 +300,8 @@ struct lead {
 	enum budget_state state; /* of the call that leads */
 };
 
-/* The export's budget: it goes on while anybody wants it, though the call that started it may be gone. */
+/* The export's budget: it goes on while anybody wants it, though the call that started it may be
+ * gone. */
 static enum budget_state lead_check(void *ctx)
 {
 	struct lead *l = ctx;
@@ -308,7 +318,8 @@ static enum budget_state lead_check(void *ctx)
 	return l->state == BUDGET_GO ? BUDGET_CANCELLED : l->state;
 }
 
-static enum export_status make_entry(struct lead *l, struct entry **out, struct engine_message *message)
+static enum export_status make_entry(
+	struct lead *l, struct entry **out, struct engine_message *message)
 {
 	struct snapshots *s = l->s;
 	const struct snapshot_wish *w = l->wish;
@@ -367,8 +378,8 @@ static enum export_status given_up(enum budget_state state, struct engine_messag
 }
 
 /* Exports for this call and all that join. Called and returns with the lock held. */
-static enum export_status lead(struct snapshots *s, const struct snapshot_wish *w, struct snapshot **out,
-	struct engine_message *m, struct entries *dropped)
+static enum export_status lead(struct snapshots *s, const struct snapshot_wish *w,
+	struct snapshot **out, struct engine_message *m, struct entries *dropped)
 {
 	struct flight *f = xcalloc(1, sizeof(*f));
 	struct lead l = {.s = s, .wish = w, .flight = f};
@@ -412,9 +423,10 @@ static void wait_a_little(struct snapshots *s)
 	pthread_cond_timedwait(&s->landed, &s->lock, &until);
 }
 
-/* Waits for another call's export. Called and returns with the lock held. False: it was given up, try again. */
-static bool join(struct snapshots *s, struct flight *f, const struct snapshot_wish *w, enum export_status *status,
-	struct snapshot **out, struct engine_message *m)
+/* Waits for another call's export. Called and returns with the lock held. False: it was given up,
+ * try again. */
+static bool join(struct snapshots *s, struct flight *f, const struct snapshot_wish *w,
+	enum export_status *status, struct snapshot **out, struct engine_message *m)
 {
 	enum budget_state state = BUDGET_GO;
 	bool settled = true;
@@ -442,14 +454,14 @@ static struct flight *find_flight(struct snapshots *s, const char *subject)
 {
 	struct flight *f;
 
-	TAILQ_FOREACH (f, &s->flights, link)
-		if (strcmp(f->subject, subject) == 0)
-			return f;
+	TAILQ_FOREACH(f, &s->flights, link)
+	if (strcmp(f->subject, subject) == 0)
+		return f;
 	return NULL;
 }
 
-enum export_status snapshots_get(struct snapshots *s, const struct snapshot_wish *w, struct snapshot **out,
-	struct engine_message *message)
+enum export_status snapshots_get(struct snapshots *s, const struct snapshot_wish *w,
+	struct snapshot **out, struct engine_message *message)
 {
 	struct entries dropped = TAILQ_HEAD_INITIALIZER(dropped);
 	enum export_status status = EXPORT_OK;
@@ -496,16 +508,17 @@ int64_t snapshots_expire(struct snapshots *s, int64_t now_mono_ms)
 
 	pthread_mutex_lock(&s->lock);
 	drop_expired(s, now_mono_ms, &dropped);
-	TAILQ_FOREACH (e, &s->list, link)
-		if (e->pub.expires_mono_ms - now_mono_ms < wait)
-			wait = e->pub.expires_mono_ms - now_mono_ms;
+	TAILQ_FOREACH(e, &s->list, link)
+	if (e->pub.expires_mono_ms - now_mono_ms < wait)
+		wait = e->pub.expires_mono_ms - now_mono_ms;
 	pthread_mutex_unlock(&s->lock);
 	destroy_all(s, &dropped);
 	return wait;
 }
 
-enum rc snapshots_open(const struct wconfig *c, const struct engine_ops *engine, const atomic_bool *closing,
-	tools_snapshot_fn *notify, void *ctx, struct snapshots **out, struct wconfig_error *err)
+enum rc snapshots_open(const struct wconfig *c, const struct engine_ops *engine,
+	const atomic_bool *closing, tools_snapshot_fn *notify, void *ctx, struct snapshots **out,
+	struct wconfig_error *err)
 {
 	struct snapshots *s = xcalloc(1, sizeof(*s));
 	pthread_condattr_t attr;

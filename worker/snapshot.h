@@ -1,5 +1,6 @@
-/* snapshot: the snapshots a worker holds, by subject: made on demand, one export at a time for a subject, dropped at their TTL
- * or when there are too many, gone with the process. Safe from several threads. */
+/* snapshot: the snapshots a worker holds, by subject: made on demand, one export at a time for a
+ * subject, dropped at their TTL or when there are too many, gone with the process. Safe from
+ * several threads. */
 #ifndef WORKER_SNAPSHOT_H
 #define WORKER_SNAPSHOT_H
 
@@ -25,16 +26,18 @@ struct snapshot {
 	int64_t *rows; /* of each of the plan's tables */
 };
 
-/* Takes data_dir for this process alone and removes what a crashed run left there. RC_INVALID with err when another worker has
- * it, or it can't be made or isn't ours. notify and closing are used until snapshots_close(). */
-enum rc snapshots_open(const struct wconfig *c, const struct engine_ops *engine, const atomic_bool *closing,
-	tools_snapshot_fn *notify, void *ctx, struct snapshots **out, struct wconfig_error *err) MUST_CHECK;
+/* Takes data_dir for this process alone and removes what a crashed run left there. RC_INVALID with
+ * err when another worker has it, or it can't be made or isn't ours. notify and closing are used
+ * until snapshots_close(). */
+enum rc snapshots_open(const struct wconfig *c, const struct engine_ops *engine,
+	const atomic_bool *closing, tools_snapshot_fn *notify, void *ctx, struct snapshots **out,
+	struct wconfig_error *err) MUST_CHECK;
 /* Removes them all. Nobody may hold one. */
 void snapshots_close(struct snapshots *s);
 
 struct snapshot_wish {
 	const char *subject; /* canonical text: equal for equal subjects */
-	struct value value;  /* what the source compares with */
+	struct value value; /* what the source compares with */
 	const struct source_ops *source_ops;
 	struct source *source;
 	struct plan *plan; /* held by the snapshot if one is made */
@@ -42,9 +45,10 @@ struct snapshot_wish {
 	int64_t deadline_mono_ms;
 	const atomic_bool *cancelled; /* or NULL */
 };
-/* Finds or makes it. Who waits for another's export may leave earlier; the export goes on for as long as anybody wants it. */
-enum export_status snapshots_get(struct snapshots *s, const struct snapshot_wish *wish, struct snapshot **out,
-	struct engine_message *message);
+/* Finds or makes it. Who waits for another's export may leave earlier; the export goes on for as
+ * long as anybody wants it. */
+enum export_status snapshots_get(struct snapshots *s, const struct snapshot_wish *wish,
+	struct snapshot **out, struct engine_message *message);
 void snapshots_put(struct snapshots *s, struct snapshot *held);
 /* Drops those past their TTL. Returns ms until the next one is. */
 int64_t snapshots_expire(struct snapshots *s, int64_t now_mono_ms);

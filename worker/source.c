@@ -50,7 +50,8 @@ enum rc source_for_url(const char *url, const struct source_ops **out, struct so
 	}
 	if (starts(url, "postgres:") || starts(url, "postgresql:"))
 		snprintf(err->text, sizeof(err->text),
-			"DATABASE_URL: PostgreSQL is not supported yet; use sqlite:/absolute/path.db");
+			"DATABASE_URL: PostgreSQL is not supported yet; use "
+			"sqlite:/absolute/path.db");
 	else
 		snprintf(err->text, sizeof(err->text),
 			"DATABASE_URL: unknown kind of database; use sqlite:/absolute/path.db");

@@ -1,5 +1,6 @@
-/* source: the customer's database, read only. One implementation per kind of database stands behind a table of functions;
- * which one is chosen by DATABASE_URL. Gives raw values: masking is the caller's. The URL appears in no message. */
+/* source: the customer's database, read only. One implementation per kind of database stands behind
+ * a table of functions; which one is chosen by DATABASE_URL. Gives raw values: masking is the
+ * caller's. The URL appears in no message. */
 #ifndef WORKER_SOURCE_H
 #define WORKER_SOURCE_H
 
@@ -37,8 +38,8 @@ void source_schema_free(struct source_schema *s);
 const struct source_table *source_schema_table(const struct source_schema *s, const char *name);
 const struct source_column *source_table_column(const struct source_table *t, const char *name);
 
-/* SELECT columns FROM table WHERE filter_column is one of keys; each row once. Names are quoted by the source, keys are
- * always bound. */
+/* SELECT columns FROM table WHERE filter_column is one of keys; each row once. Names are quoted by
+ * the source, keys are always bound. */
 struct source_select {
 	const char *table;
 	const char *const *columns;
@@ -53,25 +54,28 @@ struct source; /* one database; safe from several threads */
 struct source_read; /* one consistent read of it; used by one thread */
 
 struct source_ops {
-	/* Checks that the database can be reached. RC_INVALID: the URL is wrong; RC_UNAVAILABLE: not now, but
-	 * *out is set too and may be tried again. */
+	/* Checks that the database can be reached. RC_INVALID: the URL is wrong; RC_UNAVAILABLE:
+	 * not now, but *out is set too and may be tried again. */
 	enum rc (*open)(const char *url, struct source **out, struct source_error *err) MUST_CHECK;
 	void (*close)(struct source *s);
 	/* Tables and views with their columns. */
 	enum rc (*schema)(struct source *s, const struct budget *b, struct source_schema **out,
 		struct source_error *err) MUST_CHECK;
-	/* Everything read through *out is of one moment. b is asked while rows stream and is borrowed until end(). */
+	/* Everything read through *out is of one moment. b is asked while rows stream and is
+	 * borrowed until end(). */
 	enum rc (*begin)(struct source *s, const struct budget *b, struct source_read **out,
 		struct source_error *err) MUST_CHECK;
-	/* RC_UNAVAILABLE: lost, busy, or the budget is spent (ask it which); RC_INVALID: table or column no longer there;
-	 * RC_LIMIT: a value above VALUE_BYTES_MAX; or what row() returned. */
-	enum rc (*select)(struct source_read *r, const struct source_select *q, source_row_fn *row, void *ctx,
-		struct source_error *err) MUST_CHECK;
+	/* RC_UNAVAILABLE: lost, busy, or the budget is spent (ask it which); RC_INVALID: table or
+	 * column no longer there; RC_LIMIT: a value above VALUE_BYTES_MAX; or what row() returned.
+	 */
+	enum rc (*select)(struct source_read *r, const struct source_select *q, source_row_fn *row,
+		void *ctx, struct source_error *err) MUST_CHECK;
 	void (*end)(struct source_read *r);
 };
 
 /* The functions for a URL. RC_INVALID with err when the URL is of no kind known here. */
-enum rc source_for_url(const char *url, const struct source_ops **out, struct source_error *err) MUST_CHECK;
+enum rc source_for_url(
+	const char *url, const struct source_ops **out, struct source_error *err) MUST_CHECK;
 
 extern const struct source_ops source_sqlite;
 

@@ -28,10 +28,12 @@ static enum rc open_failed(int code, struct source_error *err)
 {
 	/* Only a file that is certainly something else is the configuration's fault. */
 	if ((code & 0xff) == SQLITE_NOTADB) {
-		snprintf(err->text, sizeof(err->text), "DATABASE_URL: the file is not an SQLite database");
+		snprintf(err->text, sizeof(err->text),
+			"DATABASE_URL: the file is not an SQLite database");
 		return RC_INVALID;
 	}
-	snprintf(err->text, sizeof(err->text), "the source database can't be read: %s", sqlite3_errstr(code));
+	snprintf(err->text, sizeof(err->text), "the source database can't be read: %s",
+		sqlite3_errstr(code));
 	return RC_UNAVAILABLE;
 }
 
@@ -43,7 +45,8 @@ static int tick(void *ctx)
 static int connect_file(const char *path, const struct budget *b, sqlite3 **out)
 {
 	sqlite3 *db = NULL;
-	int code = sqlite3_open_v2(path, &db, SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_PRIVATECACHE, NULL);
+	int code = sqlite3_open_v2(path, &db,
+		SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_PRIVATECACHE, NULL);
 
 	if (code == SQLITE_OK) {
 		sqlite3_busy_timeout(db, BUSY_MS);
@@ -51,7 +54,8 @@ static int connect_file(const char *path, const struct budget *b, sqlite3 **out)
 		sqlite3_db_config(db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
 		sqlite3_limit(db, SQLITE_LIMIT_ATTACHED, 0);
 		/* Temporary key lists hold raw keys: they stay in memory. */
-		code = sqlite3_exec(db, "PRAGMA temp_store = MEMORY; PRAGMA mmap_size = 0;", NULL, NULL, NULL);
+		code = sqlite3_exec(
+			db, "PRAGMA temp_store = MEMORY; PRAGMA mmap_size = 0;", NULL, NULL, NULL);
 	}
 	if (code == SQLITE_OK && b)
 		sqlite3_progress_handler(db, TICK_OPS, tick, (void *)b);
@@ -94,7 +98,8 @@ static enum rc sqlite_open(const char *url, struct source **out, struct source_e
 
 	if (!path) {
 		snprintf(err->text, sizeof(err->text),
-			"DATABASE_URL: an SQLite source needs an absolute path, as in sqlite:/absolute/path.db");
+			"DATABASE_URL: an SQLite source needs an absolute path, as in "
+			"sqlite:/absolute/path.db");
 		return RC_INVALID;
 	}
 	s = xcalloc(1, sizeof(*s));
@@ -156,8 +161,10 @@ static int read_columns(sqlite3 *db, struct source_table *t)
 	sqlite3_stmt *stmt;
 	int code;
 
-	/* hidden 1 is a virtual table's hidden column; 2 and 3 are generated columns, which are data. */
-	code = sqlite3_prepare_v2(db, "SELECT name, type FROM pragma_table_xinfo(?1) WHERE hidden <> 1 ORDER BY cid", -1,
+	/* hidden 1 is a virtual table's hidden column; 2 and 3 are generated columns, which are
+	 * data. */
+	code = sqlite3_prepare_v2(db,
+		"SELECT name, type FROM pragma_table_xinfo(?1) WHERE hidden <> 1 ORDER BY cid", -1,
 		&stmt, NULL);
 	if (code != SQLITE_OK)
 		return code;
@@ -181,7 +188,8 @@ static int read_schema(sqlite3 *db, struct source_schema *s)
 {
 	sqlite3_stmt *stmt;
 	int code = sqlite3_prepare_v2(db,
-		"SELECT name FROM sqlite_schema WHERE type IN ('table', 'view') AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' "
+		"SELECT name FROM sqlite_schema WHERE type IN ('table', 'view') AND name NOT LIKE "
+		"'sqlite\\_%' ESCAPE '\\' "
 		"ORDER BY name",
 		-1, &stmt, NULL);
 
@@ -236,10 +244,12 @@ static enum rc sqlite_begin(struct source *s, const struct budget *b, struct sou
 	code = connect_file(s->path, &r->budget, &r->db);
 	if (code == SQLITE_OK) {
 		sqlite3_limit(r->db, SQLITE_LIMIT_LENGTH, (int)VALUE_BYTES_MAX + 1024);
-		/* BEGIN alone takes no lock; the first read fixes the moment. The key list is made before it. */
+		/* BEGIN alone takes no lock; the first read fixes the moment. The key list is made
+		 * before it. */
 		code = sqlite3_exec(r->db,
-			"CREATE TEMP TABLE airlock_keys(k); BEGIN; SELECT count(*) FROM main.sqlite_schema;", NULL, NULL,
-			NULL);
+			"CREATE TEMP TABLE airlock_keys(k); BEGIN; SELECT count(*) FROM "
+			"main.sqlite_schema;",
+			NULL, NULL, NULL);
 	}
 	if (code != SQLITE_OK) {
 		sqlite_end(r);
@@ -274,7 +284,8 @@ static char *select_sql(const struct source_select *q)
 	put_name(&sql, q->table);
 	buf_str(&sql, " AS t WHERE t.");
 	put_name(&sql, q->filter_column);
-	/* A key list without a type takes on the column's affinity in the comparison, as a bound value would. */
+	/* A key list without a type takes on the column's affinity in the comparison, as a bound
+	 * value would. */
 	buf_str(&sql, " IN (SELECT k FROM temp.airlock_keys)");
 	return buf_steal(&sql);
 }
@@ -302,7 +313,8 @@ static int fill_keys(struct source_read *r, const struct value_list *keys)
 	int code = sqlite3_exec(r->db, "DELETE FROM temp.airlock_keys", NULL, NULL, NULL);
 
 	if (code == SQLITE_OK)
-		code = sqlite3_prepare_v2(r->db, "INSERT INTO temp.airlock_keys VALUES(?1)", -1, &stmt, NULL);
+		code = sqlite3_prepare_v2(
+			r->db, "INSERT INTO temp.airlock_keys VALUES(?1)", -1, &stmt, NULL);
 	for (size_t i = 0; code == SQLITE_OK && i < keys->count; i++) {
 		struct value v = value_list_get(keys, i);
 
@@ -349,20 +361,23 @@ static enum rc select_failed(int code, const char *table, struct source_error *e
 {
 	switch (code & 0xff) {
 	case SQLITE_TOOBIG:
-		snprintf(err->text, sizeof(err->text), "a value in table '%s' is larger than %zu bytes", table,
-			VALUE_BYTES_MAX);
+		snprintf(err->text, sizeof(err->text),
+			"a value in table '%s' is larger than %zu bytes", table, VALUE_BYTES_MAX);
 		return RC_LIMIT;
 	case SQLITE_ERROR: /* no such table or column any more */
 	case SQLITE_SCHEMA:
-		snprintf(err->text, sizeof(err->text), "table '%s' no longer fits the configuration", table);
+		snprintf(err->text, sizeof(err->text),
+			"table '%s' no longer fits the configuration", table);
 		return RC_INVALID;
 	default:
-		snprintf(err->text, sizeof(err->text), "reading table '%s' failed: %s", table, sqlite3_errstr(code));
+		snprintf(err->text, sizeof(err->text), "reading table '%s' failed: %s", table,
+			sqlite3_errstr(code));
 		return RC_UNAVAILABLE;
 	}
 }
 
-/* Streams the rows of a prepared select; *code is SQLite's result where the rows did not simply end. */
+/* Streams the rows of a prepared select; *code is SQLite's result where the rows did not simply
+ * end. */
 static enum rc stream(sqlite3_stmt *stmt, size_t columns, source_row_fn *row, void *ctx, int *code)
 {
 	struct value *values = xcalloc(columns, sizeof(*values));
@@ -394,8 +409,8 @@ static enum rc stream(sqlite3_stmt *stmt, size_t columns, source_row_fn *row, vo
 	return rc;
 }
 
-static enum rc sqlite_select(struct source_read *r, const struct source_select *q, source_row_fn *row, void *ctx,
-	struct source_error *err)
+static enum rc sqlite_select(struct source_read *r, const struct source_select *q,
+	source_row_fn *row, void *ctx, struct source_error *err)
 {
 	sqlite3_stmt *stmt = NULL;
 	char *sql = select_sql(q);

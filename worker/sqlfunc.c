@@ -141,10 +141,12 @@ static size_t trim_match(
 	return 0;
 }
 
-/* The user data says which ends: 1 left, 2 right, 3 both. */
+/* What the trim functions get as user data: the ends they trim. */
+static const int left_end = 1, right_end = 2, both_ends = 3;
+
 static void sql_trim(sqlite3_context *ctx, int argc, sqlite3_value **argv)
 {
-	int ends = (int)(intptr_t)sqlite3_user_data(ctx);
+	int ends = *(const int *)sqlite3_user_data(ctx);
 	const unsigned char *text, *chars = (const unsigned char *)" ";
 	size_t text_len, chars_len = 1, n;
 	struct trim_set set;
@@ -269,6 +271,9 @@ static bool put_conversion(sqlite3_str *out, const struct conversion *c, struct 
 		sqlite3_str_appendf(out, format, (long long)next_int(a));
 		return true;
 	}
+	/* The formatter would free the text of a z. */
+	if (c->letter == 'z')
+		letters[2] = 's';
 	write_format(c, letters + 2, format);
 	if (strchr("feEgG", c->letter)) {
 		v = next_argument(a);
@@ -328,19 +333,19 @@ int sqlfunc_register(struct sqlite3 *db)
 	static const struct {
 		const char *name;
 		int args;
-		intptr_t data;
+		const int *data;
 		void (*call)(sqlite3_context *, int, sqlite3_value **);
 	} functions[] = {
-		{"instr", 2, 0, sql_instr},
-		{"replace", 3, 0, sql_replace},
-		{"ltrim", 1, 1, sql_trim},
-		{"ltrim", 2, 1, sql_trim},
-		{"rtrim", 1, 2, sql_trim},
-		{"rtrim", 2, 2, sql_trim},
-		{"trim", 1, 3, sql_trim},
-		{"trim", 2, 3, sql_trim},
-		{"printf", -1, 0, sql_printf},
-		{"format", -1, 0, sql_printf},
+		{"instr", 2, NULL, sql_instr},
+		{"replace", 3, NULL, sql_replace},
+		{"ltrim", 1, &left_end, sql_trim},
+		{"ltrim", 2, &left_end, sql_trim},
+		{"rtrim", 1, &right_end, sql_trim},
+		{"rtrim", 2, &right_end, sql_trim},
+		{"trim", 1, &both_ends, sql_trim},
+		{"trim", 2, &both_ends, sql_trim},
+		{"printf", -1, NULL, sql_printf},
+		{"format", -1, NULL, sql_printf},
 	};
 	int flags = SQLITE_UTF8 | SQLITE_DETERMINISTIC | SQLITE_INNOCUOUS;
 

@@ -86,7 +86,8 @@ static bool end_error(struct work *w, const char *fmt, ...)
 
 /* --- opening ---------------------------------------------------------------------- */
 
-static enum rc read_plan(struct tools *t, const struct budget *b, struct plan **out, struct wconfig_error *err)
+static enum rc read_plan(
+	struct tools *t, const struct budget *b, struct plan **out, struct wconfig_error *err)
 {
 	struct source_schema *schema;
 	struct source_error source_err = {""};
@@ -135,7 +136,8 @@ enum rc tools_open(const struct wconfig *c, const char *database_url, const uint
 	if (rc == RC_OK)
 		rc = open_source(t, database_url, err);
 	if (rc == RC_OK || rc == RC_UNAVAILABLE) {
-		enum rc dir_rc = snapshots_open(c, t->engine_ops, &t->closing, notify, ctx, &t->snapshots, err);
+		enum rc dir_rc = snapshots_open(
+			c, t->engine_ops, &t->closing, notify, ctx, &t->snapshots, err);
 
 		if (dir_rc != RC_OK)
 			rc = dir_rc;
@@ -187,8 +189,10 @@ static bool read_subject(struct work *w, struct jscan v)
 		snprintf(w->subject, sizeof(w->subject), "%" PRId64, w->subject_int);
 		return true;
 	}
-	if (v.kind != JSCAN_STRING || jscan_str(v, w->subject, sizeof(w->subject)) != RC_OK || !*w->subject)
-		return end_error(w, "subject_id must be an integer, or a string of 1 to %d bytes", SUBJECT_MAX);
+	if (v.kind != JSCAN_STRING || jscan_str(v, w->subject, sizeof(w->subject)) != RC_OK ||
+		!*w->subject)
+		return end_error(w, "subject_id must be an integer, or a string of 1 to %d bytes",
+			SUBJECT_MAX);
 	w->is_int = value_parse_int(w->subject, strlen(w->subject), &w->subject_int) == RC_OK;
 	return true;
 }
@@ -202,14 +206,18 @@ static bool read_sql(struct work *w, struct jscan v)
 		return end_error(w, "sql must be shorter than %d bytes", GUARD_SQL_MAX);
 	w->sql = xmalloc(GUARD_SQL_MAX);
 	if (jscan_str(v, w->sql, GUARD_SQL_MAX) != RC_OK)
-		return end_error(w, "sql must be a string shorter than %d bytes without NUL characters", GUARD_SQL_MAX);
+		return end_error(w,
+			"sql must be a string shorter than %d bytes without NUL characters",
+			GUARD_SQL_MAX);
 	return true;
 }
 
 static bool read_max_rows(struct work *w, struct jscan v)
 {
-	if (jscan_int(v, &w->max_rows) != RC_OK || w->max_rows < 1 || w->max_rows > w->t->c->result_max_rows)
-		return end_error(w, "max_rows must be an integer from 1 to %d", w->t->c->result_max_rows);
+	if (jscan_int(v, &w->max_rows) != RC_OK || w->max_rows < 1 ||
+		w->max_rows > w->t->c->result_max_rows)
+		return end_error(
+			w, "max_rows must be an integer from 1 to %d", w->t->c->result_max_rows);
 	return true;
 }
 
@@ -242,8 +250,9 @@ static bool read_arguments(struct work *w, const struct argument *known, size_t 
 			names[i] = known[i].name;
 		if (i == count) {
 			nearest = text_nearest(name, names, count);
-			return end_error(w, "unknown argument '%s'%s%s%s", name, nearest ? "; did you mean '" : "",
-				nearest ? nearest : "", nearest ? "'?" : "");
+			return end_error(w, "unknown argument '%s'%s%s%s", name,
+				nearest ? "; did you mean '" : "", nearest ? nearest : "",
+				nearest ? "'?" : "");
 		}
 		if (seen & 1U << i)
 			return end_error(w, "argument '%s' is there twice", name);
@@ -252,7 +261,9 @@ static bool read_arguments(struct work *w, const struct argument *known, size_t 
 			return false;
 	}
 	if (!w->has_subject)
-		return end_error(w, "subject_id is missing: the value of %s.%s whose rows are wanted", w->t->c->root_table,
+		return end_error(w,
+			"subject_id is missing: the value of %s.%s whose rows are wanted",
+			w->t->c->root_table,
 			w->t->c->root_filter_col ? w->t->c->root_filter_col : "its key");
 	return true;
 }
@@ -278,8 +289,10 @@ static bool get_plan(struct work *w)
 	log_warn("%s", err.text);
 	if (rc == RC_INVALID)
 		return end_error(w,
-			"the database's schema does not fit the worker's airlock.yaml: the worker's operator finds why in its log");
-	return end_error(w, "the worker can't reach its database at the moment: try again in a minute");
+			"the database's schema does not fit the worker's airlock.yaml: the "
+			"worker's operator finds why in its log");
+	return end_error(
+		w, "the worker can't reach its database at the moment: try again in a minute");
 }
 
 static void forget_plan(struct work *w)
@@ -292,7 +305,8 @@ static void forget_plan(struct work *w)
 	pthread_mutex_unlock(&w->t->plan_lock);
 }
 
-/* The subject as the source will compare it, and one spelling of it for equal subjects. False: it can't exist. */
+/* The subject as the source will compare it, and one spelling of it for equal subjects. False: it
+ * can't exist. */
 static bool subject_value(struct work *w, struct value *out)
 {
 	enum column_kind kind = w->plan->subject_kind;
@@ -301,7 +315,8 @@ static bool subject_value(struct work *w, struct value *out)
 	if (kind == COLUMN_INT && !w->is_int)
 		return false;
 	*out = was_number ? value_int(w->subject_int) : value_text(w->subject, strlen(w->subject));
-	snprintf(w->subject_key, sizeof(w->subject_key), "%s%s", was_number ? "i:" : "t:", w->subject);
+	snprintf(w->subject_key, sizeof(w->subject_key), "%s%s",
+		was_number ? "i:" : "t:", w->subject);
 	return true;
 }
 
@@ -347,7 +362,10 @@ static bool get_snapshot(struct work *w)
 
 static bool query(struct work *w, const char *sql, size_t len, const struct engine_sink *sink)
 {
-	struct engine_query q = {.sql = sql, .len = len, .max_memory = w->t->c->query_max_memory, .budget = &w->budget};
+	struct engine_query q = {.sql = sql,
+		.len = len,
+		.max_memory = w->t->c->query_max_memory,
+		.budget = &w->budget};
 	struct engine_message message;
 	int64_t limit = clock_mono_ms() + w->t->c->query_timeout_ms;
 	enum engine_status status;
@@ -361,7 +379,9 @@ static bool query(struct work *w, const char *sql, size_t len, const struct engi
 	case ENGINE_REFUSED:
 		return end(w, TOOL_ERROR, message.text);
 	case ENGINE_TIMEOUT:
-		return end(w, TOOL_TIMEOUT, "the statement ran too long and was stopped: filter, aggregate or join less");
+		return end(w, TOOL_TIMEOUT,
+			"the statement ran too long and was stopped: filter, aggregate or join "
+			"less");
 	case ENGINE_CANCELLED:
 		return end(w, TOOL_CANCELLED, "the call was cancelled");
 	case ENGINE_FAILED:
@@ -379,7 +399,8 @@ static void answer(struct work *w, struct buf *structured)
 	result_envelope(&w->out->json, structured);
 	if (w->out->json.failed) {
 		buf_free(&w->out->json);
-		end(w, TOOL_ERROR, "the result is too large to be sent: select fewer rows or columns");
+		end(w, TOOL_ERROR,
+			"the result is too large to be sent: select fewer rows or columns");
 	}
 	buf_free(structured);
 }
@@ -422,7 +443,9 @@ static void execute_sql(struct work *w)
 		describe_snapshot(w->snapshot, &b);
 		buf_char(&b, '}');
 		if (r.too_big)
-			end_error(w, "one row is larger than %" PRId64 " bytes: select fewer columns, or substr() of them",
+			end_error(w,
+				"one row is larger than %" PRId64
+				" bytes: select fewer columns, or substr() of them",
 				max_bytes);
 		else
 			answer(w, &b);
@@ -464,7 +487,8 @@ static void put_name(struct buf *sql, const char *name)
 }
 
 /* Appends the rates of some columns of a table of rows rows. */
-static bool rate_columns(struct work *w, const struct engine_table *t, size_t first, size_t count, int64_t rows, struct buf *b)
+static bool rate_columns(struct work *w, const struct engine_table *t, size_t first, size_t count,
+	int64_t rows, struct buf *b)
 {
 	struct counts c = {.count = 0};
 	struct engine_sink sink = {.columns = count_columns, .row = count_row, .ctx = &c};
@@ -508,7 +532,8 @@ static bool rate_table(struct work *w, size_t i, struct buf *b)
 	for (size_t first = 0; first < t->column_count; first += NULL_RATE_COLUMNS) {
 		size_t left = t->column_count - first;
 
-		if (!rate_columns(w, t, first, left < NULL_RATE_COLUMNS ? left : NULL_RATE_COLUMNS, rows, b))
+		if (!rate_columns(w, t, first, left < NULL_RATE_COLUMNS ? left : NULL_RATE_COLUMNS,
+			    rows, b))
 			return false;
 	}
 	buf_str(b, "}}");
@@ -524,7 +549,8 @@ static bool unknown_table(struct work *w)
 	for (size_t i = 0; i < shape->table_count; i++)
 		names[i] = shape->tables[i].name;
 	nearest = text_nearest(w->table, names, shape->table_count);
-	end_error(w, "no such table: %.64s%s%s%s", w->table, nearest ? "; did you mean '" : "; get_schema lists the tables",
+	end_error(w, "no such table: %.64s%s%s%s", w->table,
+		nearest ? "; did you mean '" : "; get_schema lists the tables",
 		nearest ? nearest : "", nearest ? "'?" : "");
 	free(names);
 	return false;
@@ -554,7 +580,8 @@ static bool rate_tables(struct work *w, struct buf *b)
 
 static void null_rates(struct work *w)
 {
-	static const struct argument known[] = {{"subject_id", read_subject}, {"table", read_table}};
+	static const struct argument known[] = {
+		{"subject_id", read_subject}, {"table", read_table}};
 	struct buf b;
 
 	if (!read_arguments(w, known, 2) || !get_snapshot(w))
@@ -581,8 +608,10 @@ void tools_call(struct tools *t, const struct tool_call *call, struct tool_resul
 	static const struct {
 		const char *name;
 		void (*run)(struct work *w);
-	} tools[] = {{"get_schema", get_schema}, {"execute_sql", execute_sql}, {"null_rates", null_rates}};
-	struct work w = {.t = t, .call = call, .out = out, .deadline_mono_ms = call->deadline_mono_ms};
+	} tools[] = {{"get_schema", get_schema}, {"execute_sql", execute_sql},
+		{"null_rates", null_rates}};
+	struct work w = {
+		.t = t, .call = call, .out = out, .deadline_mono_ms = call->deadline_mono_ms};
 
 	w.budget = (struct budget){.check = work_check, .ctx = &w};
 	out->outcome = TOOL_UNKNOWN;

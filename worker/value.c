@@ -46,6 +46,7 @@ void value_list_free(struct value_list *l)
 	free(l->items);
 	free(l->at);
 	buf_wipe(&l->bytes);
+	buf_free(&l->bytes);
 	memset(l, 0, sizeof(*l));
 }
 

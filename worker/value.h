@@ -1,5 +1,5 @@
-/* value: one cell of a row on its way from a source through the masks into a snapshot, and lists of them. Knows neither
- * databases nor masks. */
+/* value: one cell of a row on its way from a source through the masks into a snapshot, and lists of
+ * them. Knows neither databases nor masks. */
 #ifndef WORKER_VALUE_H
 #define WORKER_VALUE_H
 
@@ -39,7 +39,8 @@ enum column_kind {
 
 struct value value_int(int64_t i);
 struct value value_text(const char *s, size_t len);
-/* RC_OK when text is a whole int64 in its one canonical spelling (no sign but '-', no leading zeros or space). */
+/* RC_OK when text is a whole int64 in its one canonical spelling (no sign but '-', no leading zeros
+ * or space). */
 enum rc value_parse_int(const char *text, size_t len, int64_t *out) MUST_CHECK;
 
 /* A list that owns copies of its values; bounded. It holds raw keys, so freeing wipes. */

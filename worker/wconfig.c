@@ -29,7 +29,8 @@ struct parse {
 	struct wconfig_error *err;
 };
 
-static void say(struct wconfig_error *err, const char *name, size_t line, const char *fmt, va_list ap)
+static void say(
+	struct wconfig_error *err, const char *name, size_t line, const char *fmt, va_list ap)
 {
 	int n = snprintf(err->text, sizeof(err->text), "%s:%zu: ", name, line);
 
@@ -65,7 +66,9 @@ static enum rc get_text(struct parse *p, yaml_node_t *n, const char *key, size_t
 		return fail(p, n, "'%s' must be at most %zu bytes of text", key, max);
 	/* The text as a whole was looked at before; escapes are undone only here. */
 	if (manifest_has_database_url(s, n->data.scalar.length))
-		return fail(p, n, "this file must not hold a database URL: set DATABASE_URL in the environment");
+		return fail(p, n,
+			"this file must not hold a database URL: set DATABASE_URL in the "
+			"environment");
 	free(*out);
 	*out = xstrdup(s);
 	return RC_OK;
@@ -76,7 +79,8 @@ static enum rc get_name(struct parse *p, yaml_node_t *n, const char *key, char *
 	enum rc rc = get_text(p, n, key, NAME_MAX_BYTES, out);
 
 	if (rc == RC_OK && !text_name_ok(*out, NAME_MAX_BYTES))
-		return fail(p, n, "'%s' must be 1 to %d bytes without control characters", key, NAME_MAX_BYTES);
+		return fail(p, n, "'%s' must be 1 to %d bytes without control characters", key,
+			NAME_MAX_BYTES);
 	return rc;
 }
 
@@ -98,7 +102,8 @@ static enum rc get_path(struct parse *p, yaml_node_t *n, const char *key, char *
 	return rc;
 }
 
-static enum rc get_int(struct parse *p, yaml_node_t *n, const char *key, int64_t min, int64_t max, int64_t *out)
+static enum rc get_int(
+	struct parse *p, yaml_node_t *n, const char *key, int64_t min, int64_t max, int64_t *out)
 {
 	const char *s = n->type == YAML_SCALAR_NODE ? (const char *)n->data.scalar.value : "";
 	char *end;
@@ -106,7 +111,8 @@ static enum rc get_int(struct parse *p, yaml_node_t *n, const char *key, int64_t
 	size_t digits = strspn(s, "0123456789");
 
 	if (digits == 0 || digits > 18 || s[digits] || *end || v < min || v > max)
-		return fail(p, n, "'%s' must be a whole number from %" PRId64 " to %" PRId64, key, min, max);
+		return fail(p, n, "'%s' must be a whole number from %" PRId64 " to %" PRId64, key,
+			min, max);
 	*out = v;
 	return RC_OK;
 }
@@ -128,14 +134,17 @@ static yaml_node_t *node(struct parse *p, int index)
 
 static const char *key_text(yaml_node_t *n)
 {
-	return n->type == YAML_SCALAR_NODE && strlen((char *)n->data.scalar.value) == n->data.scalar.length
+	return n->type == YAML_SCALAR_NODE &&
+			strlen((char *)n->data.scalar.value) == n->data.scalar.length
 		? (const char *)n->data.scalar.value
 		: NULL;
 }
 
 /* Calls each() for every pair after checking that keys are texts and none comes twice. */
 static enum rc each_pair(struct parse *p, yaml_node_t *map, const char *what,
-	enum rc (*each)(struct parse *p, yaml_node_t *key_node, const char *key, yaml_node_t *value, void *ctx), void *ctx)
+	enum rc (*each)(struct parse *p, yaml_node_t *key_node, const char *key, yaml_node_t *value,
+		void *ctx),
+	void *ctx)
 {
 	yaml_node_pair_t *first, *end;
 
@@ -172,7 +181,8 @@ struct keyed {
 	void *to;
 };
 
-static enum rc read_key(struct parse *p, yaml_node_t *key_node, const char *key, yaml_node_t *value, void *ctx)
+static enum rc read_key(
+	struct parse *p, yaml_node_t *key_node, const char *key, yaml_node_t *value, void *ctx)
 {
 	const struct keyed *k = ctx;
 	const char *names[32], *nearest;
@@ -183,12 +193,13 @@ static enum rc read_key(struct parse *p, yaml_node_t *key_node, const char *key,
 		names[i] = k->keys[i].name;
 	}
 	nearest = text_nearest(key, names, k->count);
-	return fail(p, key_node, "unknown key '%s' in %s%s%s%s", key, k->what, nearest ? "; did you mean '" : "",
-		nearest ? nearest : "", nearest ? "'?" : "");
+	return fail(p, key_node, "unknown key '%s' in %s%s%s%s", key, k->what,
+		nearest ? "; did you mean '" : "", nearest ? nearest : "", nearest ? "'?" : "");
 }
 
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
-static enum rc read_map(struct parse *p, yaml_node_t *map, const char *what, const struct key *keys, size_t count, void *to)
+static enum rc read_map(struct parse *p, yaml_node_t *map, const char *what, const struct key *keys,
+	size_t count, void *to)
 {
 	struct keyed k = {.keys = keys, .count = count, .what = what, .to = to};
 
@@ -196,7 +207,8 @@ static enum rc read_map(struct parse *p, yaml_node_t *map, const char *what, con
 }
 
 /* The items of a sequence of at most max. */
-static enum rc get_items(struct parse *p, yaml_node_t *n, const char *key, size_t max, yaml_node_item_t **items, size_t *count)
+static enum rc get_items(struct parse *p, yaml_node_t *n, const char *key, size_t max,
+	yaml_node_item_t **items, size_t *count)
 {
 	if (n->type != YAML_SEQUENCE_NODE)
 		return fail(p, n, "'%s' must be a list", key);
@@ -209,20 +221,21 @@ static enum rc get_items(struct parse *p, yaml_node_t *n, const char *key, size_
 
 /* --- worker: ------------------------------------------------------------------------ */
 
-#define TEXT_KEY(fn, get, type, member)                                                                                \
-	static enum rc fn(struct parse *p, yaml_node_t *v, const char *key, void *to)                                  \
-	{                                                                                                              \
-		return get(p, v, key, &((struct type *)to)->member);                                                   \
+#define TEXT_KEY(fn, get, type, member)                                               \
+	static enum rc fn(struct parse *p, yaml_node_t *v, const char *key, void *to) \
+	{                                                                             \
+		return get(p, v, key, &((struct type *)to)->member);                  \
 	}
-#define INT_KEY(fn, member, min, max)                                                                                  \
-	static enum rc fn(struct parse *p, yaml_node_t *v, const char *key, void *to)                                  \
-	{                                                                                                              \
-		int64_t n = 0;                                                                                         \
-		enum rc rc = get_int(p, v, key, min, max, &n);                                                         \
-                                                                                                                       \
-		if (rc == RC_OK)                                                                                       \
-			((struct wconfig *)to)->member = (__typeof__(((struct wconfig *)to)->member))n;               \
-		return rc;                                                                                             \
+#define INT_KEY(fn, member, min, max)                                                 \
+	static enum rc fn(struct parse *p, yaml_node_t *v, const char *key, void *to) \
+	{                                                                             \
+		int64_t n = 0;                                                        \
+		enum rc rc = get_int(p, v, key, min, max, &n);                        \
+                                                                                      \
+		if (rc == RC_OK)                                                      \
+			((struct wconfig *)to)->member =                              \
+				(__typeof__(((struct wconfig *)to)->member))n;        \
+		return rc;                                                            \
 	}
 
 TEXT_KEY(worker_name, get_name, wconfig, name)
@@ -280,7 +293,8 @@ TEXT_KEY(table_fk, get_name, wconfig_table, fk)
 TEXT_KEY(table_via, get_name, wconfig_table, via)
 TEXT_KEY(table_via_fk, get_name, wconfig_table, via_fk)
 
-static enum rc read_mask(struct parse *p, yaml_node_t *key_node, const char *column, yaml_node_t *v, void *ctx)
+static enum rc read_mask(
+	struct parse *p, yaml_node_t *key_node, const char *column, yaml_node_t *v, void *ctx)
 {
 	static const char *const names[] = {"keep", "hash", "redact", "null"};
 	static const enum mask_kind kinds[] = {MASK_KEEP, MASK_HASH, MASK_REDACT, MASK_NULL};
@@ -296,8 +310,9 @@ static enum rc read_mask(struct parse *p, yaml_node_t *key_node, const char *col
 		t->masks[t->mask_count++].mask = kinds[i];
 		return RC_OK;
 	}
-	return fail(p, v, "the mask of column '%s' must be hash, redact, null or keep%s%s%s", column,
-		nearest ? "; did you mean '" : "", nearest ? nearest : "", nearest ? "'?" : "");
+	return fail(p, v, "the mask of column '%s' must be hash, redact, null or keep%s%s%s",
+		column, nearest ? "; did you mean '" : "", nearest ? nearest : "",
+		nearest ? "'?" : "");
 }
 
 static enum rc table_mask(struct parse *p, yaml_node_t *v, const char *key, void *to)
@@ -308,7 +323,8 @@ static enum rc table_mask(struct parse *p, yaml_node_t *v, const char *key, void
 		size_t count = (size_t)(v->data.mapping.pairs.top - v->data.mapping.pairs.start);
 
 		/* each_pair() refuses more than COLUMNS_MAX before it reads the first. */
-		t->masks = xcalloc(count < COLUMNS_MAX ? count + 1 : COLUMNS_MAX, sizeof(*t->masks));
+		t->masks =
+			xcalloc(count < COLUMNS_MAX ? count + 1 : COLUMNS_MAX, sizeof(*t->masks));
 	}
 	return each_pair(p, v, key, read_mask, t);
 }
@@ -316,8 +332,8 @@ static enum rc table_mask(struct parse *p, yaml_node_t *v, const char *key, void
 static enum rc table_exclude(struct parse *p, yaml_node_t *v, const char *key, void *to)
 {
 	struct wconfig_table *t = to;
-	yaml_node_item_t *items;
-	size_t count;
+	yaml_node_item_t *items = NULL;
+	size_t count = 0;
 	enum rc rc = get_items(p, v, key, COLUMNS_MAX, &items, &count);
 
 	if (rc != RC_OK)
@@ -328,7 +344,8 @@ static enum rc table_exclude(struct parse *p, yaml_node_t *v, const char *key, v
 		t->exclude_count = i + 1;
 		for (size_t k = 0; k < i && rc == RC_OK; k++)
 			if (strcmp(t->exclude_columns[k], t->exclude_columns[i]) == 0)
-				rc = fail(p, node(p, items[i]), "column '%s' is excluded twice", t->exclude_columns[i]);
+				rc = fail(p, node(p, items[i]), "column '%s' is excluded twice",
+					t->exclude_columns[i]);
 	}
 	return rc;
 }
@@ -338,17 +355,19 @@ static enum rc check_table(struct parse *p, yaml_node_t *n, struct wconfig_table
 	if (!t->name)
 		return fail(p, n, "a table needs a name");
 	if (t->parent && t->via)
-		return fail(p, n, "table '%s' has both parent and via: rows come one way only", t->name);
+		return fail(p, n, "table '%s' has both parent and via: rows come one way only",
+			t->name);
 	if (!t->parent != !t->fk)
-		return fail(p, n, "table '%s' has %s without %s: both are needed", t->name, t->parent ? "parent" : "fk",
-			t->parent ? "fk" : "parent");
+		return fail(p, n, "table '%s' has %s without %s: both are needed", t->name,
+			t->parent ? "parent" : "fk", t->parent ? "fk" : "parent");
 	if (!t->via != !t->via_fk)
-		return fail(p, n, "table '%s' has %s without %s: both are needed", t->name, t->via ? "via" : "via_fk",
-			t->via ? "via_fk" : "via");
+		return fail(p, n, "table '%s' has %s without %s: both are needed", t->name,
+			t->via ? "via" : "via_fk", t->via ? "via_fk" : "via");
 	for (size_t i = 0; i < t->exclude_count; i++)
 		for (size_t k = 0; k < t->mask_count; k++)
 			if (strcmp(t->exclude_columns[i], t->masks[k].name) == 0)
-				return fail(p, n, "column '%s' of table '%s' is both masked and excluded",
+				return fail(p, n,
+					"column '%s' of table '%s' is both masked and excluded",
 					t->masks[k].name, t->name);
 	if (!t->key)
 		t->key = xstrdup("id");
@@ -377,8 +396,8 @@ static enum rc read_table(struct parse *p, yaml_node_t *n, struct wconfig_table 
 static enum rc top_tables(struct parse *p, yaml_node_t *v, const char *key, void *to)
 {
 	struct wconfig *c = to;
-	yaml_node_item_t *items;
-	size_t count;
+	yaml_node_item_t *items = NULL;
+	size_t count = 0;
 	enum rc rc = get_items(p, v, key, TABLES_MAX, &items, &count);
 
 	if (rc != RC_OK)
@@ -389,7 +408,8 @@ static enum rc top_tables(struct parse *p, yaml_node_t *v, const char *key, void
 		rc = read_table(p, node(p, items[i]), &c->tables[i]);
 		for (size_t k = 0; k < i && rc == RC_OK; k++)
 			if (strcmp(c->tables[k].name, c->tables[i].name) == 0)
-				rc = fail(p, node(p, items[i]), "table '%s' is listed twice", c->tables[i].name);
+				rc = fail(p, node(p, items[i]), "table '%s' is listed twice",
+					c->tables[i].name);
 	}
 	return rc;
 }
@@ -416,8 +436,8 @@ static enum rc top_default_mask(struct parse *p, yaml_node_t *v, const char *key
 static enum rc top_hints(struct parse *p, yaml_node_t *v, const char *key, void *to)
 {
 	struct wconfig *c = to;
-	yaml_node_item_t *items;
-	size_t count;
+	yaml_node_item_t *items = NULL;
+	size_t count = 0;
 	enum rc rc = get_items(p, v, key, HINTS_MAX, &items, &count);
 
 	if (rc != RC_OK)
@@ -434,8 +454,8 @@ static enum rc top_queries(struct parse *p, yaml_node_t *v, const char *key, voi
 {
 	static const struct key keys[] = {{"title", query_title}, {"sql", query_sql}};
 	struct wconfig *c = to;
-	yaml_node_item_t *items;
-	size_t count;
+	yaml_node_item_t *items = NULL;
+	size_t count = 0;
 	enum rc rc = get_items(p, v, key, QUERIES_MAX, &items, &count);
 
 	if (rc != RC_OK)
@@ -452,22 +472,25 @@ static enum rc top_queries(struct parse *p, yaml_node_t *v, const char *key, voi
 	return rc;
 }
 
-static enum rc check_relation(struct parse *p, const struct wconfig_table *t, const char *other, const char *key)
+static enum rc check_relation(
+	struct parse *p, const struct wconfig_table *t, const char *other, const char *key)
 {
 	const char *names[TABLES_MAX], *nearest;
 
 	if (strcmp(t->name, other) == 0)
 		return fail_at(p, (size_t)t->line,
-			"table '%s' is its own %s: leave a reference to itself out, its column is exported anyway", other,
-			key);
+			"table '%s' is its own %s: leave a reference to itself out, its column is "
+			"exported anyway",
+			other, key);
 	for (size_t i = 0; i < p->c->table_count; i++) {
 		names[i] = p->c->tables[i].name;
 		if (strcmp(names[i], other) == 0)
 			return RC_OK;
 	}
 	nearest = text_nearest(other, names, p->c->table_count);
-	return fail_at(p, (size_t)t->line, "%s '%s' of table '%s' is not among tables%s%s%s", key, other, t->name,
-		nearest ? "; did you mean '" : "", nearest ? nearest : "", nearest ? "'?" : "");
+	return fail_at(p, (size_t)t->line, "%s '%s' of table '%s' is not among tables%s%s%s", key,
+		other, t->name, nearest ? "; did you mean '" : "", nearest ? nearest : "",
+		nearest ? "'?" : "");
 }
 
 /* What only the whole file can show. */
@@ -478,21 +501,24 @@ static enum rc check(struct parse *p, yaml_node_t *root)
 	enum rc rc = RC_OK;
 
 	if (!c->root_table)
-		return fail(p, root, "root_table is missing: the table whose row a snapshot is about");
+		return fail(
+			p, root, "root_table is missing: the table whose row a snapshot is about");
 	for (size_t i = 0; i < c->table_count && rc == RC_OK; i++) {
 		const struct wconfig_table *t = &c->tables[i];
 
 		if (strcmp(t->name, c->root_table) == 0)
 			rt = t;
 		if (t->parent || t->via)
-			rc = check_relation(p, t, t->parent ? t->parent : t->via, t->parent ? "parent" : "via");
+			rc = check_relation(
+				p, t, t->parent ? t->parent : t->via, t->parent ? "parent" : "via");
 	}
 	if (rc != RC_OK)
 		return rc;
 	if (!rt)
 		return fail(p, root, "root_table '%s' is not among tables", c->root_table);
 	if (rt->parent || rt->via)
-		return fail_at(p, (size_t)rt->line, "table '%s' is the root_table: it can't have parent or via", rt->name);
+		return fail_at(p, (size_t)rt->line,
+			"table '%s' is the root_table: it can't have parent or via", rt->name);
 	return RC_OK;
 }
 
@@ -588,10 +614,12 @@ static enum rc refuse_url(struct parse *p, const char *text, size_t len)
 		at += n + 1;
 	}
 	return fail_at(p, found,
-		"this file must not hold a database URL: set DATABASE_URL in the environment of the worker instead");
+		"this file must not hold a database URL: set DATABASE_URL in the environment of "
+		"the worker instead");
 }
 
-enum rc wconfig_parse(const char *name, const char *text, size_t len, struct wconfig **out, struct wconfig_error *err)
+enum rc wconfig_parse(const char *name, const char *text, size_t len, struct wconfig **out,
+	struct wconfig_error *err)
 {
 	struct parse p = {.name = name, .err = err};
 	enum rc rc;
@@ -625,9 +653,9 @@ enum rc wconfig_load(const char *path, struct wconfig **out, struct wconfig_erro
 
 	if (rc != RC_OK) {
 		snprintf(err->text, sizeof(err->text), "%s: %s", path,
-			rc == RC_NOTFOUND ? "no such file"
-			: rc == RC_LIMIT  ? "the file is too large"
-					  : "the file can't be read");
+			rc == RC_NOTFOUND        ? "no such file"
+				: rc == RC_LIMIT ? "the file is too large"
+						 : "the file can't be read");
 		return RC_INVALID;
 	}
 	rc = wconfig_parse(path, text, len, out, err);

@@ -1,5 +1,6 @@
-/* wconfig: airlock.yaml, the worker's configuration. Never holds the database URL: that is DATABASE_URL in the
- * environment, and a file that names one is refused. Every key is documented in conf/airlock.example.yaml. */
+/* wconfig: airlock.yaml, the worker's configuration. Never holds the database URL: that is
+ * DATABASE_URL in the environment, and a file that names one is refused. Every key is documented in
+ * conf/airlock.example.yaml. */
 #ifndef WORKER_WCONFIG_H
 #define WORKER_WCONFIG_H
 
@@ -16,14 +17,14 @@ struct wconfig_column {
 	enum mask_kind mask;
 };
 
-/* How rows of a table belong to the subject: the root table by root_filter_col; a child by fk -> parent's key; or through a
- * table that is exported anyway: rows whose key is among via.via_fk. */
+/* How rows of a table belong to the subject: the root table by root_filter_col; a child by fk ->
+ * parent's key; or through a table that is exported anyway: rows whose key is among via.via_fk. */
 struct wconfig_table {
 	char *name;
-	char *key;    /* primary key column, default "id" */
+	char *key; /* primary key column, default "id" */
 	char *parent; /* NULL for the root table and for via tables */
-	char *fk;     /* this table's column that holds the parent's key */
-	char *via;    /* the exported table that refers to this one ... */
+	char *fk; /* this table's column that holds the parent's key */
+	char *via; /* the exported table that refers to this one ... */
 	char *via_fk; /* ... by this column of it */
 	struct wconfig_column *masks;
 	size_t mask_count;
@@ -39,11 +40,11 @@ struct wconfig_query {
 struct wconfig {
 	char *path; /* of the file */
 	/* worker: */
-	char *name;	 /* default: host name */
+	char *name; /* default: host name */
 	char *state_dir; /* identity and enrollment, default /var/lib/airlock-worker */
-	char *data_dir;	 /* snapshots, should be tmpfs, default /dev/shm/airlock-worker */
-	char *ca_file;	 /* NULL: the system's */
-	int threads;	 /* tool calls at once, 4, 1..64 */
+	char *data_dir; /* snapshots, should be tmpfs, default /dev/shm/airlock-worker */
+	char *ca_file; /* NULL: the system's */
+	int threads; /* tool calls at once, 4, 1..64 */
 	/* tenant's data: */
 	char *description; /* for agents, in get_schema and instructions; or NULL */
 	char *root_table;
@@ -51,15 +52,15 @@ struct wconfig {
 	struct wconfig_table *tables;
 	size_t table_count;
 	bool default_redact; /* default_mask: keep | redact */
-	int snapshot_ttl_s;  /* 300 */
-	int64_t snapshot_max_rows;  /* 200000 */
+	int snapshot_ttl_s; /* 300 */
+	int64_t snapshot_max_rows; /* 200000 */
 	int64_t snapshot_max_bytes; /* 256 MiB on disk */
-	int snapshots_max;	    /* 64 at once; the one used longest ago goes */
-	int query_timeout_ms;	    /* 10000 */
-	int64_t query_max_memory;   /* 64 MiB that one statement may use */
-	int result_max_rows;	    /* 1000 */
-	int64_t result_max_bytes;   /* 1 MiB */
-	int null_rates_min_group;   /* 5 */
+	int snapshots_max; /* 64 at once; the one used longest ago goes */
+	int query_timeout_ms; /* 10000 */
+	int64_t query_max_memory; /* 64 MiB that one statement may use */
+	int result_max_rows; /* 1000 */
+	int64_t result_max_bytes; /* 1 MiB */
+	int null_rates_min_group; /* 5 */
 	char **hints;
 	size_t hint_count;
 	struct wconfig_query *queries; /* sample_queries */
@@ -72,8 +73,8 @@ struct wconfig_error {
 
 /* RC_INVALID with *err. Pure but for reading the file. Free with wconfig_free(). */
 enum rc wconfig_load(const char *path, struct wconfig **out, struct wconfig_error *err) MUST_CHECK;
-enum rc wconfig_parse(const char *name, const char *text, size_t len, struct wconfig **out, struct wconfig_error *err)
-	MUST_CHECK;
+enum rc wconfig_parse(const char *name, const char *text, size_t len, struct wconfig **out,
+	struct wconfig_error *err) MUST_CHECK;
 void wconfig_free(struct wconfig *c);
 
 #endif

@@ -34,7 +34,9 @@ let watchedVersion = 1;
 let legacy; // what initialize agreed on, once it has: { version, capabilities, logLevel }
 let lastAsked = 0;
 
-const tasks = new Tasks((task) => publish("notifications/tasks", task.view(), ({ taskIds }) => taskIds?.includes(task.id)));
+const tasks = new Tasks((task) => {
+  publish("notifications/tasks", task.view(), ({ taskIds }) => taskIds?.includes(task.id));
+});
 
 // To every open subscription that wants it, each time with the id of that subscription.
 function publish(method, params, wanted) {
@@ -52,8 +54,9 @@ function toggle(kind) {
 
 function touchWatched() {
   watchedVersion++;
-  publish("notifications/resources/updated", { uri: WATCHED }, (filter) => filter.resourceSubscriptions?.includes(WATCHED));
-  if (watchers.has(WATCHED)) notify("notifications/resources/updated", { uri: WATCHED });
+  const update = ["notifications/resources/updated", { uri: WATCHED }];
+  publish(...update, ({ resourceSubscriptions }) => resourceSubscriptions?.includes(WATCHED));
+  if (watchers.has(WATCHED)) notify(...update);
   return watchedVersion;
 }
 
@@ -68,7 +71,8 @@ function makeCall({ capabilities, logLevel, params, signal, ask }) {
     toggle,
     touchWatched,
     progress(progress, total) {
-      if (token !== undefined && !signal.aborted) notify("notifications/progress", { progressToken: token, progress, total });
+      if (token === undefined || signal.aborted) return;
+      notify("notifications/progress", { progressToken: token, progress, total });
     },
     log(level, data) {
       if (threshold < 0 || LEVELS.indexOf(level) < threshold || signal.aborted) return;
@@ -122,10 +126,10 @@ const SHARED = {
 const complete2026 = (result) => ({ resultType: "complete", ...result });
 const cached = (result, ttlMs = LIST_TTL_MS) => complete2026({ ...result, ttlMs, cacheScope: "public" });
 
-function needTasks({ capabilities }) {
-  if (!isObject(capabilities.extensions?.[rpc.TASKS])) throw rpc.missingCapability({ extensions: { [rpc.TASKS]: {} } });
-}
 const hasTasks = ({ capabilities }) => isObject(capabilities.extensions?.[rpc.TASKS]);
+function needTasks(request) {
+  if (!hasTasks(request)) throw rpc.missingCapability({ extensions: { [rpc.TASKS]: {} } });
+}
 
 function startTask(tool, request, args, before) {
   const task = tasks.create(request.capabilities, async (self) => {
@@ -155,8 +159,8 @@ function listen(params, request) {
   const wanted = params.notifications;
   if (!isObject(wanted)) throw invalid("params.notifications must be an object");
   if (wanted.taskIds !== undefined) needTasks(request);
-  const flags = ["toolsListChanged", "promptsListChanged", "resourcesListChanged"].filter((name) => wanted[name] === true);
-  const granted = Object.fromEntries(flags.map((name) => [name, true]));
+  const flags = ["toolsListChanged", "promptsListChanged", "resourcesListChanged"];
+  const granted = Object.fromEntries(flags.filter((name) => wanted[name] === true).map((name) => [name, true]));
   if (Array.isArray(wanted.resourceSubscriptions)) {
     granted.resourceSubscriptions = wanted.resourceSubscriptions.filter((uri) => typeof uri === "string");
   }
@@ -270,7 +274,8 @@ const LEGACY_METHODS = {
 
 async function serveLegacy(method, params, request) {
   if (!legacy && method !== "initialize" && method !== "ping") {
-    throw invalid(`The request has no ${META.version} in _meta, and there was no initialize`, { supported: [MODERN, ...LEGACY] });
+    const supported = [MODERN, ...LEGACY];
+    throw invalid(`The request has no ${META.version} in _meta, and there was no initialize`, { supported });
   }
   if (!Object.hasOwn(LEGACY_METHODS, method)) throw new RpcError(CODE.method, `Method not found: ${method}`);
   return LEGACY_METHODS[method](params, { ...request, era: legacy?.version });

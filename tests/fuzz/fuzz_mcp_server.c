@@ -1,5 +1,6 @@
-/* Whatever bytes an agent sends, the worker's MCP server answers with one valid JSON-RPC response or, to a notification, with nothing.
- * The first byte chooses the era and the size of the largest result. */
+/* Whatever bytes an agent sends, the worker's MCP server answers with one valid JSON-RPC response
+ * or, to a notification, with nothing. The first byte chooses the era and the size of the largest
+ * result. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -28,7 +29,9 @@ static void call(void *ctx, const struct tool_call *call, struct tool_result *ou
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	const struct mcp_server server = {.name = "n", .version = "1", .engine = "sqlite",
+	const struct mcp_server server = {.name = "n",
+		.version = "1",
+		.engine = "sqlite",
 		.backend = {.list = list, .call = call}};
 	atomic_bool cancelled = false;
 	struct mcp_answer answer;
@@ -37,8 +40,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (size == 0)
 		return 0;
-	struct mcp_request rq = {.text = (const char *)data + 1, .len = size - 1,
-		.era = (enum mcp_era)(data[0] % 3), .cancelled = &cancelled};
+	struct mcp_request rq = {.text = (const char *)data + 1,
+		.len = size - 1,
+		.era = (enum mcp_era)(data[0] % 3),
+		.cancelled = &cancelled};
 	buf_init(&out, (data[0] & 0x80) != 0 ? 1 << 20 : size + 512);
 	mcp_server_handle(&server, &rq, &out, &answer);
 	if (out.failed || answer.outcome == NULL)

@@ -39,10 +39,11 @@ function checkHeader(headers, name, wanted) {
 
 // Which headers a tool's arguments are mirrored into: [header name, path into the arguments].
 function mirrored(schema, path = []) {
-  return Object.entries(schema.properties ?? {}).flatMap(([name, property]) => [
-    ...(typeof property["x-mcp-header"] === "string" ? [[`Mcp-Param-${property["x-mcp-header"]}`, [...path, name]]] : []),
-    ...mirrored(property, [...path, name]),
-  ]);
+  return Object.entries(schema.properties ?? {}).flatMap(([name, property]) => {
+    const header = property["x-mcp-header"];
+    const here = [...path, name];
+    return [...(typeof header === "string" ? [[`Mcp-Param-${header}`, here]] : []), ...mirrored(property, here)];
+  });
 }
 
 export class Modern {

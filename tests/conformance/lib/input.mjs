@@ -25,8 +25,9 @@ export function supports(capabilities, method) {
 }
 
 export function requireCapabilities(capabilities, requests) {
-  const missing = Object.values(requests).filter(({ method }) => !supports(capabilities, method));
-  if (missing.length > 0) throw missingCapability(Object.assign({}, ...missing.map(({ method }) => CAPABILITY[method])));
+  const methods = Object.values(requests).map(({ method }) => method);
+  const missing = methods.filter((method) => !supports(capabilities, method));
+  if (missing.length > 0) throw missingCapability(Object.assign({}, ...missing.map((method) => CAPABILITY[method])));
 }
 
 const ANSWER_OK = {

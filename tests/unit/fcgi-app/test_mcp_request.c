@@ -693,6 +693,18 @@ static void hosts_are_checked(void **state)
 			fail_msg("%s for %s", cases[i].host, cases[i].url);
 }
 
+static void origins_are_compared_with_the_host(void **state)
+{
+	(void)state;
+	assert_true(mcp_front_same_origin("http://localhost:8080", "localhost:8080"));
+	assert_true(mcp_front_same_origin("https://cp.example.com", "CP.example.com"));
+	assert_false(mcp_front_same_origin("http://localhost:8081", "localhost:8080"));
+	assert_false(mcp_front_same_origin("http://evil.com", "localhost"));
+	assert_false(mcp_front_same_origin("null", "localhost"));
+	assert_false(mcp_front_same_origin("ftp://localhost", "localhost"));
+	assert_false(mcp_front_same_origin("http://", "localhost"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -708,6 +720,7 @@ int main(void)
 		cmocka_unit_test(header_values_are_decoded),
 		cmocka_unit_test(answers_have_their_status),
 		cmocka_unit_test(hosts_are_checked),
+		cmocka_unit_test(origins_are_compared_with_the_host),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 
 #include <cmocka.h>
 
@@ -291,9 +292,32 @@ static void leaves_no_core(void **state)
 	assert_int_equal(limit.rlim_max, 0);
 }
 
+static void a_child_draws_other_numbers(void **state)
+{
+	uint8_t mine[32], its[32];
+	int fd[2];
+	pid_t child;
+
+	(void)state;
+	crypto_random(mine, sizeof(mine));
+	assert_int_equal(pipe(fd), 0);
+	child = fork();
+	if (child == 0) {
+		crypto_random(its, sizeof(its));
+		_exit(write(fd[1], its, sizeof(its)) == sizeof(its) ? 0 : 1);
+	}
+	crypto_random(mine, sizeof(mine));
+	assert_int_equal(read(fd[0], its, sizeof(its)), sizeof(its));
+	assert_memory_not_equal(mine, its, sizeof(mine));
+	waitpid(child, NULL, 0);
+	close(fd[0]);
+	close(fd[1]);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_child_draws_other_numbers),
 		cmocka_unit_test_teardown(signs_as_the_rfc_does, remove_key),
 		cmocka_unit_test_teardown(saves_the_standard_form, remove_key),
 		cmocka_unit_test_teardown(saves_once_with_mode_0600, remove_key),

@@ -200,12 +200,11 @@ static void keys_page_newest_first_with_ties(void **state)
 	db_close(db);
 }
 
-static void check(struct apikey_cache *cache, struct db *db, const char *text, const char *slug, enum rc expected)
+static void check(struct apikey_cache *cache, struct db_pool *pool, const char *text, const char *slug, enum rc expected)
 {
 	struct apikey_grant g;
-	bool touch;
 
-	assert_int_equal(apikey_check(cache, db, text, slug, clock_wall_s(), &g, &touch), expected);
+	assert_int_equal(apikey_check(cache, pool, text, slug, clock_wall_s(), &g), expected);
 	apikey_grant_clear(&g);
 }
 
@@ -213,6 +212,7 @@ static void a_revoked_key_is_refused_at_once_in_every_cache(void **state)
 {
 	struct db *db = open_db();
 	struct apikey_cache *one = apikey_cache_new(100, 2), *two = apikey_cache_new(100, 2);
+	struct db_pool *first = db_pool_new(path, 2), *second = db_pool_new(path, 2);
 	struct audit_record who = operator_record();
 	struct apikey_text key;
 	char wrong[APIKEY_TEXT_LEN + 1];
@@ -223,21 +223,23 @@ static void a_revoked_key_is_refused_at_once_in_every_cache(void **state)
 	make_key(db, "t_acme", NULL, &key);
 	strcpy(wrong, key.text);
 	wrong[APIKEY_TEXT_LEN - 1] = wrong[APIKEY_TEXT_LEN - 1] == 'a' ? 'b' : 'a';
-	check(one, db, wrong, "acme", RC_DENIED);
-	check(one, db, key.text, "acme", RC_OK);
-	check(two, db, key.text, "acme", RC_OK);
-	check(one, db, wrong, "acme", RC_DENIED);
-	check(one, db, key.text, "other", RC_DENIED);
-	check(one, db, key.text, "nobody", RC_DENIED);
-	check(one, db, "alk_unknownunknown00_aaaaaaaaaaaaaaaaaaaaaaaa", "acme", RC_DENIED);
-	check(one, db, "", "acme", RC_DENIED);
+	check(one, first, wrong, "acme", RC_DENIED);
+	check(one, first, key.text, "acme", RC_OK);
+	check(two, second, key.text, "acme", RC_OK);
+	check(one, first, wrong, "acme", RC_DENIED);
+	check(one, first, key.text, "other", RC_DENIED);
+	check(one, first, key.text, "nobody", RC_DENIED);
+	check(one, first, "alk_unknownunknown00_aaaaaaaaaaaaaaaaaaaaaaaa", "acme", RC_DENIED);
+	check(one, first, "", "acme", RC_DENIED);
 	assert_int_equal(api_key_revoke(db, "t_acme", key.id, &who), RC_OK);
-	check(one, db, key.text, "acme", RC_DENIED);
-	check(two, db, key.text, "acme", RC_DENIED);
+	check(one, first, key.text, "acme", RC_DENIED);
+	check(two, second, key.text, "acme", RC_DENIED);
 	assert_int_equal(api_key_revoke(db, "t_acme", key.id, &who), RC_OK);
 	assert_int_equal(outbox_size(db, "key.revoke"), 1);
 	apikey_cache_free(one);
 	apikey_cache_free(two);
+	db_pool_free(first);
+	db_pool_free(second);
 	db_close(db);
 }
 
@@ -249,22 +251,26 @@ static void a_suspension_and_an_allow_list_reach_the_grant(void **state)
 	struct apikey_grant g;
 	struct apikey_text key;
 	struct tenant t;
-	bool touch;
+	struct db_pool *pool = db_pool_new(path, 2);
+	struct api_key_row row;
 
 	(void)state;
 	make_tenant(db, "acme");
 	make_key(db, "t_acme", "[\"get_schema\"]", &key);
-	assert_int_equal(apikey_check(cache, db, key.text, "acme", 1000, &g, &touch), RC_OK);
-	assert_true(touch);
+	assert_int_equal(apikey_check(cache, pool, key.text, "acme", 1000, &g), RC_OK);
+	assert_int_equal(api_key_find(db, key.id, &row), RC_OK);
+	assert_int_equal(row.key.last_used_at, 1000);
+	api_key_clear(&row.key);
 	assert_false(g.tenant_suspended);
 	assert_true(apikey_may_call(&g, "get_schema"));
 	assert_false(apikey_may_call(&g, "execute_sql"));
 	apikey_grant_clear(&g);
 	assert_int_equal(tenant_suspend(db, "t_acme", true, &who, &t), RC_OK);
-	assert_int_equal(apikey_check(cache, db, key.text, "acme", 1001, &g, &touch), RC_OK);
+	assert_int_equal(apikey_check(cache, pool, key.text, "acme", 1001, &g), RC_OK);
 	assert_true(g.tenant_suspended);
 	apikey_grant_clear(&g);
 	apikey_cache_free(cache);
+	db_pool_free(pool);
 	db_close(db);
 }
 

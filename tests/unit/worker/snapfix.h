@@ -1,4 +1,5 @@
-/* snapfix: a source database, a configuration and tools over them, in a private directory. For the worker's snapshot tests. */
+/* snapfix: a source database, a configuration and tools over them, in a private directory. For the
+ * worker's snapshot tests. */
 #ifndef TESTS_SNAPFIX_H
 #define TESTS_SNAPFIX_H
 
@@ -142,8 +143,8 @@ static inline int fix_files(const struct fix *f, const char *suffix)
 }
 
 /* Calls a tool; the caller buf_free()s out->json. */
-static inline void fix_call_until(struct fix *f, const char *name, const char *arguments, int64_t deadline_ms,
-	const atomic_bool *cancelled, struct tool_result *out)
+static inline void fix_call_until(struct fix *f, const char *name, const char *arguments,
+	int64_t deadline_ms, const atomic_bool *cancelled, struct tool_result *out)
 {
 	struct tool_call call = {.name = name, .cancelled = cancelled};
 
@@ -164,7 +165,8 @@ static inline void fix_call_until(struct fix *f, const char *name, const char *a
 	}
 }
 
-static inline void fix_call(struct fix *f, const char *name, const char *arguments, struct tool_result *out)
+static inline void fix_call(
+	struct fix *f, const char *name, const char *arguments, struct tool_result *out)
 {
 	fix_call_until(f, name, arguments, 20000, NULL, out);
 }
@@ -172,7 +174,8 @@ static inline void fix_call(struct fix *f, const char *name, const char *argumen
 #define fix_text(r) ((const char *)(r)->json.data)
 
 /* The answer has this outcome and holds this text. */
-static inline void fix_expect(struct fix *f, const char *name, const char *arguments, enum tool_outcome outcome, const char *text)
+static inline void fix_expect(struct fix *f, const char *name, const char *arguments,
+	enum tool_outcome outcome, const char *text)
 {
 	struct tool_result r;
 

@@ -1,4 +1,5 @@
-/* The executor: bounded on both sides, cancels, stops. Every wait here is for an event, under a deadline. */
+/* The executor: bounded on both sides, cancels, stops. Every wait here is for an event, under a
+ * deadline. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -181,8 +181,8 @@ static void legitimate(void **state)
 		{"SELECT printf('%,d|%+d|%-6d|%06.2f|%x|%X|%o|%e', 1234567, 5, 42, 3.14159, 255, "
 		 "255, 8, 12345.678)",
 			"1,234,567|+5|42    |003.14|ff|FF|10|1.234568e+04"},
-		{"SELECT printf('%s-%10s-%-10s|%.3s', 'a', 'b', 'c', 'abcdef')",
-			"a-         b-c         |abc"},
+		{"SELECT printf('%s-%10s-%-10s|%.3s', 'a', 'b', 'c', 'abcdef'), printf('%z%5z', 'a', 'b')",
+			"a-         b-c         |abc|a    b"},
 		{"SELECT printf('%q %Q %Q %w', 'it''s', 'it''s', NULL, 'a\"b'), "
 		 "printf('%c%3c%.3c', 'xyz', '\xc3\xa9', '-')",
 			"it''s 'it''s' NULL a\"\"b|x  \xc3\xa9---"},
@@ -421,15 +421,14 @@ static const char *const hostile[] = {
 		500000) ", " COUNTER
 			" SELECT count(*) FROM c, big WHERE instr(s || s, s || 'b' || x) > 0",
 	"WITH RECURSIVE " BIG(500000) ", " COUNTER " SELECT count(*) FROM c, big WHERE "
-						   "length(replace(s || s, s || 'b' || x, 'c')) = 0",
+				      "length(replace(s || s, s || 'b' || x, 'c')) = 0",
 	"WITH RECURSIVE " BIG(500000) " SELECT trim(s, "
 				      "char(1000,1001,1002,1003,1004,1005,1006,1007,1008,1009,1010,"
 				      "1011,1012,1013,1014,1015,1016)) FROM big",
-	"WITH RECURSIVE " BIG(500000) ", " COUNTER
-				      " SELECT count(*) FROM c, big WHERE s || x LIKE "
+	"WITH RECURSIVE " BIG(500000) ", " COUNTER " SELECT count(*) FROM c, big WHERE s || x LIKE "
 				      "'%a%a%a%a%a%a%a%a%a%a%a%a%a%a%a%a%a%a%a%a%a%a%ab'",
 	"WITH RECURSIVE " BIG(500000) ", " COUNTER " SELECT count(*) FROM c, big WHERE s || x GLOB "
-						   "'*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*ab'",
+				      "'*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*ab'",
 	"WITH RECURSIVE " BIG(500000) " SELECT 'x' LIKE s FROM big",
 	"WITH RECURSIVE " BIG(500000) " SELECT json(replace(s, 'a', '[')) FROM big",
 	"SELECT json_set('{}', '$.a.a.a', 1)",
@@ -548,7 +547,8 @@ static void made_bombs(void **state)
 			'e' + i % 20, i);
 	n += (size_t)sprintf(sql + n, ")");
 	start = clock_mono_ms();
-	if (query(sql, n, &g, &m) != ENGINE_TIMEOUT) fail_msg("%s", m.text);
+	if (query(sql, n, &g, &m) != ENGINE_TIMEOUT)
+		fail_msg("%s", m.text);
 	assert_true(clock_mono_ms() - start < LATE_MS);
 	still_works("text functions");
 	free(sql);
@@ -593,8 +593,7 @@ static void messages(void **state)
 		{"SELECT abs(-9223372036854775807 - 1)", "integer overflow"},
 		{"SELECT printf('%.1000000000c', 'x')",
 			"a conversion in the format of printf is unknown or too wide"},
-		{"WITH RECURSIVE " BIG(
-			 1000000) " SELECT length(s || s || s) FROM big",
+		{"WITH RECURSIVE " BIG(1000000) " SELECT length(s || s || s) FROM big",
 			"a value grew too large: build smaller texts"},
 		{"SELECT * FROM people a, people b, people c, people d ORDER BY a.name || b.name "
 		 "|| c.name || d.name",

@@ -1,4 +1,5 @@
-/* What a worker keeps on disk, how it reads a URL and the control plane's enrollment answer, and when it dials again. */
+/* What a worker keeps on disk, how it reads a URL and the control plane's enrollment answer, and
+ * when it dials again. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -30,8 +31,8 @@ static int make_dir(void **state)
 
 static int remove_dir(void **state)
 {
-	static const char *const names[] = {
-		"worker_ed25519.pem", "worker_ed25519.pem.new", "mask.key", "enrollment.json", "lock"};
+	static const char *const names[] = {"worker_ed25519.pem", "worker_ed25519.pem.new",
+		"mask.key", "enrollment.json", "lock"};
 	char path[128];
 
 	(void)state;
@@ -174,8 +175,8 @@ static void enrollment_survives_the_disk(void **state)
 
 static void every_member_of_enrollment_is_needed(void **state)
 {
-	static const char *const names[] = {"\"worker_id\"", "\"tenant_id\"", "\"tenant_slug\"", "\"cp_public_key\"",
-		"\"public_key\"", "\"tunnel_url\"", "\"url\""};
+	static const char *const names[] = {"\"worker_id\"", "\"tenant_id\"", "\"tenant_slug\"",
+		"\"cp_public_key\"", "\"public_key\"", "\"tunnel_url\"", "\"url\""};
 	struct enrolled e = sample(), back;
 	struct buf text;
 
@@ -184,11 +185,13 @@ static void every_member_of_enrollment_is_needed(void **state)
 		buf_init(&text, 65536);
 		identity_enrolled_json(&e, &text);
 		buf_char(&text, '\0');
-		assert_int_equal(identity_enrolled_parse((char *)text.data, text.len - 1, &back), RC_OK);
+		assert_int_equal(
+			identity_enrolled_parse((char *)text.data, text.len - 1, &back), RC_OK);
 		char *at = strstr((char *)text.data, names[i]);
 		assert_non_null(at);
 		at[1] = 'X';
-		assert_int_equal(identity_enrolled_parse((char *)text.data, text.len - 1, &back), RC_INVALID);
+		assert_int_equal(identity_enrolled_parse((char *)text.data, text.len - 1, &back),
+			RC_INVALID);
 		buf_free(&text);
 	}
 }
@@ -200,19 +203,26 @@ static void urls(void **state)
 		int port;
 		bool tls, websocket, safe;
 	} good[] = {
-		{"https://cp.example.com", "cp.example.com", "cp.example.com", "/", 443, true, false, true},
-		{"wss://cp.example.com/v1/tunnel", "cp.example.com", "cp.example.com", "/v1/tunnel", 443, true, true, true},
-		{"ws://127.0.0.1:8080/v1/tunnel/", "127.0.0.1", "127.0.0.1:8080", "/v1/tunnel", 8080, false, true, true},
+		{"https://cp.example.com", "cp.example.com", "cp.example.com", "/", 443, true,
+			false, true},
+		{"wss://cp.example.com/v1/tunnel", "cp.example.com", "cp.example.com", "/v1/tunnel",
+			443, true, true, true},
+		{"ws://127.0.0.1:8080/v1/tunnel/", "127.0.0.1", "127.0.0.1:8080", "/v1/tunnel",
+			8080, false, true, true},
 		{"http://localhost:80/", "localhost", "localhost:80", "/", 80, false, false, true},
 		{"ws://[::1]:9/x", "::1", "[::1]:9", "/x", 9, false, true, true},
-		{"ws://10.0.0.5/v1/tunnel", "10.0.0.5", "10.0.0.5", "/v1/tunnel", 80, false, true, false},
-		{"http://cp.example.com", "cp.example.com", "cp.example.com", "/", 80, false, false, false},
+		{"ws://10.0.0.5/v1/tunnel", "10.0.0.5", "10.0.0.5", "/v1/tunnel", 80, false, true,
+			false},
+		{"http://cp.example.com", "cp.example.com", "cp.example.com", "/", 80, false, false,
+			false},
 	};
-	static const char *const bad[] = {"", "cp.example.com", "ftp://x", "https://", "https:///x", "https://:80/",
-		"https://u:p@cp.example.com", "https://cp.example.com:0", "https://cp.example.com:65536",
-		"https://cp.example.com:", "https://cp.example.com:8x", "https://[::1", "https://[::1]x",
-		"https://cp.example.com/?a", "https://cp.example.com/#a", "https://cp example.com",
-		"https://cp.example.com/\r\nX: y", "https://cp.example.com/\xc3\xa4"};
+	static const char *const bad[] = {"", "cp.example.com", "ftp://x", "https://", "https:///x",
+		"https://:80/", "https://u:p@cp.example.com", "https://cp.example.com:0",
+		"https://cp.example.com:65536",
+		"https://cp.example.com:", "https://cp.example.com:8x", "https://[::1",
+		"https://[::1]x", "https://cp.example.com/?a", "https://cp.example.com/#a",
+		"https://cp example.com", "https://cp.example.com/\r\nX: y",
+		"https://cp.example.com/\xc3\xa4"};
 	struct endpoint e;
 	char why[128];
 
@@ -238,18 +248,28 @@ static void urls(void **state)
 
 static void enrollment_answers(void **state)
 {
-	static const char good[] = "{\"worker_id\":\"w_1\",\"tenant_id\":\"t_a\",\"tenant_slug\":\"a\",\"cp_public_key\":\"" CP_KEY
-				   "\",\"tunnel_url\":\"wss://cp/v1/tunnel\",\"later\":[1]}";
+	static const char good[] =
+		"{\"worker_id\":\"w_1\",\"tenant_id\":\"t_a\",\"tenant_slug\":\"a\",\"cp_public_"
+		"key\":\"" CP_KEY "\",\"tunnel_url\":\"wss://cp/v1/tunnel\",\"later\":[1]}";
 	static const char *const bad[] = {
-		"", "[]", "{}",
-		/* a key that is too short, no key, a tunnel that is none, a member that is missing, one that is too long */
-		"{\"worker_id\":\"w_1\",\"tenant_id\":\"t_a\",\"tenant_slug\":\"a\",\"cp_public_key\":\"AAEC\",\"tunnel_url\":\"wss://cp/x\"}",
-		"{\"worker_id\":\"w_1\",\"tenant_id\":\"t_a\",\"tenant_slug\":\"a\",\"cp_public_key\":7,\"tunnel_url\":\"wss://cp/x\"}",
-		"{\"worker_id\":\"w_1\",\"tenant_id\":\"t_a\",\"tenant_slug\":\"a\",\"cp_public_key\":\"" CP_KEY
-		"\",\"tunnel_url\":\"https://cp/x\"}",
-		"{\"tenant_id\":\"t_a\",\"tenant_slug\":\"a\",\"cp_public_key\":\"" CP_KEY "\",\"tunnel_url\":\"wss://cp/x\"}",
-		"{\"worker_id\":\"w_0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890\","
-		"\"tenant_id\":\"t_a\",\"tenant_slug\":\"a\",\"cp_public_key\":\"" CP_KEY "\",\"tunnel_url\":\"wss://cp/x\"}",
+		"",
+		"[]",
+		"{}",
+		/* a key that is too short, no key, a tunnel that is none, a member that is missing,
+		   one that is too long */
+		"{\"worker_id\":\"w_1\",\"tenant_id\":\"t_a\",\"tenant_slug\":\"a\",\"cp_public_"
+		"key\":\"AAEC\",\"tunnel_url\":\"wss://cp/x\"}",
+		"{\"worker_id\":\"w_1\",\"tenant_id\":\"t_a\",\"tenant_slug\":\"a\",\"cp_public_"
+		"key\":7,\"tunnel_url\":\"wss://cp/x\"}",
+		"{\"worker_id\":\"w_1\",\"tenant_id\":\"t_a\",\"tenant_slug\":\"a\",\"cp_public_"
+		"key\":\"" CP_KEY "\",\"tunnel_url\":\"https://cp/x\"}",
+		"{\"tenant_id\":\"t_a\",\"tenant_slug\":\"a\",\"cp_public_key\":\"" CP_KEY
+		"\",\"tunnel_url\":\"wss://cp/x\"}",
+		"{\"worker_id\":\"w_"
+		"0123456789012345678901234567890123456789012345678901234567890123456789012345678901"
+		"234567890\","
+		"\"tenant_id\":\"t_a\",\"tenant_slug\":\"a\",\"cp_public_key\":\"" CP_KEY
+		"\",\"tunnel_url\":\"wss://cp/x\"}",
 	};
 	struct enrolled e;
 
@@ -273,8 +293,8 @@ static void the_enrollment_request(void **state)
 	buf_init(&out, 4096);
 	enroll_request_json("tok\"en", key, "näme", &out);
 	buf_char(&out, '\0');
-	assert_string_equal(
-		(char *)out.data, "{\"token\":\"tok\\\"en\",\"public_key\":\"" CP_KEY "\",\"name\":\"näme\"}");
+	assert_string_equal((char *)out.data,
+		"{\"token\":\"tok\\\"en\",\"public_key\":\"" CP_KEY "\",\"name\":\"näme\"}");
 	buf_free(&out);
 }
 

@@ -1,5 +1,5 @@
-/* The worker's side of the tunnel protocol, against the control plane's side of the handshake as its peer. No socket, no
- * clock: time is a number here. */
+/* The worker's side of the tunnel protocol, against the control plane's side of the handshake as
+ * its peer. No socket, no clock: time is a number here. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -81,8 +81,11 @@ static void on_wake(void *ctx)
 
 static void pair_init(struct pair *p)
 {
-	static const struct link_owner callbacks = {
-		.opened = on_opened, .call = on_call, .cancel = on_cancel, .goaway = on_goaway, .wake = on_wake};
+	static const struct link_owner callbacks = {.opened = on_opened,
+		.call = on_call,
+		.cancel = on_cancel,
+		.goaway = on_goaway,
+		.wake = on_wake};
 	struct link_owner owner = callbacks;
 
 	memset(p, 0, sizeof *p);
@@ -94,7 +97,9 @@ static void pair_init(struct pair *p)
 	buf_init(&p->manifest, 1 << 20);
 	buf_str(&p->manifest, "{\"tools\":[]}");
 	buf_init(&p->wire, 1 << 21);
-	struct link_config config = {.identity = &p->worker, .enrolled = &p->enrolled, .agent = "airlock-worker/test",
+	struct link_config config = {.identity = &p->worker,
+		.enrolled = &p->enrolled,
+		.agent = "airlock-worker/test",
 		.manifest = &p->manifest};
 	owner.ctx = p;
 	p->link = link_new(&config, &owner, MONO);
@@ -173,23 +178,28 @@ static void read_hello(struct pair *p, struct hello *hello)
 	assert_int_equal(manifest.len, p->manifest.len);
 	assert_memory_equal(manifest.data, p->manifest.data, manifest.len);
 	crypto_sha256(manifest.data, manifest.len, hash);
-	assert_int_equal(
-		handshake_hello_check(&p->shake, &p->cp, hello, p->worker.public_key, hash, WALL, 1000), NACK_NONE);
+	assert_int_equal(handshake_hello_check(
+				 &p->shake, &p->cp, hello, p->worker.public_key, hash, WALL, 1000),
+		NACK_NONE);
 	buf_free(&out);
 	buf_free(&manifest);
 }
 
 static void open_session(struct pair *p)
 {
-	struct handshake_limits limits = {.heartbeat_ms = 15000, .max_message = 65536, .part = PART,
-		.max_result = 100000, .max_request = MAX_REQUEST};
+	struct handshake_limits limits = {.heartbeat_ms = 15000,
+		.max_message = 65536,
+		.part = PART,
+		.max_result = 100000,
+		.max_request = MAX_REQUEST};
 	struct hello hello;
 
 	pair_init(p);
 	assert_int_equal(greet(p), LINK_GOES_ON);
 	read_hello(p, &hello);
 	assert_int_equal(
-		handshake_cp_finish(&p->shake, &p->cp, &hello, "s_1", &limits, &p->wire, p->key), RC_OK);
+		handshake_cp_finish(&p->shake, &p->cp, &hello, "s_1", &limits, &p->wire, p->key),
+		RC_OK);
 	assert_false(link_open(p->link));
 	assert_int_equal(deliver(p), LINK_GOES_ON);
 	assert_true(link_open(p->link));
@@ -197,7 +207,8 @@ static void open_session(struct pair *p)
 	assert_true(silent(p));
 }
 
-static void put_call(struct pair *p, const char *id, bool first, bool more, uint64_t n, const char *payload)
+static void put_call(
+	struct pair *p, const char *id, bool first, bool more, uint64_t n, const char *payload)
 {
 	buf_reset(&p->wire);
 	msg_begin(&p->wire, MSG_CALL, id);
@@ -213,7 +224,8 @@ static void put_call(struct pair *p, const char *id, bool first, bool more, uint
 	msg_end_mac(&p->wire, 0, p->key, n, payload, strlen(payload));
 }
 
-static enum link_end call_part(struct pair *p, const char *id, bool first, bool more, const char *payload)
+static enum link_end call_part(
+	struct pair *p, const char *id, bool first, bool more, const char *payload)
 {
 	put_call(p, id, first, more, ++p->n, payload);
 	return deliver(p);
@@ -269,8 +281,11 @@ static void an_impostor_learns_nothing(void **state)
 
 static void a_false_ack_is_refused(void **state)
 {
-	struct handshake_limits limits = {.heartbeat_ms = 15000, .max_message = 65536, .part = PART,
-		.max_result = 100000, .max_request = MAX_REQUEST};
+	struct handshake_limits limits = {.heartbeat_ms = 15000,
+		.max_message = 65536,
+		.part = PART,
+		.max_result = 100000,
+		.max_request = MAX_REQUEST};
 	struct pair p;
 	struct hello hello;
 
@@ -281,7 +296,8 @@ static void a_false_ack_is_refused(void **state)
 	struct crypto_identity other;
 	crypto_identity_new(&other);
 	assert_int_equal(
-		handshake_cp_finish(&p.shake, &other, &hello, "s_1", &limits, &p.wire, p.key), RC_OK);
+		handshake_cp_finish(&p.shake, &other, &hello, "s_1", &limits, &p.wire, p.key),
+		RC_OK);
 	assert_int_equal(deliver(&p), LINK_IMPOSTOR);
 	assert_false(link_open(p.link));
 	pair_free(&p);
@@ -289,9 +305,10 @@ static void a_false_ack_is_refused(void **state)
 
 static void the_handshake_keeps_its_order(void **state)
 {
-	static const char *const early[] = {"{\"t\":\"CALL\",\"id\":\"c\",\"method\":\"x\",\"n\":1,\"mac\":\"AAAAAAAAAAAAAAAAAAAAAA==\"}\n",
-		"{\"t\":\"HELLO_ACK\",\"session_id\":\"s_1\"}\n", "{\"t\":\"GOAWAY\"}\n", "{\"t\":\"CHALLENGE\"}\n",
-		"{\"t\":7}\n", "no newline", "\n", ""};
+	static const char *const early[] = {"{\"t\":\"CALL\",\"id\":\"c\",\"method\":\"x\",\"n\":1,"
+					    "\"mac\":\"AAAAAAAAAAAAAAAAAAAAAA==\"}\n",
+		"{\"t\":\"HELLO_ACK\",\"session_id\":\"s_1\"}\n", "{\"t\":\"GOAWAY\"}\n",
+		"{\"t\":\"CHALLENGE\"}\n", "{\"t\":7}\n", "no newline", "\n", ""};
 	struct pair p;
 
 	(void)state;
@@ -445,7 +462,8 @@ static void results_take_turns_in_parts(void **state)
 		}
 		buf_add(&got, m.payload, m.payload_len);
 		/* Outcome and snapshot count in the last part, and are in no other. */
-		assert_int_equal(msg_str(&m, "outcome", text, sizeof text), m.more ? RC_NOTFOUND : RC_OK);
+		assert_int_equal(
+			msg_str(&m, "outcome", text, sizeof text), m.more ? RC_NOTFOUND : RC_OK);
 	}
 	assert_int_equal(turns_of_b, 2);
 	assert_int_equal(got.len, 3 * PART + 5);
@@ -523,7 +541,9 @@ static void wrong_macs_end_the_session(void **state)
 
 	/* None at all. */
 	open_session(&p);
-	assert_int_equal(deliver_text(&p, "{\"t\":\"CALL\",\"id\":\"c_1\",\"method\":\"tools/call\"}\n{}"), LINK_BAD_MAC);
+	assert_int_equal(
+		deliver_text(&p, "{\"t\":\"CALL\",\"id\":\"c_1\",\"method\":\"tools/call\"}\n{}"),
+		LINK_BAD_MAC);
 	pair_free(&p);
 	open_session(&p);
 	assert_int_equal(deliver_text(&p, "{\"t\":\"REPLY\",\"id\":\"c_1\"}\n{}"), LINK_BAD_MAC);
@@ -585,7 +605,9 @@ static void cancelling(void **state)
 
 	/* One that runs: the owner is told, and its result still goes out. */
 	assert_int_equal(call_part(&p, "c_1", true, false, "{}"), LINK_GOES_ON);
-	assert_int_equal(deliver_text(&p, "{\"t\":\"CANCEL\",\"id\":\"c_1\",\"reason\":\"client_gone\"}\n"), LINK_GOES_ON);
+	assert_int_equal(
+		deliver_text(&p, "{\"t\":\"CANCEL\",\"id\":\"c_1\",\"reason\":\"client_gone\"}\n"),
+		LINK_GOES_ON);
 	assert_int_equal(p.cancels, 1);
 	assert_string_equal(p.cancel_id, "c_1");
 	payload = (struct buf){0};
@@ -636,7 +658,8 @@ static void a_request_over_the_limit_is_refused_whole(void **state)
 	part[2000] = '\0';
 	assert_int_equal(call_part(&p, "c_1", true, true, part), LINK_GOES_ON);
 	assert_int_equal(call_part(&p, "c_1", false, true, part), LINK_GOES_ON);
-	assert_int_equal(call_part(&p, "c_1", false, true, part), LINK_GOES_ON); /* 6,000 of 5,000 */
+	assert_int_equal(
+		call_part(&p, "c_1", false, true, part), LINK_GOES_ON); /* 6,000 of 5,000 */
 	assert_int_equal(p.calls, 0);
 	assert_int_equal(call_part(&p, "c_1", false, false, part), LINK_GOES_ON);
 	assert_int_equal(p.calls, 1);
@@ -679,10 +702,12 @@ static void goaway_goes_both_ways(void **state)
 
 	(void)state;
 	open_session(&p);
-	assert_int_equal(deliver_text(&p, "{\"t\":\"GOAWAY\",\"retry_after_ms\":2500}\n"), LINK_GOES_ON);
+	assert_int_equal(
+		deliver_text(&p, "{\"t\":\"GOAWAY\",\"retry_after_ms\":2500}\n"), LINK_GOES_ON);
 	assert_int_equal(p.goaways, 1);
 	assert_int_equal(p.retry_after_ms, 2500);
-	assert_int_equal(deliver_text(&p, "{\"t\":\"GOAWAY\",\"retry_after_ms\":-1}\n"), LINK_GOES_ON);
+	assert_int_equal(
+		deliver_text(&p, "{\"t\":\"GOAWAY\",\"retry_after_ms\":-1}\n"), LINK_GOES_ON);
 	assert_int_equal(p.retry_after_ms, 0);
 	assert_int_equal(link_goaway(p.link), RC_OK);
 	buf_init(&out, 65536);
@@ -701,7 +726,8 @@ static void snapshots_and_manifests_go_before_results(void **state)
 
 	(void)state;
 	pair_init(&p);
-	assert_int_equal(link_snapshot(p.link, "{}", 2), RC_LIMIT); /* no session, no part size yet */
+	assert_int_equal(
+		link_snapshot(p.link, "{}", 2), RC_LIMIT); /* no session, no part size yet */
 	assert_int_equal(link_snapshot_gone(p.link, "snap_a"), RC_CONFLICT);
 	assert_int_equal(link_goaway(p.link), RC_CONFLICT);
 	pair_free(&p);
@@ -737,8 +763,9 @@ static void snapshots_and_manifests_go_before_results(void **state)
 
 static void garbage_in_a_session_ends_it(void **state)
 {
-	static const char *const rows[] = {"", "x", "[]\n", "{\"t\":\"CALL\",\"t\":\"CALL\"}\n", "{\"t\":\"HELLO_ACK\"}\n",
-		"{\"t\":\"CHALLENGE\"}\n", "{\"t\":\"RESULT\",\"id\":\"c\"}\n", "{\"t\":\"CANCEL\",\"id\":\"\"}\n"};
+	static const char *const rows[] = {"", "x", "[]\n", "{\"t\":\"CALL\",\"t\":\"CALL\"}\n",
+		"{\"t\":\"HELLO_ACK\"}\n", "{\"t\":\"CHALLENGE\"}\n",
+		"{\"t\":\"RESULT\",\"id\":\"c\"}\n", "{\"t\":\"CANCEL\",\"id\":\"\"}\n"};
 	struct pair p;
 
 	(void)state;

@@ -49,7 +49,8 @@ static struct value blob(const char *s, size_t len)
 	return (struct value){.kind = VALUE_BLOB, .p = s, .len = len};
 }
 
-/* The construction as docs/masking.md gives it: a stored hash must never change its meaning by accident. */
+/* The construction as docs/masking.md gives it: a stored hash must never change its meaning by
+ * accident. */
 static void hash_is_as_documented(void **state)
 {
 	uint8_t secret[32], key[32], digest[32];
@@ -90,7 +91,8 @@ static void hash_is_stable_and_separate(void **state)
 
 static void others(void **state)
 {
-	const struct value values[] = {value_int(7), real(0.5), value_text("secret", 6), blob("\1\2", 2)};
+	const struct value values[] = {
+		value_int(7), real(0.5), value_text("secret", 6), blob("\1\2", 2)};
 	struct value null = {.kind = VALUE_NULL}, out;
 	char text[MASK_TEXT_MAX + 1];
 
@@ -115,7 +117,8 @@ static void others(void **state)
 	assert_int_equal(mask_column_kind(MASK_KEEP, COLUMN_ANY), COLUMN_ANY);
 }
 
-/* A subject's digest, which leaves the network, can't be matched with a hash of the same value in a snapshot. */
+/* A subject's digest, which leaves the network, can't be matched with a hash of the same value in a
+ * snapshot. */
 static void digest_is_another_thing(void **state)
 {
 	char digest[65];
@@ -132,8 +135,8 @@ static void digest_is_another_thing(void **state)
 
 static void integers(void **state)
 {
-	static const char *const bad[] = {"", "-", "+1", "01", "-0", " 1", "1 ", "1.0", "1e3", "9223372036854775808",
-		"0x10", "99999999999999999999999"};
+	static const char *const bad[] = {"", "-", "+1", "01", "-0", " 1", "1 ", "1.0", "1e3",
+		"9223372036854775808", "0x10", "99999999999999999999999"};
 	int64_t n;
 
 	(void)state;

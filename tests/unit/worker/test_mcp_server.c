@@ -13,8 +13,7 @@
 #include "worker/mcp_server.h"
 
 #define META "\"_meta\":{\"io.modelcontextprotocol/protocolVersion\":\"2026-07-28\"}"
-#define TOOL                                                                                       \
-	"[{\"name\":\"get_schema\",\"inputSchema\":{\"type\":\"object\"}}]"
+#define TOOL "[{\"name\":\"get_schema\",\"inputSchema\":{\"type\":\"object\"}}]"
 
 /* A backend whose tools do what their names say, and remember what they were given. */
 static char got_arguments[256];
@@ -33,7 +32,8 @@ static void fake_call(void *ctx, const struct tool_call *call, struct tool_resul
 		enum tool_outcome outcome;
 		const char *json;
 	} tools[] = {
-		{"good", TOOL_OK, "{\"content\":[{\"type\":\"text\",\"text\":\"4711\"}],\"isError\":false}"},
+		{"good", TOOL_OK,
+			"{\"content\":[{\"type\":\"text\",\"text\":\"4711\"}],\"isError\":false}"},
 		{"bare", TOOL_OK, "{}"},
 		{"bad", TOOL_ERROR, "{\"content\":[],\"isError\":true}"},
 		{"cancelled", TOOL_CANCELLED, ""},
@@ -46,7 +46,8 @@ static void fake_call(void *ctx, const struct tool_call *call, struct tool_resul
 	(void)ctx;
 	calls_made++;
 	snprintf(got_arguments, sizeof got_arguments, "%.*s",
-		(int)(call->arguments.kind == JSCAN_NONE ? 0 : call->arguments.len), call->arguments.p);
+		(int)(call->arguments.kind == JSCAN_NONE ? 0 : call->arguments.len),
+		call->arguments.p);
 	strcpy(out->snapshot_id, "snap_a");
 	out->outcome = TOOL_UNKNOWN;
 	for (size_t i = 0; i < sizeof tools / sizeof *tools; i++) {
@@ -79,128 +80,202 @@ static const struct test_case {
 	const char *answer, *outcome;
 } cases[] = {
 	/* tools/call: results of both eras; the id's exact bytes come back. */
-	{"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"tools/call\",\"params\":{\"name\":\"good\"}}", MCP_ERA_LEGACY,
-		"{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{\"content\":[{\"type\":\"text\",\"text\":\"4711\"}],\"isError\":false}}",
-		"ok"},
-	{"{\"jsonrpc\":\"2.0\",\"id\":\"a\\u0041\\\"\",\"method\":\"tools/call\",\"params\":{\"name\":\"good\"}}",
-		MCP_ERA_MODERN,
-		"{\"jsonrpc\":\"2.0\",\"id\":\"a\\u0041\\\"\",\"result\":{\"resultType\":\"complete\",\"content\":[{\"type\":\"text\","
+	{"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"tools/call\",\"params\":{\"name\":\"good\"}}",
+		MCP_ERA_LEGACY,
+		"{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{\"content\":[{\"type\":\"text\","
 		"\"text\":\"4711\"}],\"isError\":false}}",
 		"ok"},
-	{" { \"method\" : \"tools/call\" , \"id\" : 123456789012345678901234567890 , \"jsonrpc\" : \"2.0\" , \"params\" : "
+	{"{\"jsonrpc\":\"2.0\",\"id\":\"a\\u0041\\\"\",\"method\":\"tools/"
+	 "call\",\"params\":{\"name\":\"good\"}}",
+		MCP_ERA_MODERN,
+		"{\"jsonrpc\":\"2.0\",\"id\":\"a\\u0041\\\"\",\"result\":{\"resultType\":"
+		"\"complete\",\"content\":[{\"type\":\"text\","
+		"\"text\":\"4711\"}],\"isError\":false}}",
+		"ok"},
+	{" { \"method\" : \"tools/call\" , \"id\" : 123456789012345678901234567890 , \"jsonrpc\" : "
+	 "\"2.0\" , \"params\" : "
 	 "{ \"name\" : \"bare\" } } ",
-		MCP_ERA_LEGACY, "{\"jsonrpc\":\"2.0\",\"id\":123456789012345678901234567890,\"result\":{}}", "ok"},
-	{"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"tools/call\",\"params\":{\"name\":\"bare\"}}", MCP_ERA_MODERN,
+		MCP_ERA_LEGACY,
+		"{\"jsonrpc\":\"2.0\",\"id\":123456789012345678901234567890,\"result\":{}}", "ok"},
+	{"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"tools/call\",\"params\":{\"name\":\"bare\"}}",
+		MCP_ERA_MODERN,
 		"{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{\"resultType\":\"complete\"}}", "ok"},
-	{"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"tools/call\",\"params\":{\"name\":\"bare\"," META "}}", MCP_ERA_UNSAID,
+	{"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"tools/"
+	 "call\",\"params\":{\"name\":\"bare\"," META "}}",
+		MCP_ERA_UNSAID,
 		"{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{\"resultType\":\"complete\"}}", "ok"},
-	{"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"tools/call\",\"params\":{\"name\":\"bad\"}}", MCP_ERA_LEGACY,
-		"{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{\"content\":[],\"isError\":true}}", "tool_error"},
-	{"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"tools/call\",\"params\":{\"name\":\"cancelled\"}}", MCP_ERA_LEGACY,
-		"{\"jsonrpc\":\"2.0\",\"id\":1,\"error\":{\"code\":-32057,\"message\":\"The call was cancelled\"}}",
+	{"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"tools/call\",\"params\":{\"name\":\"bad\"}}",
+		MCP_ERA_LEGACY,
+		"{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{\"content\":[],\"isError\":true}}",
+		"tool_error"},
+	{"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"tools/"
+	 "call\",\"params\":{\"name\":\"cancelled\"}}",
+		MCP_ERA_LEGACY,
+		"{\"jsonrpc\":\"2.0\",\"id\":1,\"error\":{\"code\":-32057,\"message\":\"The call "
+		"was cancelled\"}}",
 		"cancelled"},
-	{"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"tools/call\",\"params\":{\"name\":\"slow\"}}", MCP_ERA_LEGACY,
-		"{\"jsonrpc\":\"2.0\",\"id\":1,\"error\":{\"code\":-32052,\"message\":\"The call did not end in time\"}}",
+	{"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"tools/call\",\"params\":{\"name\":\"slow\"}}",
+		MCP_ERA_LEGACY,
+		"{\"jsonrpc\":\"2.0\",\"id\":1,\"error\":{\"code\":-32052,\"message\":\"The call "
+		"did not end in time\"}}",
 		"timeout"},
-	{"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"tools/call\",\"params\":{\"name\":\"slow_but_talking\"}}", MCP_ERA_LEGACY,
-		"{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{\"content\":[],\"isError\":true}}", "timeout"},
-	{"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"tools/call\",\"params\":{\"name\":\"broken\"}}", MCP_ERA_LEGACY,
-		"{\"jsonrpc\":\"2.0\",\"id\":1,\"error\":{\"code\":-32603,\"message\":\"The tool gave no result\"}}",
+	{"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"tools/"
+	 "call\",\"params\":{\"name\":\"slow_but_talking\"}}",
+		MCP_ERA_LEGACY,
+		"{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{\"content\":[],\"isError\":true}}",
+		"timeout"},
+	{"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"tools/"
+	 "call\",\"params\":{\"name\":\"broken\"}}",
+		MCP_ERA_LEGACY,
+		"{\"jsonrpc\":\"2.0\",\"id\":1,\"error\":{\"code\":-32603,\"message\":\"The tool "
+		"gave no result\"}}",
 		"tool_error"},
 	/* tools/call: what is refused. */
-	{"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"tools/call\",\"params\":{\"name\":\"rm\"}}", MCP_ERA_LEGACY,
-		"{\"jsonrpc\":\"2.0\",\"id\":1,\"error\":{\"code\":-32602,\"message\":\"Unknown tool: rm\"}}", "tool_error"},
+	{"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"tools/call\",\"params\":{\"name\":\"rm\"}}",
+		MCP_ERA_LEGACY,
+		"{\"jsonrpc\":\"2.0\",\"id\":1,\"error\":{\"code\":-32602,\"message\":\"Unknown "
+		"tool: rm\"}}",
+		"tool_error"},
 	{"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"tools/call\"}", MCP_ERA_LEGACY,
-		"{\"jsonrpc\":\"2.0\",\"id\":1,\"error\":{\"code\":-32602,\"message\":\"params must be an object with a tool's name\"}}",
+		"{\"jsonrpc\":\"2.0\",\"id\":1,\"error\":{\"code\":-32602,\"message\":\"params "
+		"must be an object with a tool's name\"}}",
 		"tool_error"},
-	{"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"tools/call\",\"params\":[\"good\"]}", MCP_ERA_LEGACY,
-		"{\"jsonrpc\":\"2.0\",\"id\":1,\"error\":{\"code\":-32602,\"message\":\"params must be an object with a tool's name\"}}",
-		"tool_error"},
-	{"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"tools/call\",\"params\":{\"name\":7}}", MCP_ERA_LEGACY,
-		"{\"jsonrpc\":\"2.0\",\"id\":1,\"error\":{\"code\":-32602,\"message\":\"params.name must be the name of a tool\"}}",
-		"tool_error"},
-	{"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"tools/call\",\"params\":{\"name\":\"good\",\"name\":\"bad\"}}", MCP_ERA_LEGACY,
-		"{\"jsonrpc\":\"2.0\",\"id\":1,\"error\":{\"code\":-32602,\"message\":\"params.name must be the name of a tool\"}}",
-		"tool_error"},
-	{"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"tools/call\",\"params\":{\"name\":\"good\",\"arguments\":[]}}", MCP_ERA_LEGACY,
-		"{\"jsonrpc\":\"2.0\",\"id\":1,\"error\":{\"code\":-32602,\"message\":\"params.arguments must be one object\"}}",
-		"tool_error"},
-	{"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"tools/call\",\"params\":{\"name\":\"good\",\"arguments\":null}}",
+	{"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"tools/call\",\"params\":[\"good\"]}",
 		MCP_ERA_LEGACY,
-		"{\"jsonrpc\":\"2.0\",\"id\":1,\"error\":{\"code\":-32602,\"message\":\"params.arguments must be one object\"}}",
+		"{\"jsonrpc\":\"2.0\",\"id\":1,\"error\":{\"code\":-32602,\"message\":\"params "
+		"must be an object with a tool's name\"}}",
 		"tool_error"},
-	{"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"tools/call\",\"params\":{\"name\":\"good\",\"arguments\":{},\"arguments\":{}}}",
+	{"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"tools/call\",\"params\":{\"name\":7}}",
 		MCP_ERA_LEGACY,
-		"{\"jsonrpc\":\"2.0\",\"id\":1,\"error\":{\"code\":-32602,\"message\":\"params.arguments must be one object\"}}",
+		"{\"jsonrpc\":\"2.0\",\"id\":1,\"error\":{\"code\":-32602,\"message\":\"params."
+		"name must be the name of a tool\"}}",
+		"tool_error"},
+	{"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"tools/"
+	 "call\",\"params\":{\"name\":\"good\",\"name\":\"bad\"}}",
+		MCP_ERA_LEGACY,
+		"{\"jsonrpc\":\"2.0\",\"id\":1,\"error\":{\"code\":-32602,\"message\":\"params."
+		"name must be the name of a tool\"}}",
+		"tool_error"},
+	{"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"tools/"
+	 "call\",\"params\":{\"name\":\"good\",\"arguments\":[]}}",
+		MCP_ERA_LEGACY,
+		"{\"jsonrpc\":\"2.0\",\"id\":1,\"error\":{\"code\":-32602,\"message\":\"params."
+		"arguments must be one object\"}}",
+		"tool_error"},
+	{"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"tools/"
+	 "call\",\"params\":{\"name\":\"good\",\"arguments\":null}}",
+		MCP_ERA_LEGACY,
+		"{\"jsonrpc\":\"2.0\",\"id\":1,\"error\":{\"code\":-32602,\"message\":\"params."
+		"arguments must be one object\"}}",
+		"tool_error"},
+	{"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"tools/"
+	 "call\",\"params\":{\"name\":\"good\",\"arguments\":{},\"arguments\":{}}}",
+		MCP_ERA_LEGACY,
+		"{\"jsonrpc\":\"2.0\",\"id\":1,\"error\":{\"code\":-32602,\"message\":\"params."
+		"arguments must be one object\"}}",
 		"tool_error"},
 	/* The methods that the control plane usually answers itself. */
 	{"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"tools/list\"}", MCP_ERA_LEGACY,
 		"{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{\"tools\":" TOOL "}}", "ok"},
-	{"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"tools/list\",\"params\":{" META "}}", MCP_ERA_UNSAID,
-		"{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{\"resultType\":\"complete\",\"tools\":" TOOL
-		",\"ttlMs\":60000,\"cacheScope\":\"private\"}}",
+	{"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"tools/list\",\"params\":{" META "}}",
+		MCP_ERA_UNSAID,
+		"{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{\"resultType\":\"complete\","
+		"\"tools\":" TOOL ",\"ttlMs\":60000,\"cacheScope\":\"private\"}}",
 		"ok"},
 	{"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"ping\"}", MCP_ERA_LEGACY,
 		"{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{}}", "ok"},
 	{"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"ping\"}", MCP_ERA_MODERN,
-		"{\"jsonrpc\":\"2.0\",\"id\":1,\"error\":{\"code\":-32601,\"message\":\"Method not found\"}}", "tool_error"},
-	{"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"initialize\",\"params\":{\"protocolVersion\":\"2025-06-18\"}}",
+		"{\"jsonrpc\":\"2.0\",\"id\":1,\"error\":{\"code\":-32601,\"message\":\"Method not "
+		"found\"}}",
+		"tool_error"},
+	{"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"initialize\",\"params\":{\"protocolVersion\":"
+	 "\"2025-06-18\"}}",
 		MCP_ERA_LEGACY,
-		"{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{\"protocolVersion\":\"2025-06-18\",\"serverInfo\":{\"name\":\"airlock-worker\","
-		"\"version\":\"9.9\"},\"capabilities\":{\"tools\":{\"listChanged\":true}},\"instructions\":\"Say \\\"please\\\".\"}}",
+		"{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{\"protocolVersion\":\"2025-06-18\","
+		"\"serverInfo\":{\"name\":\"airlock-worker\","
+		"\"version\":\"9.9\"},\"capabilities\":{\"tools\":{\"listChanged\":true}},"
+		"\"instructions\":\"Say \\\"please\\\".\"}}",
 		"ok"},
-	{"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"initialize\",\"params\":{\"protocolVersion\":\"1999-01-01\"}}",
+	{"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"initialize\",\"params\":{\"protocolVersion\":"
+	 "\"1999-01-01\"}}",
 		MCP_ERA_LEGACY,
-		"{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{\"protocolVersion\":\"2025-11-25\",\"serverInfo\":{\"name\":\"airlock-worker\","
-		"\"version\":\"9.9\"},\"capabilities\":{\"tools\":{\"listChanged\":true}},\"instructions\":\"Say \\\"please\\\".\"}}",
+		"{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{\"protocolVersion\":\"2025-11-25\","
+		"\"serverInfo\":{\"name\":\"airlock-worker\","
+		"\"version\":\"9.9\"},\"capabilities\":{\"tools\":{\"listChanged\":true}},"
+		"\"instructions\":\"Say \\\"please\\\".\"}}",
 		"ok"},
 	{"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"initialize\",\"params\":{}}", MCP_ERA_LEGACY,
-		"{\"jsonrpc\":\"2.0\",\"id\":1,\"error\":{\"code\":-32602,\"message\":\"params.protocolVersion must be a string\"}}",
+		"{\"jsonrpc\":\"2.0\",\"id\":1,\"error\":{\"code\":-32602,\"message\":\"params."
+		"protocolVersion must be a string\"}}",
 		"tool_error"},
-	{"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"initialize\",\"params\":{\"protocolVersion\":\"2026-07-28\"}}",
+	{"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"initialize\",\"params\":{\"protocolVersion\":"
+	 "\"2026-07-28\"}}",
 		MCP_ERA_MODERN,
-		"{\"jsonrpc\":\"2.0\",\"id\":1,\"error\":{\"code\":-32601,\"message\":\"Method not found\"}}", "tool_error"},
+		"{\"jsonrpc\":\"2.0\",\"id\":1,\"error\":{\"code\":-32601,\"message\":\"Method not "
+		"found\"}}",
+		"tool_error"},
 	{"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"server/discover\"}", MCP_ERA_MODERN,
-		"{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{\"resultType\":\"complete\",\"supportedVersions\":[\"2026-07-28\",\"2025-11-25\","
-		"\"2025-06-18\",\"2025-03-26\"],\"serverInfo\":{\"name\":\"airlock-worker\",\"version\":\"9.9\"},\"capabilities\":{\"tools\":"
-		"{\"listChanged\":true}},\"instructions\":\"Say \\\"please\\\".\",\"ttlMs\":60000,\"cacheScope\":\"private\"}}",
+		"{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{\"resultType\":\"complete\","
+		"\"supportedVersions\":[\"2026-07-28\",\"2025-11-25\","
+		"\"2025-06-18\",\"2025-03-26\"],\"serverInfo\":{\"name\":\"airlock-worker\","
+		"\"version\":\"9.9\"},\"capabilities\":{\"tools\":"
+		"{\"listChanged\":true}},\"instructions\":\"Say "
+		"\\\"please\\\".\",\"ttlMs\":60000,\"cacheScope\":\"private\"}}",
 		"ok"},
 	{"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"server/discover\"}", MCP_ERA_LEGACY,
-		"{\"jsonrpc\":\"2.0\",\"id\":1,\"error\":{\"code\":-32601,\"message\":\"Method not found\"}}", "tool_error"},
+		"{\"jsonrpc\":\"2.0\",\"id\":1,\"error\":{\"code\":-32601,\"message\":\"Method not "
+		"found\"}}",
+		"tool_error"},
 	{"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"resources/list\"}", MCP_ERA_LEGACY,
-		"{\"jsonrpc\":\"2.0\",\"id\":1,\"error\":{\"code\":-32601,\"message\":\"Method not found\"}}", "tool_error"},
+		"{\"jsonrpc\":\"2.0\",\"id\":1,\"error\":{\"code\":-32601,\"message\":\"Method not "
+		"found\"}}",
+		"tool_error"},
 	{"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"prompts/list\"}", MCP_ERA_MODERN,
-		"{\"jsonrpc\":\"2.0\",\"id\":1,\"error\":{\"code\":-32601,\"message\":\"Method not found\"}}", "tool_error"},
+		"{\"jsonrpc\":\"2.0\",\"id\":1,\"error\":{\"code\":-32601,\"message\":\"Method not "
+		"found\"}}",
+		"tool_error"},
 	/* Envelopes. */
 	{"{\"jsonrpc\":\"2.0\",\"id\":1,", MCP_ERA_LEGACY,
-		"{\"jsonrpc\":\"2.0\",\"id\":null,\"error\":{\"code\":-32700,\"message\":\"The message is not valid JSON\"}}",
+		"{\"jsonrpc\":\"2.0\",\"id\":null,\"error\":{\"code\":-32700,\"message\":\"The "
+		"message is not valid JSON\"}}",
 		"tool_error"},
 	{"", MCP_ERA_LEGACY,
-		"{\"jsonrpc\":\"2.0\",\"id\":null,\"error\":{\"code\":-32700,\"message\":\"The message is not valid JSON\"}}",
+		"{\"jsonrpc\":\"2.0\",\"id\":null,\"error\":{\"code\":-32700,\"message\":\"The "
+		"message is not valid JSON\"}}",
 		"tool_error"},
 	{"[]", MCP_ERA_LEGACY,
-		"{\"jsonrpc\":\"2.0\",\"id\":null,\"error\":{\"code\":-32600,\"message\":\"The message is not a JSON-RPC 2.0 request\"}}",
+		"{\"jsonrpc\":\"2.0\",\"id\":null,\"error\":{\"code\":-32600,\"message\":\"The "
+		"message is not a JSON-RPC 2.0 request\"}}",
 		"tool_error"},
 	{"{\"id\":5,\"method\":\"ping\"}", MCP_ERA_LEGACY,
-		"{\"jsonrpc\":\"2.0\",\"id\":5,\"error\":{\"code\":-32600,\"message\":\"The message is not a JSON-RPC 2.0 request\"}}",
+		"{\"jsonrpc\":\"2.0\",\"id\":5,\"error\":{\"code\":-32600,\"message\":\"The "
+		"message is not a JSON-RPC 2.0 request\"}}",
 		"tool_error"},
 	{"{\"jsonrpc\":\"2.0\",\"id\":5,\"method\":null}", MCP_ERA_LEGACY,
-		"{\"jsonrpc\":\"2.0\",\"id\":5,\"error\":{\"code\":-32600,\"message\":\"The message is not a JSON-RPC 2.0 request\"}}",
+		"{\"jsonrpc\":\"2.0\",\"id\":5,\"error\":{\"code\":-32600,\"message\":\"The "
+		"message is not a JSON-RPC 2.0 request\"}}",
 		"tool_error"},
 	{"{\"jsonrpc\":\"2.0\",\"id\":{},\"method\":\"ping\"}", MCP_ERA_LEGACY,
-		"{\"jsonrpc\":\"2.0\",\"id\":null,\"error\":{\"code\":-32600,\"message\":\"id must be one string or number\"}}",
+		"{\"jsonrpc\":\"2.0\",\"id\":null,\"error\":{\"code\":-32600,\"message\":\"id must "
+		"be one string or number\"}}",
 		"tool_error"},
 	{"{\"jsonrpc\":\"2.0\",\"id\":1,\"id\":2,\"method\":\"ping\"}", MCP_ERA_LEGACY,
-		"{\"jsonrpc\":\"2.0\",\"id\":null,\"error\":{\"code\":-32600,\"message\":\"id must be one string or number\"}}",
+		"{\"jsonrpc\":\"2.0\",\"id\":null,\"error\":{\"code\":-32600,\"message\":\"id must "
+		"be one string or number\"}}",
 		"tool_error"},
-	{"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"tools/call\",\"params\":{\"name\":\"good\"},\"params\":{\"name\":\"bad\"}}",
+	{"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"tools/"
+	 "call\",\"params\":{\"name\":\"good\"},\"params\":{\"name\":\"bad\"}}",
 		MCP_ERA_LEGACY,
-		"{\"jsonrpc\":\"2.0\",\"id\":1,\"error\":{\"code\":-32600,\"message\":\"params is there twice\"}}", "tool_error"},
+		"{\"jsonrpc\":\"2.0\",\"id\":1,\"error\":{\"code\":-32600,\"message\":\"params is "
+		"there twice\"}}",
+		"tool_error"},
 	/* A notification gets no answer. */
-	{"{\"jsonrpc\":\"2.0\",\"method\":\"notifications/initialized\"}", MCP_ERA_LEGACY, "", "ok"},
+	{"{\"jsonrpc\":\"2.0\",\"method\":\"notifications/initialized\"}", MCP_ERA_LEGACY, "",
+		"ok"},
 };
 
-static void handle(const char *request, enum mcp_era era, struct buf *out, struct mcp_answer *answer)
+static void handle(
+	const char *request, enum mcp_era era, struct buf *out, struct mcp_answer *answer)
 {
 	atomic_bool cancelled = false;
 	/* A heap copy of the exact length lets the sanitizers see a read beyond it. */
@@ -237,14 +312,16 @@ static void the_backend_gets_the_arguments_untouched(void **state)
 
 	(void)state;
 	buf_init(&out, 4096);
-	handle("{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"tools/call\",\"params\":{\"name\":\"good\",\"arguments\":{ \"n\" : 1e400, "
+	handle("{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"tools/"
+	       "call\",\"params\":{\"name\":\"good\",\"arguments\":{ \"n\" : 1e400, "
 	       "\"n\":2 }}}",
 		MCP_ERA_LEGACY, &out, &answer);
 	assert_string_equal(got_arguments, "{ \"n\" : 1e400, \"n\":2 }");
 	assert_string_equal(answer.snapshot_id, "snap_a");
 	buf_reset(&out);
-	handle("{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"tools/call\",\"params\":{\"name\":\"good\"}}", MCP_ERA_LEGACY,
-		&out, &answer);
+	handle("{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"tools/"
+	       "call\",\"params\":{\"name\":\"good\"}}",
+		MCP_ERA_LEGACY, &out, &answer);
 	assert_string_equal(got_arguments, "");
 	buf_free(&out);
 }
@@ -273,8 +350,9 @@ static void a_result_over_the_limit_becomes_an_error(void **state)
 
 	(void)state;
 	buf_init(&out, 1024);
-	handle("{\"jsonrpc\":\"2.0\",\"id\":\"x\",\"method\":\"tools/call\",\"params\":{\"name\":\"huge\"}}", MCP_ERA_MODERN,
-		&out, &answer);
+	handle("{\"jsonrpc\":\"2.0\",\"id\":\"x\",\"method\":\"tools/"
+	       "call\",\"params\":{\"name\":\"huge\"}}",
+		MCP_ERA_MODERN, &out, &answer);
 	assert_false(out.failed);
 	buf_char(&out, '\0');
 	assert_string_equal(answer.outcome, "too_large");
@@ -293,9 +371,11 @@ static void the_manifest_passes_the_control_planes_check(void **state)
 	assert_int_equal(manifest_check((char *)out.data, out.len, why, sizeof why), RC_OK);
 	buf_char(&out, '\0');
 	assert_string_equal((char *)out.data,
-		"{\"serverInfo\":{\"name\":\"airlock-worker\",\"version\":\"9.9\"},\"capabilities\":{\"tools\":{\"listChanged\":true}},"
+		"{\"serverInfo\":{\"name\":\"airlock-worker\",\"version\":\"9.9\"},"
+		"\"capabilities\":{\"tools\":{\"listChanged\":true}},"
 		"\"instructions\":\"Say \\\"please\\\".\",\"tools\":" TOOL
-		",\"subject_argument\":\"subject_id\",\"engine\":\"sqlite\",\"limits\":{\"query_timeout_ms\":1,\"result_max_rows\":2,"
+		",\"subject_argument\":\"subject_id\",\"engine\":\"sqlite\",\"limits\":{\"query_"
+		"timeout_ms\":1,\"result_max_rows\":2,"
 		"\"result_max_bytes\":3}}");
 	buf_free(&out);
 }

@@ -6,15 +6,18 @@
 static struct source_schema *schema;
 static struct wconfig *config;
 
-#define COL(n, k)                                                                                                      \
-	{                                                                                                              \
-		.name = n, .type = #k, .kind = COLUMN_##k                                                              \
+#define COL(n, k)                                         \
+	{                                                 \
+		.name = n, .type = #k, .kind = COLUMN_##k \
 	}
-static struct source_column customers[] = {COL("id", INT), COL("email", TEXT), COL("name", TEXT), COL("boss", INT)};
-static struct source_column orders[] = {COL("id", INT), COL("customer_id", INT), COL("product_id", INT), COL("note", TEXT)};
+static struct source_column customers[] = {
+	COL("id", INT), COL("email", TEXT), COL("name", TEXT), COL("boss", INT)};
+static struct source_column orders[] = {
+	COL("id", INT), COL("customer_id", INT), COL("product_id", INT), COL("note", TEXT)};
 static struct source_column items[] = {COL("order_id", INT), COL("price", REAL)};
 static struct source_column products[] = {COL("id", INT), COL("label", TEXT)};
-static struct source_table tables[] = {{"customers", customers, 4}, {"orders", orders, 4}, {"items", items, 2}, {"products", products, 2}};
+static struct source_table tables[] = {{"customers", customers, 4}, {"orders", orders, 4},
+	{"items", items, 2}, {"products", products, 2}};
 static struct source_schema whole = {tables, 4};
 
 static enum rc build(const char *yaml, struct plan **p, struct wconfig_error *err)
@@ -35,8 +38,9 @@ static enum rc build(const char *yaml, struct plan **p, struct wconfig_error *er
 static void order(void **state)
 {
 	/* Written children first: the plan puts parents first and keeps the rest as written. */
-	static const char yaml[] = HEAD "  - {name: items, parent: orders, fk: order_id}\n"
-					"  - {name: products, via: orders, via_fk: product_id}\n" ORDERS ROOT;
+	static const char yaml[] =
+		HEAD "  - {name: items, parent: orders, fk: order_id}\n"
+		     "  - {name: products, via: orders, via_fk: product_id}\n" ORDERS ROOT;
 	static const char *const expected[] = {"customers", "orders", "items", "products"};
 	struct wconfig_error err = {""};
 	struct plan *p;
@@ -63,9 +67,10 @@ static void order(void **state)
 
 static void masks(void **state)
 {
-	static const char yaml[] = "root_table: customers\ndefault_mask: redact\ntables:\n"
-				   "  - {name: customers, mask: {boss: keep}, exclude_columns: [email]}\n"
-				   "  - {name: orders, parent: customers, fk: customer_id, mask: {note: null}}\n";
+	static const char yaml[] =
+		"root_table: customers\ndefault_mask: redact\ntables:\n"
+		"  - {name: customers, mask: {boss: keep}, exclude_columns: [email]}\n"
+		"  - {name: orders, parent: customers, fk: customer_id, mask: {note: null}}\n";
 	struct wconfig_error err = {""};
 	struct plan *p;
 
@@ -92,29 +97,42 @@ static void refusals(void **state)
 		const char *yaml, *message;
 	} cases[] = {
 		{"root_table: customer\ntables: [{name: customer}]\n",
-			"a.yaml:2: the database has no table 'customer'; did you mean 'customers'?"},
+			"a.yaml:2: the database has no table 'customer'; did you mean "
+			"'customers'?"},
 		{"root_table: customers\nroot_filter_col: mail\ntables: [{name: customers}]\n",
-			"table 'customers' has no column 'mail' (root_filter_col); did you mean 'email'?"},
+			"table 'customers' has no column 'mail' (root_filter_col); did you mean "
+			"'email'?"},
 		{HEAD "  - {name: customers, mask: {emial: hash}}\n",
-			"a.yaml:3: table 'customers' has no column 'emial' (in mask); did you mean 'email'?"},
-		{HEAD "  - {name: customers, mask: {Email: hash}}\n", "has no column 'Email' (in mask); did you mean 'email'?"},
-		{HEAD "  - {name: customers, exclude_columns: [nam]}\n", "has no column 'nam' (in exclude_columns)"},
+			"a.yaml:3: table 'customers' has no column 'emial' (in mask); did you mean "
+			"'email'?"},
+		{HEAD "  - {name: customers, mask: {Email: hash}}\n",
+			"has no column 'Email' (in mask); did you mean 'email'?"},
+		{HEAD "  - {name: customers, exclude_columns: [nam]}\n",
+			"has no column 'nam' (in exclude_columns)"},
 		{HEAD ROOT "  - {name: orders, parent: customers, fk: customerid}\n",
-			"a.yaml:4: table 'orders' has no column 'customerid' (fk); did you mean 'customer_id'?"},
-		{HEAD "  - {name: customers, key: uid}\n" ORDERS, "table 'customers' has no column 'uid' ("},
+			"a.yaml:4: table 'orders' has no column 'customerid' (fk); did you mean "
+			"'customer_id'?"},
+		{HEAD "  - {name: customers, key: uid}\n" ORDERS,
+			"table 'customers' has no column 'uid' ("},
 		{HEAD ROOT ORDERS "  - {name: products, via: orders, via_fk: prod_id}\n",
 			"table 'orders' has no column 'prod_id' (via_fk)"},
-		{HEAD ROOT "  - {name: products}\n", "a.yaml:4: nothing leads from root_table 'customers' to table 'products'"},
-		{HEAD ROOT "  - {name: products}\n  - {name: orders, parent: products, fk: product_id}\n",
+		{HEAD ROOT "  - {name: products}\n",
+			"a.yaml:4: nothing leads from root_table 'customers' to table 'products'"},
+		{HEAD ROOT "  - {name: products}\n  - {name: orders, parent: products, fk: "
+			   "product_id}\n",
 			"nothing leads from root_table 'customers' to table 'products'"},
-		{HEAD ROOT "  - {name: orders, parent: items, fk: id}\n  - {name: items, parent: orders, fk: order_id}\n",
+		{HEAD ROOT "  - {name: orders, parent: items, fk: id}\n  - {name: items, parent: "
+			   "orders, fk: order_id}\n",
 			"a.yaml:4: table 'orders' is part of a cycle"},
-		{HEAD "  - {name: customers, exclude_columns: [id, email, name, boss]}\n", "would have 0 columns"},
+		{HEAD "  - {name: customers, exclude_columns: [id, email, name, boss]}\n",
+			"would have 0 columns"},
 		{HEAD "  - {name: customers, mask: {id: hash}}\n" ORDERS,
 			"'orders.customer_id' would show what the mask of 'customers.id' hides"},
-		{HEAD ROOT "  - {name: orders, parent: customers, fk: customer_id, mask: {customer_id: redact}}\n",
+		{HEAD ROOT "  - {name: orders, parent: customers, fk: customer_id, mask: "
+			   "{customer_id: redact}}\n",
 			"'customers.id' would show what the mask of 'orders.customer_id' hides"},
-		{HEAD ROOT ORDERS "  - {name: products, via: orders, via_fk: product_id, mask: {id: hash}}\n",
+		{HEAD ROOT ORDERS
+			"  - {name: products, via: orders, via_fk: product_id, mask: {id: hash}}\n",
 			"'orders.product_id' would show what the mask of 'products.id' hides"},
 	};
 
@@ -132,9 +150,12 @@ static void refusals(void **state)
 
 static void live_schema(void **state)
 {
-	static const char sql[] =
-		"CREATE TABLE \"we\"\"ird t\xc3\xa4""ble\"(\"se\"\"lect\" INTEGER, \"\xe2\x82\xac\" VARCHAR(20), b, c DATE, g AS (c) STORED);"
-		"CREATE VIEW v AS SELECT c AS d FROM \"we\"\"ird t\xc3\xa4""ble\"; CREATE INDEX i ON \"we\"\"ird t\xc3\xa4""ble\"(c)";
+	static const char sql[] = "CREATE TABLE \"we\"\"ird t\xc3\xa4"
+				  "ble\"(\"se\"\"lect\" INTEGER, \"\xe2\x82\xac\" VARCHAR(20), b, "
+				  "c DATE, g AS (c) STORED);"
+				  "CREATE VIEW v AS SELECT c AS d FROM \"we\"\"ird t\xc3\xa4"
+				  "ble\"; CREATE INDEX i ON \"we\"\"ird t\xc3\xa4"
+				  "ble\"(c)";
 	struct budget unlimited = {NULL, NULL};
 	struct source_error err = {""};
 	struct source_schema *s;
@@ -147,7 +168,9 @@ static void live_schema(void **state)
 	assert_int_equal(source_sqlite.open(f.url, &source, &err), RC_OK);
 	assert_int_equal(source_sqlite.schema(source, &unlimited, &s, &err), RC_OK);
 	assert_int_equal(s->table_count, 2);
-	t = source_schema_table(s, "we\"ird t\xc3\xa4""ble");
+	t = source_schema_table(s,
+		"we\"ird t\xc3\xa4"
+		"ble");
 	assert_non_null(t);
 	assert_int_equal(t->column_count, 5);
 	assert_int_equal(source_table_column(t, "se\"lect")->kind, COLUMN_INT);

@@ -1,4 +1,5 @@
-/* Snapshots: nothing masked in their bytes, one export for many calls, complete or absent, gone when they should be. */
+/* Snapshots: nothing masked in their bytes, one export for many calls, complete or absent, gone
+ * when they should be. */
 #include "tests/unit/worker/snapfix.h"
 
 #include <fcntl.h>
@@ -38,10 +39,12 @@ static void remember(const void *bytes, size_t len)
 	secrets[secret_count++].len = len;
 }
 
-/* Binds a random value of a random kind; a secret one is remembered in each form it could be stored or printed. */
+/* Binds a random value of a random kind; a secret one is remembered in each form it could be stored
+ * or printed. */
 static void bind_random(sqlite3_stmt *stmt, int i, bool secret)
 {
-	static const char *const letters[] = {"a", "b", "Q", "7", " ", "'", "\"", "\\", "\xc3\xa9", "\xe2\x82\xac", "\xf0\x9f\x98\x80", "%"};
+	static const char *const letters[] = {"a", "b", "Q", "7", " ", "'", "\"", "\\", "\xc3\xa9",
+		"\xe2\x82\xac", "\xf0\x9f\x98\x80", "%"};
 	int kind = (int)(draw() % 5);
 	char text[49] = "";
 	int64_t n = (int64_t)(draw() | 1ULL << 61);
@@ -88,12 +91,14 @@ static void bind_random(sqlite3_stmt *stmt, int i, bool secret)
 
 enum role { ROLE_KEEP, ROLE_HASH, ROLE_REDACT, ROLE_NULL, ROLE_EXCLUDE, ROLES };
 
-static void put_table_yaml(char *yaml, const char *name, const char *relation, const char *link, const enum role *roles)
+static void put_table_yaml(char *yaml, const char *name, const char *relation, const char *link,
+	const enum role *roles)
 {
 	static const char *const masks[] = {"keep", "hash", "redact", "\"null\""};
 	char excluded[128] = "";
 
-	sprintf(yaml + strlen(yaml), "  - name: %s\n%s    mask:\n      id: hash\n      %s\n", name, relation, link);
+	sprintf(yaml + strlen(yaml), "  - name: %s\n%s    mask:\n      id: hash\n      %s\n", name,
+		relation, link);
 	for (int i = 0; i < COLUMNS; i++) {
 		if (roles[i] == ROLE_EXCLUDE)
 			sprintf(excluded + strlen(excluded), "%sc%d", *excluded ? ", " : "", i);
@@ -103,7 +108,8 @@ static void put_table_yaml(char *yaml, const char *name, const char *relation, c
 	sprintf(yaml + strlen(yaml), "    exclude_columns: [%s]\n", excluded);
 }
 
-static void fill_table(sqlite3 *db, const char *name, const char *link, const char *link_value, int rows, const enum role *roles)
+static void fill_table(sqlite3 *db, const char *name, const char *link, const char *link_value,
+	int rows, const enum role *roles)
 {
 	static const char *const types[] = {"TEXT", "INTEGER", "", "BLOB", "REAL", "NUMERIC"};
 	char sql[1024], id[32];
@@ -136,7 +142,8 @@ static void search(const char *where, const uint8_t *bytes, size_t len)
 {
 	for (size_t i = 0; i < secret_count; i++)
 		if (memmem(bytes, len, secrets[i].bytes, secrets[i].len))
-			fail_msg("raw value %zu (%.*s) is in %s", i, (int)secrets[i].len, (const char *)secrets[i].bytes, where);
+			fail_msg("raw value %zu (%.*s) is in %s", i, (int)secrets[i].len,
+				(const char *)secrets[i].bytes, where);
 }
 
 static void search_files(const struct fix *f)
@@ -165,10 +172,13 @@ static void search_files(const struct fix *f)
 static void search_answers(struct fix *f)
 {
 	static const char *const calls[][2] = {{"get_schema", ""}, {"null_rates", ""},
-		{"execute_sql", ",\"sql\":\"SELECT * FROM root\""}, {"execute_sql", ",\"sql\":\"SELECT * FROM child\""},
+		{"execute_sql", ",\"sql\":\"SELECT * FROM root\""},
+		{"execute_sql", ",\"sql\":\"SELECT * FROM child\""},
 		{"execute_sql", ",\"sql\":\"SELECT * FROM far\""},
 		/* The hashes join. */
-		{"execute_sql", ",\"sql\":\"SELECT count(*) FROM root r JOIN child c ON c.link_root = r.id JOIN far f ON f.id = r.link_far\""}};
+		{"execute_sql",
+			",\"sql\":\"SELECT count(*) FROM root r JOIN child c ON c.link_root = r.id "
+			"JOIN far f ON f.id = r.link_far\""}};
 	struct tool_result r;
 
 	for (size_t i = 0; i < sizeof(calls) / sizeof(calls[0]); i++) {
@@ -201,8 +211,10 @@ static void one_random_schema(uint64_t s)
 			roles[t][i] = (enum role)(draw() % ROLES);
 	/* The relating columns are masked like the keys they hold. */
 	put_table_yaml(yaml, "root", "", "link_far: hash", roles[0]);
-	put_table_yaml(yaml, "child", "    parent: root\n    fk: link_root\n", "link_root: hash", roles[1]);
-	put_table_yaml(yaml, "far", "    via: root\n    via_fk: link_far\n", "link: redact", roles[2]);
+	put_table_yaml(yaml, "child", "    parent: root\n    fk: link_root\n", "link_root: hash",
+		roles[1]);
+	put_table_yaml(
+		yaml, "far", "    via: root\n    via_fk: link_far\n", "link: redact", roles[2]);
 	fix_dirs(&f, NULL);
 	assert_int_equal(sqlite3_open(f.db, &db), SQLITE_OK);
 	assert_int_equal(sqlite3_exec(db, "BEGIN", NULL, NULL, NULL), SQLITE_OK);
@@ -234,13 +246,15 @@ static void no_raw_value_anywhere(void **state)
 
 /* --- life and death ------------------------------------------------------------------- */
 
-#define SQL                                                                                                            \
-	"CREATE TABLE customers(id INTEGER PRIMARY KEY, name TEXT);"                                                   \
-	"CREATE TABLE orders(id INTEGER PRIMARY KEY, customer_id INTEGER, note TEXT);"                                 \
-	"WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c WHERE x < 20) INSERT INTO customers SELECT x, 'n' || x FROM c;" \
-	"WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c WHERE x < 4000) INSERT INTO orders SELECT x, 1 + x % 20, 'note ' || x FROM c;"
-#define YAML                                                                                                           \
-	"root_table: customers\ntables:\n  - {name: customers, mask: {name: hash}}\n"                                  \
+#define SQL                                                                                      \
+	"CREATE TABLE customers(id INTEGER PRIMARY KEY, name TEXT);"                             \
+	"CREATE TABLE orders(id INTEGER PRIMARY KEY, customer_id INTEGER, note TEXT);"           \
+	"WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c WHERE x < 20) INSERT "   \
+	"INTO customers SELECT x, 'n' || x FROM c;"                                              \
+	"WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c WHERE x < 4000) INSERT " \
+	"INTO orders SELECT x, 1 + x % 20, 'note ' || x FROM c;"
+#define YAML                                                                          \
+	"root_table: customers\ntables:\n  - {name: customers, mask: {name: hash}}\n" \
 	"  - {name: orders, parent: customers, fk: customer_id, mask: {note: redact}}\n"
 
 static void made_once_and_kept(void **state)
@@ -275,8 +289,10 @@ static void made_once_and_kept(void **state)
 	assert_int_equal(fix_files(&f, ".tmp"), 0);
 	assert_non_null(strstr(f.sidecar, "\"engine\":\"sqlite\",\"subject_digest\":\""));
 	assert_non_null(strstr(f.sidecar,
-		"\"tables\":[{\"name\":\"customers\",\"rows\":1,\"masked_columns\":[\"name\"],\"excluded_columns\":[]},"
-		"{\"name\":\"orders\",\"rows\":200,\"masked_columns\":[\"note\"],\"excluded_columns\":[]}]}"));
+		"\"tables\":[{\"name\":\"customers\",\"rows\":1,\"masked_columns\":[\"name\"],"
+		"\"excluded_columns\":[]},"
+		"{\"name\":\"orders\",\"rows\":200,\"masked_columns\":[\"note\"],\"excluded_"
+		"columns\":[]}]}"));
 	buf_free(&a.json);
 	buf_free(&b.json);
 	fix_close(&f);
@@ -343,10 +359,12 @@ static void leftovers(void **state)
 	/* A worker that dies with a snapshot in its hands. */
 	child = fork();
 	if (child == 0) {
-		struct tool_call call = {.name = "get_schema", .deadline_mono_ms = clock_mono_ms() + 20000};
+		struct tool_call call = {
+			.name = "get_schema", .deadline_mono_ms = clock_mono_ms() + 20000};
 		struct tool_result r = {.outcome = TOOL_ERROR};
 
-		if (fix_tools(&f, &err) != RC_OK || jscan_parse("{\"subject_id\":1}", 16, &call.arguments) != RC_OK)
+		if (fix_tools(&f, &err) != RC_OK ||
+			jscan_parse("{\"subject_id\":1}", 16, &call.arguments) != RC_OK)
 			_exit(1);
 		buf_init(&r.json, 1 << 20);
 		tools_call(f.t, &call, &r);
@@ -366,7 +384,9 @@ static void leftovers(void **state)
 	assert_int_equal(fix_files(&f, ".tmp"), 0);
 	assert_int_equal(fix_files(&f, ".db"), 2);
 	/* The directory is taken. */
-	assert_int_equal(tools_open(f.c, f.url, (const uint8_t[32]){0}, fix_notify, &f, &second, &err), RC_INVALID);
+	assert_int_equal(
+		tools_open(f.c, f.url, (const uint8_t[32]){0}, fix_notify, &f, &second, &err),
+		RC_INVALID);
 	assert_null(second);
 	assert_non_null(strstr(err.text, "another worker uses it"));
 	fix_close(&f);
@@ -408,13 +428,16 @@ static void caps(void **state)
 	fix_expect(&f, "get_schema", "{\"subject_id\":1}", TOOL_OK, NULL);
 	fix_close(&f);
 	fix_open(&f, SQL "UPDATE orders SET note = hex(zeroblob(1000))",
-		"root_table: customers\ntables: [{name: customers}, {name: orders, parent: customers, fk: customer_id}]\n"
+		"root_table: customers\ntables: [{name: customers}, {name: orders, parent: "
+		"customers, fk: customer_id}]\n"
 		"limits: {snapshot_max_bytes: 65536}\n");
-	fix_expect(&f, "get_schema", "{\"subject_id\":1}", TOOL_ERROR, "needs more than 65536 bytes");
+	fix_expect(
+		&f, "get_schema", "{\"subject_id\":1}", TOOL_ERROR, "needs more than 65536 bytes");
 	assert_int_equal(fix_files(&f, ".db") + fix_files(&f, ".tmp"), 0);
 	fix_close(&f);
 	fix_open(&f, SQL "UPDATE orders SET note = hex(zeroblob(600000)) WHERE id = 20", YAML);
-	fix_expect(&f, "get_schema", "{\"subject_id\":1}", TOOL_ERROR, "a value in table 'orders' is larger than 1048576 bytes");
+	fix_expect(&f, "get_schema", "{\"subject_id\":1}", TOOL_ERROR,
+		"a value in table 'orders' is larger than 1048576 bytes");
 	fix_expect(&f, "get_schema", "{\"subject_id\":2}", TOOL_OK, NULL);
 	fix_close(&f);
 }
@@ -432,7 +455,8 @@ static void *call_at_once(void *arg)
 	struct tool_result r;
 
 	pthread_barrier_wait(c->barrier);
-	fix_call(c->f, "execute_sql", "{\"subject_id\":1,\"sql\":\"SELECT count(*) FROM orders\"}", &r);
+	fix_call(c->f, "execute_sql", "{\"subject_id\":1,\"sql\":\"SELECT count(*) FROM orders\"}",
+		&r);
 	strcpy(c->id, r.snapshot_id);
 	c->outcome = r.outcome;
 	buf_free(&r.json);
@@ -473,7 +497,8 @@ static void single_flight(void **state)
 static sem_t slow_begun, slow_go;
 static atomic_int slow_reads, slow_stopped;
 
-static enum rc slow_begin(struct source *s, const struct budget *b, struct source_read **out, struct source_error *err)
+static enum rc slow_begin(struct source *s, const struct budget *b, struct source_read **out,
+	struct source_error *err)
 {
 	(void)s;
 	(void)err;
@@ -487,7 +512,8 @@ static void slow_end(struct source_read *r)
 }
 
 /* One row once the test says so; stops with its budget until then. */
-static enum rc slow_select(struct source_read *r, const struct source_select *q, source_row_fn *row, void *ctx, struct source_error *err)
+static enum rc slow_select(struct source_read *r, const struct source_select *q, source_row_fn *row,
+	void *ctx, struct source_error *err)
 {
 	const struct budget *b = (const struct budget *)(uintptr_t)r;
 	struct value values[2] = {value_int(1), value_text("n", 1)};
@@ -507,7 +533,8 @@ static enum rc slow_select(struct source_read *r, const struct source_select *q,
 	return row(ctx, values);
 }
 
-static const struct source_ops slow_source = {.begin = slow_begin, .select = slow_select, .end = slow_end};
+static const struct source_ops slow_source = {
+	.begin = slow_begin, .select = slow_select, .end = slow_end};
 
 struct slow {
 	struct fix f;
@@ -519,9 +546,10 @@ struct slow {
 
 static void slow_open(struct slow *s)
 {
-	static struct source_column customers[] = {{"id", "INTEGER", COLUMN_INT}, {"name", "TEXT", COLUMN_TEXT}};
-	static struct source_column orders[] = {
-		{"id", "INTEGER", COLUMN_INT}, {"customer_id", "INTEGER", COLUMN_INT}, {"note", "TEXT", COLUMN_TEXT}};
+	static struct source_column customers[] = {
+		{"id", "INTEGER", COLUMN_INT}, {"name", "TEXT", COLUMN_TEXT}};
+	static struct source_column orders[] = {{"id", "INTEGER", COLUMN_INT},
+		{"customer_id", "INTEGER", COLUMN_INT}, {"note", "TEXT", COLUMN_TEXT}};
 	static struct source_table tables[] = {{"customers", customers, 2}, {"orders", orders, 3}};
 	struct source_schema schema = {tables, 2};
 	struct wconfig_error err = {""};
@@ -531,7 +559,9 @@ static void slow_open(struct slow *s)
 	atomic_init(&s->closing, false);
 	mask_init(&s->mask, (const uint8_t[32]){1});
 	assert_int_equal(plan_build(s->f.c, &schema, &s->plan, &err), RC_OK);
-	assert_int_equal(snapshots_open(s->f.c, &engine_sqlite, &s->closing, fix_notify, &s->f, &s->snapshots, &err), RC_OK);
+	assert_int_equal(snapshots_open(s->f.c, &engine_sqlite, &s->closing, fix_notify, &s->f,
+				 &s->snapshots, &err),
+		RC_OK);
 	sem_init(&slow_begun, 0, 0);
 	sem_init(&slow_go, 0, 0);
 	atomic_store(&slow_reads, 0);
@@ -597,7 +627,8 @@ static void leader_leaves(void **state)
 	slow_start(&s, &a, 20000);
 	sem_wait(&slow_begun);
 	slow_start(&s, &b, 20000);
-	usleep(50000); /* nothing tells that b waits; if it came late it would lead, and reads below would be 2 */
+	usleep(50000); /* nothing tells that b waits; if it came late it would lead, and reads below
+			  would be 2 */
 	atomic_store(&a.cancelled, true);
 	usleep(50000);
 	assert_int_equal(atomic_load(&slow_stopped), 0);
@@ -663,7 +694,12 @@ static void held_while_dropped(void **state)
 	slow_open(&s);
 	sem_post(&slow_go);
 	{
-		struct snapshot_wish wish = {.subject = "i:1", .value = value_int(1), .source_ops = &slow_source, .plan = s.plan, .mask = &s.mask, .deadline_mono_ms = clock_mono_ms() + 20000};
+		struct snapshot_wish wish = {.subject = "i:1",
+			.value = value_int(1),
+			.source_ops = &slow_source,
+			.plan = s.plan,
+			.mask = &s.mask,
+			.deadline_mono_ms = clock_mono_ms() + 20000};
 
 		assert_int_equal(snapshots_get(s.snapshots, &wish, &sn, &m), EXPORT_OK);
 	}

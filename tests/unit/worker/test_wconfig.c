@@ -64,8 +64,10 @@ static void everything(void **state)
 		"  - {name: v, via: k, via_fk: v_id}\n"
 		"default_mask: redact\n"
 		"snapshot_ttl_s: 60\n"
-		"limits: {snapshot_max_rows: 10, snapshot_max_bytes: 65536, snapshots_max: 2, query_timeout_ms: 50,\n"
-		"         query_max_memory: 1048576, result_max_rows: 3, result_max_bytes: 2048, null_rates_min_group: 1}\n"
+		"limits: {snapshot_max_rows: 10, snapshot_max_bytes: 65536, snapshots_max: 2, "
+		"query_timeout_ms: 50,\n"
+		"         query_max_memory: 1048576, result_max_rows: 3, result_max_bytes: 2048, "
+		"null_rates_min_group: 1}\n"
 		"hints: [one, 'zwei \xc3\xbc']\n"
 		"sample_queries:\n"
 		"  - title: All\n"
@@ -109,14 +111,19 @@ static void refusals(void **state)
 		{"", "a.yaml:1: the file is empty"},
 		{"[]", "a.yaml:1: the file must be a mapping"},
 		{"tables: []\n", "root_table is missing"},
-		{MINIMAL "rot_table: x\n", "a.yaml:4: unknown key 'rot_table' in the file; did you mean 'root_table'?"},
+		{MINIMAL "rot_table: x\n",
+			"a.yaml:4: unknown key 'rot_table' in the file; did you mean "
+			"'root_table'?"},
 		{MINIMAL "root_table: u\n", "a.yaml:4: duplicate key 'root_table' in the file"},
 		{MINIMAL "limits:\n  snapshot_max_row: 1\n",
-			"a.yaml:5: unknown key 'snapshot_max_row' in limits; did you mean 'snapshot_max_rows'?"},
-		{MINIMAL "limits: {result_max_rows: 0}\n", "'result_max_rows' must be a whole number from 1 to 100000"},
+			"a.yaml:5: unknown key 'snapshot_max_row' in limits; did you mean "
+			"'snapshot_max_rows'?"},
+		{MINIMAL "limits: {result_max_rows: 0}\n",
+			"'result_max_rows' must be a whole number from 1 to 100000"},
 		{MINIMAL "limits: {result_max_rows: 1e3}\n", "must be a whole number"},
 		{MINIMAL "limits: {result_max_rows: -1}\n", "must be a whole number"},
-		{MINIMAL "limits: {result_max_rows: 99999999999999999999}\n", "must be a whole number"},
+		{MINIMAL "limits: {result_max_rows: 99999999999999999999}\n",
+			"must be a whole number"},
 		{MINIMAL "limits: {result_max_rows: [1]}\n", "must be a whole number"},
 		{MINIMAL "limits: 5\n", "limits must be a mapping"},
 		{MINIMAL "snapshot_ttl_s: 0\n", "a.yaml:4: 'snapshot_ttl_s' must be"},
@@ -131,26 +138,37 @@ static void refusals(void **state)
 		{MINIMAL "? [a]\n: b\n", "is not a name"},
 		{MINIMAL "---\nroot_table: x\n", "only one YAML document"},
 		{"root_table: t\ntables:\n  - name: t\n    mask: {a: hush}\n",
-			"a.yaml:4: the mask of column 'a' must be hash, redact, null or keep; did you mean 'hash'?"},
-		{"root_table: t\ntables:\n  - name: t\n    mask: {a: hash, a: null}\n", "a.yaml:4: duplicate key 'a' in mask"},
-		{"root_table: t\ntables:\n  - name: t\n    mask: {a: hash}\n    exclude_columns: [a]\n",
+			"a.yaml:4: the mask of column 'a' must be hash, redact, null or keep; did "
+			"you mean 'hash'?"},
+		{"root_table: t\ntables:\n  - name: t\n    mask: {a: hash, a: null}\n",
+			"a.yaml:4: duplicate key 'a' in mask"},
+		{"root_table: t\ntables:\n  - name: t\n    mask: {a: hash}\n    exclude_columns: "
+		 "[a]\n",
 			"column 'a' of table 't' is both masked and excluded"},
-		{"root_table: t\ntables:\n  - name: t\n    exclude_columns: [a, a]\n", "column 'a' is excluded twice"},
+		{"root_table: t\ntables:\n  - name: t\n    exclude_columns: [a, a]\n",
+			"column 'a' is excluded twice"},
 		{"root_table: t\ntables: [{name: t}, {name: t}]\n", "table 't' is listed twice"},
 		{"root_table: t\ntables: [{key: x}]\n", "a table needs a name"},
 		{"root_table: tt\ntables: [{name: t}]\n", "root_table 'tt' is not among tables"},
-		{"root_table: t\ntables: [{name: t}, {name: u, parent: t}]\n", "has parent without fk"},
+		{"root_table: t\ntables: [{name: t}, {name: u, parent: t}]\n",
+			"has parent without fk"},
 		{"root_table: t\ntables: [{name: t}, {name: u, fk: t}]\n", "has fk without parent"},
-		{"root_table: t\ntables: [{name: t}, {name: u, via: t}]\n", "has via without via_fk"},
-		{"root_table: t\ntables: [{name: t}, {name: u, parent: t, fk: a, via: t, via_fk: b}]\n", "both parent and via"},
-		{"root_table: t\ntables: [{name: t}, {name: u, parent: u, fk: a}]\n", "is its own parent"},
+		{"root_table: t\ntables: [{name: t}, {name: u, via: t}]\n",
+			"has via without via_fk"},
+		{"root_table: t\ntables: [{name: t}, {name: u, parent: t, fk: a, via: t, via_fk: "
+		 "b}]\n",
+			"both parent and via"},
+		{"root_table: t\ntables: [{name: t}, {name: u, parent: u, fk: a}]\n",
+			"is its own parent"},
 		{"root_table: order\ntables: [{name: order}, {name: u, parent: orders, fk: a}]\n",
 			"parent 'orders' of table 'u' is not among tables; did you mean 'order'?"},
-		{"root_table: t\ntables: [{name: t, parent: u, fk: a}, {name: u}]\n", "can't have parent or via"},
+		{"root_table: t\ntables: [{name: t, parent: u, fk: a}, {name: u}]\n",
+			"can't have parent or via"},
 		{"root_table: \"t\\nx\"\ntables: [{name: t}]\n", "without control characters"},
 		{"root_table: \"t\\0x\"\ntables: [{name: t}]\n", "'root_table' must be at most"},
 		{MINIMAL "database_url: x\n", "a.yaml:4: this file must not hold a database URL"},
-		{MINIMAL "description: x\nhints: ['postgres://u:p@h/db']\n", "a.yaml:5: this file must not hold a database URL"},
+		{MINIMAL "description: x\nhints: ['postgres://u:p@h/db']\n",
+			"a.yaml:5: this file must not hold a database URL"},
 		{MINIMAL "hints: [\"postgres\\x3a//u:p@h/db\"]\n", "must not hold a database URL"},
 		{"\xff\xfe", "not UTF-8"},
 		{"a: [", "not valid YAML"},
@@ -196,7 +214,8 @@ static void too_long(void **state)
 
 static void files(void **state)
 {
-	static const char *const names[] = {"conf/airlock.example.yaml", "demo/fintech.yaml", "demo/healthcare.yaml", "demo/hr.yaml"};
+	static const char *const names[] = {"conf/airlock.example.yaml", "demo/fintech.yaml",
+		"demo/healthcare.yaml", "demo/hr.yaml"};
 	struct wconfig_error err = {""};
 	struct wconfig *c;
 
@@ -214,11 +233,13 @@ static void files(void **state)
 /* Every key has its line in the example. */
 static void example_is_complete(void **state)
 {
-	static const char *const keys[] = {"worker:", "name:", "state_dir:", "data_dir:", "ca_file:", "threads:", "description:",
-		"root_table:", "root_filter_col:", "tables:", "key:", "parent:", "fk:", "via:", "via_fk:", "mask:",
-		"exclude_columns:", "default_mask:", "snapshot_ttl_s:", "limits:", "snapshot_max_rows:", "snapshot_max_bytes:",
-		"snapshots_max:", "query_timeout_ms:", "query_max_memory:", "result_max_rows:", "result_max_bytes:",
-		"null_rates_min_group:", "hints:", "sample_queries:", "title:", "sql:"};
+	static const char *const keys[] = {"worker:", "name:", "state_dir:", "data_dir:",
+		"ca_file:", "threads:", "description:", "root_table:", "root_filter_col:",
+		"tables:", "key:", "parent:", "fk:", "via:", "via_fk:", "mask:", "exclude_columns:",
+		"default_mask:", "snapshot_ttl_s:", "limits:", "snapshot_max_rows:",
+		"snapshot_max_bytes:", "snapshots_max:", "query_timeout_ms:", "query_max_memory:",
+		"result_max_rows:", "result_max_bytes:", "null_rates_min_group:", "hints:",
+		"sample_queries:", "title:", "sql:"};
 	FILE *f = fopen("conf/airlock.example.yaml", "r");
 	char *text = calloc(1, 65536);
 
