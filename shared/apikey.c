@@ -345,7 +345,8 @@ static void gate_leave(struct apikey_cache *c, int slot)
 }
 
 /* What a cached entry says of a presented secret. */
-static enum rc judge(struct apikey_cache *c, struct entry *e, const struct presented *p, struct apikey_grant *out, bool *touch)
+static enum rc judge(struct apikey_cache *c, struct entry *e, const struct presented *p,
+	struct apikey_grant *out, bool *touch)
 {
 	if (!crypto_equal(e->digest, CRYPTO_HASH_LEN, p->digest, CRYPTO_HASH_LEN))
 		return RC_DENIED;
@@ -376,9 +377,10 @@ static bool check_cached(struct apikey_cache *c, const struct presented *p, int6
 	return e != NULL;
 }
 
-/* Answers from memory alone while nothing at all was committed since the entry was last known to be current. */
-static bool check_unchanged(
-	struct apikey_cache *c, const struct presented *p, struct apikey_grant *out, bool *touch, enum rc *rc)
+/* Answers from memory alone while nothing at all was committed since the entry was last known to be
+ * current. */
+static bool check_unchanged(struct apikey_cache *c, const struct presented *p,
+	struct apikey_grant *out, bool *touch, enum rc *rc)
 {
 	struct entry *e;
 
@@ -409,7 +411,44 @@ static enum rc check_slowly(struct apikey_cache *c, struct api_key_row *row,
 	return rc;
 }
 
-static enum rc check_row(struct apikey_cache *c, struct db *db, const struct presented *p,
+/* Handles are few and Argon2 is slow: one is held for a query, never while waiting at the gate. */
+static enum rc read_version(struct db_pool *pool, const char *id, int64_t *version)
+{
+	struct db *db = NULL;
+	enum rc rc = db_pool_get(pool, &db);
+
+	if (rc != RC_OK)
+		return RC_UNAVAILABLE;
+	rc = api_key_version(db, id, version);
+	db_pool_put(pool, db);
+	return rc;
+}
+
+static enum rc read_row(struct db_pool *pool, const char *id, struct api_key_row *row)
+{
+	struct db *db = NULL;
+	enum rc rc = db_pool_get(pool, &db);
+
+	if (rc != RC_OK)
+		return RC_UNAVAILABLE;
+	rc = api_key_find(db, id, row);
+	db_pool_put(pool, db);
+	return rc;
+}
+
+/* When a key was last used is worth knowing, not worth refusing a call for. */
+static void note_use(struct db_pool *pool, const char *id, int64_t now_s)
+{
+	struct db *db = NULL;
+
+	if (db_pool_get(pool, &db) != RC_OK)
+		return;
+	if (api_key_touch(db, id, now_s) != RC_OK)
+		log_warn("the time of a key's last use was not written");
+	db_pool_put(pool, db);
+}
+
+static enum rc check_row(struct apikey_cache *c, struct db_pool *pool, const struct presented *p,
 	struct apikey_grant *out, bool *touch)
 {
 	struct api_key_row row;
@@ -418,7 +457,7 @@ static enum rc check_row(struct apikey_cache *c, struct db *db, const struct pre
 
 	if (rc != RC_OK)
 		return rc;
-	rc = api_key_find(db, p->id, &row);
+	rc = read_row(pool, p->id, &row);
 	if (rc == RC_OK) {
 		/* Somebody may have verified the same key while this thread waited at the gate. */
 		if (!check_cached(c, p, row.row_version, out, touch, &rc))
@@ -432,24 +471,24 @@ static enum rc check_row(struct apikey_cache *c, struct db *db, const struct pre
 }
 
 /* With the database: the row's version first, then whatever that calls for. */
-static enum rc check_state(struct apikey_cache *c, struct db *db, const struct presented *p, struct apikey_grant *out, bool *touch)
+static enum rc check_state(struct apikey_cache *c, struct db_pool *pool, const struct presented *p,
+	struct apikey_grant *out, bool *touch)
 {
 	int64_t version;
-	enum rc rc = api_key_version(db, p->id, &version);
+	enum rc rc = read_version(pool, p->id, &version);
 
 	if (rc != RC_OK)
 		return rc == RC_NOTFOUND ? RC_DENIED : RC_UNAVAILABLE;
 	if (!check_cached(c, p, version, out, touch, &rc))
-		rc = check_row(c, db, p, out, touch);
+		rc = check_row(c, pool, p, out, touch);
 	return rc;
 }
 
-enum rc apikey_check(struct apikey_cache *c, struct db_pool *pool, const char *presented, const char *tenant_slug, int64_t now_s,
-	struct apikey_grant *out)
+enum rc apikey_check(struct apikey_cache *c, struct db_pool *pool, const char *presented,
+	const char *tenant_slug, int64_t now_s, struct apikey_grant *out)
 {
 	struct presented p = {.slug = tenant_slug, .now_s = now_s};
-	struct db *db = NULL;
-	bool touch = false, known;
+	bool touch = false;
 	enum rc rc = RC_DENIED;
 
 	memset(out, 0, sizeof(*out));
@@ -457,17 +496,10 @@ enum rc apikey_check(struct apikey_cache *c, struct db_pool *pool, const char *p
 		return RC_DENIED;
 	crypto_blake2b(c->digest_key, sizeof(c->digest_key), p.secret, strlen(p.secret), p.digest);
 	p.marked = db_pool_mark(pool, &p.mark);
-	known = check_unchanged(c, &p, out, &touch, &rc);
-	if (!known || touch) {
-		enum rc got = db_pool_get(pool, &db);
-
-		if (!known)
-			rc = got == RC_OK ? check_state(c, db, &p, out, &touch) : RC_UNAVAILABLE;
-		/* When a key was last used is worth knowing, not worth refusing a call for. */
-		if (got == RC_OK && rc == RC_OK && touch && api_key_touch(db, out->key_id, now_s) != RC_OK)
-			log_warn("the time of a key's last use was not written");
-		db_pool_put(pool, db);
-	}
+	if (!check_unchanged(c, &p, out, &touch, &rc))
+		rc = check_state(c, pool, &p, out, &touch);
+	if (rc == RC_OK && touch)
+		note_use(pool, out->key_id, now_s);
 	mem_wipe(p.digest, sizeof(p.digest));
 	return rc;
 }

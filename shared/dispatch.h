@@ -1,12 +1,14 @@
 /* dispatch: the client side of tunneld's unix socket. One connection, one exchange at a time; closing it in the middle
  * of a call cancels the call. Blocking, with deadlines. The messages (all in the codec of msg.h):
  *
- * CALL    {"tenant_id","method","tool"?,"affinity"? (hex digest of the subject),"key_id","key_name","rate"? (per minute),
+ * CALL    {"tenant_id","method","tool"?,"affinity"? (hex digest of the subject),"key_id","key_name","rate"? (per minute; none: no limit),
  *         "era","traceparent"?,"tracestate"?,"timeout_ms"?,"audit":{audit_put() object: actor, key, tool, method, request_id, remote_ip,
  *         bytes_in}} + the JSON-RPC message (split by "more" when longer than MSG_PART_DEFAULT)
  *         -> EVENT*, then RESULT {"outcome","status":"ok"} + payload (parts; the last one is released only when the audit row is
  *         durable), or FAIL {"code":<problem code>,"detail"?,"retry_after_ms"?}: the row is durable then too, unless the code is
  *         audit_unavailable or draining.
+ * REPLY   {"id","tenant_id"} + the agent's JSON-RPC response to a server-to-client request of that call (which is on another connection)
+ *         -> REPLY when it was passed on; FAIL not_found when the call is over or another tenant's. In one message.
  * AUDIT   {"audit":{...}}  -> AUDIT_OK when the row is durable, or FAIL.
  * FLUSH   {"tenant_id"?}   -> FLUSH_OK when every outbox row committed before it is in the journal; sessions of revoked workers and
  *         suspended tenants have been told to go by then. FAIL otherwise.

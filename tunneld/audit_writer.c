@@ -14,9 +14,9 @@
 #include "tunneld/journal.h"
 
 #define BATCH_ROWS 1024
-#define BATCH_BYTES (32 * 1024 * 1024)
+#define BATCH_BYTES ((size_t)32 * 1024 * 1024)
 /* What is kept of that memory between batches. */
-#define BATCH_KEEP (256 * 1024)
+#define BATCH_KEEP ((size_t)256 * 1024)
 #define PATIENT_MAX 4096
 /* How often the free space is looked at, and a journal that failed is tried again. */
 #define LOOK_MS 1000
@@ -39,7 +39,7 @@ struct audit_writer {
 	struct audit_writer_options o;
 	pthread_t thread;
 	pthread_mutex_t lock;
-	pthread_cond_t wake;	  /* the thread: there is work */
+	pthread_cond_t wake; /* the thread: there is work */
 	pthread_cond_t group_done; /* audit_writer_append(): look again */
 	struct queue waiting, through;
 	bool stop;
@@ -91,8 +91,9 @@ static void set_ok(struct audit_writer *w, bool ok, const char *why)
 	if (ok)
 		log_info("the audit journal %s can be written again", w->o.path);
 	else
-		log_err("the audit journal %s can't be written (%s): calls and changes are refused until it can", w->o.path,
-			why);
+		log_err("the audit journal %s can't be written (%s): calls and changes are refused "
+			"until it can",
+			w->o.path, why);
 }
 
 static bool enough_space(struct audit_writer *w)
@@ -205,7 +206,8 @@ static void lose(struct audit_writer *w, struct audit_entry *e)
 	let_go(w, e, false);
 }
 
-/* Under the lock. Rows of a group that has lost one go no further: they would come before it in the journal. */
+/* Under the lock. Rows of a group that has lost one go no further: they would come before it in the
+ * journal. */
 static void take_batch(struct audit_writer *w, struct queue *batch)
 {
 	struct audit_entry *e;
@@ -252,7 +254,8 @@ static void wait_for_work(struct audit_writer *w)
 
 	if (w->unsynced_since_ms >= 0 && w->unsynced_since_ms + w->o.fsync_interval_ms < due)
 		due = w->unsynced_since_ms + w->o.fsync_interval_ms;
-	if (w->stop || w->waiting.count > 0 || (w->held.count > 0 && atomic_load(&w->ok)) || due <= now)
+	if (w->stop || w->waiting.count > 0 || (w->held.count > 0 && atomic_load(&w->ok)) ||
+		due <= now)
 		return;
 	until = (struct timespec){(time_t)(due / 1000), (long)(due % 1000) * 1000000};
 	(void)pthread_cond_timedwait(&w->wake, &w->lock, &until);
@@ -377,7 +380,8 @@ void audit_writer_add(struct audit_writer *w, struct audit_entry *e)
 static void note_done(struct audit_entry *e, bool durable)
 {
 	if (!durable)
-		log_err("an audit row of %s was lost: the journal can't be written", e->record.event);
+		log_err("an audit row of %s was lost: the journal can't be written",
+			e->record.event);
 	free(e);
 }
 
@@ -405,7 +409,8 @@ void audit_writer_reap(struct audit_writer *w)
 	}
 }
 
-enum rc audit_writer_append(struct audit_writer *w, const struct audit_record *const *records, size_t count, size_t *written)
+enum rc audit_writer_append(struct audit_writer *w, const struct audit_record *const *records,
+	size_t count, size_t *written)
 {
 	struct audit_entry *entries = xcalloc(count, sizeof(*entries));
 	struct audit_group group = {.pending = count};

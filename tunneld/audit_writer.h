@@ -1,6 +1,7 @@
-/* audit_writer: the thread that writes the audit journal. Rows come in from the loop and from the state writer; it appends
- * all that wait, syncs once, and only then lets go of the answers that depend on them (group commit). The hash chain is
- * kept here. While the journal can't be written it says so, tries once a second, and comes back by itself. */
+/* audit_writer: the thread that writes the audit journal. Rows come in from the loop and from the
+ * state writer; it appends all that wait, syncs once, and only then lets go of the answers that
+ * depend on them (group commit). The hash chain is kept here. While the journal can't be written it
+ * says so, tries once a second, and comes back by itself. */
 #ifndef TUNNELD_AUDIT_WRITER_H
 #define TUNNELD_AUDIT_WRITER_H
 
@@ -14,7 +15,8 @@
 
 struct audit_group;
 
-/* One row on its way; embedded in what waits for it, or on its own. The caller fills record, done and patient. */
+/* One row on its way; embedded in what waits for it, or on its own. The caller fills record, done
+ * and patient. */
 struct audit_entry {
 	struct audit_record record;
 	/* Called by audit_writer_reap() in the order the rows were added; may free the entry. */
@@ -46,14 +48,18 @@ struct audit_stats {
 	int64_t seq;
 	uint64_t rows, batches, failures, lost;
 	uint64_t fsync_count, fsync_us;
-	uint64_t fsync_bucket[AUDIT_FSYNC_BUCKETS + 1]; /* by audit_fsync_bounds_us, the last one is above all */
+	uint64_t fsync_bucket[AUDIT_FSYNC_BUCKETS +
+		1]; /* by audit_fsync_bounds_us, the last one is above all */
 };
 extern const int64_t audit_fsync_bounds_us[AUDIT_FSYNC_BUCKETS];
 
 struct audit_writer;
-/* Opens the journal and starts the thread. RC_CONFLICT, RC_INVALID, RC_UNAVAILABLE as journal_open(). o->path is copied. */
-enum rc audit_writer_open(const struct audit_writer_options *o, struct audit_writer **out) MUST_CHECK;
-/* Writes what waits, stops the thread, reaps. Rows that still can't be written then are reported as not durable. */
+/* Opens the journal and starts the thread. RC_CONFLICT, RC_INVALID, RC_UNAVAILABLE as
+ * journal_open(). o->path is copied. */
+enum rc audit_writer_open(
+	const struct audit_writer_options *o, struct audit_writer **out) MUST_CHECK;
+/* Writes what waits, stops the thread, reaps. Rows that still can't be written then are reported as
+ * not durable. */
 void audit_writer_close(struct audit_writer *w);
 
 /* Hands a row over until its done() is called. From the loop's thread. */
@@ -62,10 +68,10 @@ void audit_writer_add(struct audit_writer *w, struct audit_entry *e);
 void audit_writer_note(struct audit_writer *w, const struct audit_record *r);
 /* Calls done() of the rows that are through. From the loop's thread. */
 void audit_writer_reap(struct audit_writer *w);
-/* Appends rows in order and waits for the disk; for other threads than the loop's. *written gets how many of them, from the
- * first on, are durable. RC_UNAVAILABLE when not all are. */
-enum rc audit_writer_append(struct audit_writer *w, const struct audit_record *const *records, size_t count, size_t *written)
-	MUST_CHECK;
+/* Appends rows in order and waits for the disk; for other threads than the loop's. *written gets
+ * how many of them, from the first on, are durable. RC_UNAVAILABLE when not all are. */
+enum rc audit_writer_append(struct audit_writer *w, const struct audit_record *const *records,
+	size_t count, size_t *written) MUST_CHECK;
 /* Can rows be written, as far as is known? From any thread, without waiting. */
 bool audit_writer_ok(const struct audit_writer *w);
 void audit_writer_stats(struct audit_writer *w, struct audit_stats *out);

@@ -92,7 +92,8 @@ bool call_step(struct calls *c, struct call *call, enum call_event event)
 {
 	switch (event) {
 	case CALL_REQUEST_END:
-		/* A worker may answer before it has heard everything; then the state is further on. */
+		/* A worker may answer before it has heard everything; then the state is further on.
+		 */
 		if (call->state == CALL_SENDING)
 			call->state = CALL_WAITING;
 		return call->state == CALL_WAITING || call->state == CALL_RELAYING;

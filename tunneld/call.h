@@ -1,5 +1,5 @@
-/* call: the calls in flight, by token and by deadline, and the steps that one may take. Pure: time is an argument, and what
- * a step sends is decided in relay.c. */
+/* call: the calls in flight, by token and by deadline, and the steps that one may take. Pure: time
+ * is an argument, and what a step sends is decided in relay.c. */
 #ifndef TUNNELD_CALL_H
 #define TUNNELD_CALL_H
 
@@ -17,8 +17,8 @@
 #define CALL_ID_LEN 28 /* "c_" and base32 of 16 random bytes */
 
 enum call_state {
-	CALL_SENDING,  /* parts of the request still come from the caller */
-	CALL_WAITING,  /* the worker has all of it */
+	CALL_SENDING, /* parts of the request still come from the caller */
+	CALL_WAITING, /* the worker has all of it */
 	CALL_RELAYING, /* parts of the result have gone to the caller */
 	CALL_SETTLING, /* the outcome stands; its audit row is on the way to the disk */
 	CALL_SETTLED,
@@ -27,8 +27,8 @@ enum call_state {
 enum call_event {
 	CALL_REQUEST_END, /* the last part of the request was sent on */
 	CALL_RESULT_PART, /* a part of the result that is not the last */
-	CALL_END,	  /* the last part, or any reason to end the call without one */
-	CALL_DURABLE,	  /* the audit row is on disk, or never will be */
+	CALL_END, /* the last part, or any reason to end the call without one */
+	CALL_DURABLE, /* the audit row is on disk, or never will be */
 };
 
 struct client;
@@ -40,16 +40,16 @@ struct call {
 	struct hub *hub;
 	struct map_node by_id;
 	struct deadline deadline;
-	struct call *prev, *next;	   /* calls of the same session */
-	struct session *session;	   /* NULL from CALL_SETTLING on */
-	struct registry_tenant *tenant;	   /* NULL from CALL_SETTLING on */
-	struct client *client;		   /* who waits for the answer; NULL once it hung up */
-	struct metrics_tool *tool;	   /* NULL for what is no tools/call */
+	struct call *prev, *next; /* calls of the same session */
+	struct session *session; /* NULL from CALL_SETTLING on */
+	struct registry_tenant *tenant; /* NULL from CALL_SETTLING on */
+	struct client *client; /* who waits for the answer; NULL once it hung up */
+	struct metrics_tool *tool; /* NULL for what is no tools/call */
 	enum call_state state;
 	char id[CALL_ID_LEN + 1];
 	int64_t started_us;
 	int64_t bytes_in, bytes_out;
-	struct buf answer;    /* the framed last message, held until the audit row is durable */
+	struct buf answer; /* the framed last message, held until the audit row is durable */
 	enum problem problem; /* what the caller is told when there is no answer */
 	int64_t retry_after_ms;
 };
@@ -69,8 +69,8 @@ struct call *call_new(struct calls *c, struct session *s, int64_t now_us, int64_
 struct call *call_refused(struct calls *c, int64_t now_us);
 /* The call of that id if it is this session's; NULL otherwise, and for calls that are settling. */
 struct call *call_find(const struct calls *c, const char *id, const struct session *s);
-/* Makes the step if the state allows it; false (and nothing changed) otherwise. CALL_END takes the call off its session,
- * its tenant, the deadlines and the table of ids. */
+/* Makes the step if the state allows it; false (and nothing changed) otherwise. CALL_END takes the
+ * call off its session, its tenant, the deadlines and the table of ids. */
 bool call_step(struct calls *c, struct call *call, enum call_event event);
 /* A settled call. */
 void call_free(struct calls *c, struct call *call);

@@ -48,11 +48,13 @@ static bool read_tools(struct catalog_entry *e)
 	char text[MANIFEST_TOOL_MAX + 1];
 	size_t cap = 0;
 
-	if (jscan_parse(e->text, e->len, &root) != RC_OK || jscan_get(root, "tools", &tools) != RC_OK)
+	if (jscan_parse(e->text, e->len, &root) != RC_OK ||
+		jscan_get(root, "tools", &tools) != RC_OK)
 		return true; /* serves no tools */
 	it = jscan_iter(tools);
 	while (jscan_next(&it, &key, &tool)) {
-		if (jscan_get(tool, "name", &name) != RC_OK || jscan_str(name, text, sizeof(text)) != RC_OK)
+		if (jscan_get(tool, "name", &name) != RC_OK ||
+			jscan_str(name, text, sizeof(text)) != RC_OK)
 			continue;
 		if (!add_tool(e, &cap, text))
 			return false;
@@ -71,7 +73,8 @@ static void entry_free(struct catalog_entry *e)
 	free(e);
 }
 
-struct catalog_entry *catalog_take(struct catalog *c, const void *text, size_t len, const uint8_t hash[CRYPTO_HASH_LEN])
+struct catalog_entry *catalog_take(
+	struct catalog *c, const void *text, size_t len, const uint8_t hash[CRYPTO_HASH_LEN])
 {
 	char digest[2 * CRYPTO_HASH_LEN + 1];
 	struct map_node *n;
@@ -116,5 +119,6 @@ void catalog_drop(struct catalog *c, struct catalog_entry *e)
 
 bool catalog_has_tool(const struct catalog_entry *e, const char *tool)
 {
-	return e->tool_count > 0 && bsearch(&tool, e->tools, e->tool_count, sizeof(*e->tools), compare) != NULL;
+	return e->tool_count > 0 &&
+		bsearch(&tool, e->tools, e->tool_count, sizeof(*e->tools), compare) != NULL;
 }

@@ -1,5 +1,5 @@
-/* catalog: the manifests of the live sessions, each kept once however many sessions sent it, with the names of its
- * tools ready for looking up. Used by the loop's thread alone. */
+/* catalog: the manifests of the live sessions, each kept once however many sessions sent it, with
+ * the names of its tools ready for looking up. Used by the loop's thread alone. */
 #ifndef TUNNELD_CATALOG_H
 #define TUNNELD_CATALOG_H
 
@@ -27,9 +27,10 @@ struct catalog {
 void catalog_init(struct catalog *c, uint64_t seed);
 /* Every entry must have been dropped. */
 void catalog_free(struct catalog *c);
-/* The entry of a manifest that manifest_check() accepted; the text is copied when it is new. NULL when there is no memory
- * for it. Each catalog_take() and catalog_ref() needs a catalog_drop(). */
-struct catalog_entry *catalog_take(struct catalog *c, const void *text, size_t len, const uint8_t hash[CRYPTO_HASH_LEN]);
+/* The entry of a manifest that manifest_check() accepted; the text is copied when it is new. NULL
+ * when there is no memory for it. Each catalog_take() and catalog_ref() needs a catalog_drop(). */
+struct catalog_entry *catalog_take(
+	struct catalog *c, const void *text, size_t len, const uint8_t hash[CRYPTO_HASH_LEN]);
 struct catalog_entry *catalog_ref(struct catalog_entry *e);
 /* NULL is fine. */
 void catalog_drop(struct catalog *c, struct catalog_entry *e);

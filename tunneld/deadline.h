@@ -1,5 +1,5 @@
-/* deadline: things that are due at some time, in order. Nearly all of one list have the same span, so that adding is at
- * the end. Pure: time is an argument. */
+/* deadline: things that are due at some time, in order. Nearly all of one list have the same span,
+ * so that adding is at the end. Pure: time is an argument. */
 #ifndef TUNNELD_DEADLINE_H
 #define TUNNELD_DEADLINE_H
 

@@ -11,10 +11,11 @@
 #include "shared/msg.h"
 #include "tunneld/dispatch_server.h"
 
-#define READ_MAX (256 * 1024)
-#define BACKLOG_LOW (64 * 1024)
+#define READ_MAX ((size_t)256 * 1024)
+#define BACKLOG_LOW ((size_t)64 * 1024)
 
-/* The end of a connection is always found by its reader, so that it is freed in one place and never under somebody's feet. */
+/* The end of a connection is always found by its reader, so that it is freed in one place and never
+ * under somebody's feet. */
 static void break_off(struct dispatch_conn *c)
 {
 	c->broken = true;
@@ -25,7 +26,8 @@ static void break_off(struct dispatch_conn *c)
 
 static struct dispatch_conn *conn_of(struct client *client)
 {
-	return (struct dispatch_conn *)(void *)((char *)client - offsetof(struct dispatch_conn, client));
+	return (struct dispatch_conn *)(void *)((char *)client -
+		offsetof(struct dispatch_conn, client));
 }
 
 /* Bytes taken, 0 when the socket is full, -1 when the peer is gone. */
@@ -70,7 +72,8 @@ static void on_send(struct client *client, struct buf *frames)
 static size_t on_backlog(const struct client *client)
 {
 	const struct dispatch_conn *c =
-		(const struct dispatch_conn *)(const void *)((const char *)client - offsetof(struct dispatch_conn, client));
+		(const struct dispatch_conn *)(const void *)((const char *)client -
+			offsetof(struct dispatch_conn, client));
 
 	return c->out.len - c->sent;
 }
@@ -107,7 +110,8 @@ static size_t handle_frames(struct dispatch_conn *c, const uint8_t *bytes, size_
 	struct msg m;
 
 	while (!c->broken) {
-		switch (frame_decode(bytes + at, len - at, MSG_MAX_DEFAULT, &body, &body_len, &used)) {
+		switch (frame_decode(
+			bytes + at, len - at, MSG_MAX_DEFAULT, &body, &body_len, &used)) {
 		case FRAME_NEED_MORE:
 			return at;
 		case FRAME_BAD:
@@ -169,7 +173,8 @@ static void on_readable(struct ev_loop *loop, ev_io *io, int events)
 
 /* --- beginning and end -------------------------------------------------------------------- */
 
-struct dispatch_conn *dispatch_conn_new(struct dispatch_server *server, struct ev_loop *loop, int fd)
+struct dispatch_conn *dispatch_conn_new(
+	struct dispatch_server *server, struct ev_loop *loop, int fd)
 {
 	struct dispatch_conn *c = xcalloc(1, sizeof(*c));
 

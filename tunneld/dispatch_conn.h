@@ -1,5 +1,6 @@
-/* dispatch_conn: the bytes of one connection on the dispatch socket: frames in, frames out, straight on libev because it is
- * the hot path: one read brings a call, one write takes its answer. What a message means is dispatch_server.c's matter. */
+/* dispatch_conn: the bytes of one connection on the dispatch socket: frames in, frames out,
+ * straight on libev because it is the hot path: one read brings a call, one write takes its answer.
+ * What a message means is dispatch_server.c's matter. */
 #ifndef TUNNELD_DISPATCH_CONN_H
 #define TUNNELD_DISPATCH_CONN_H
 
@@ -16,15 +17,16 @@ struct dispatch_conn {
 	struct dispatch_server *server;
 	struct dispatch_conn *prev, *next;
 	ev_io reader, writer;
-	struct buf in;	/* the beginning of a frame whose rest has not come */
+	struct buf in; /* the beginning of a frame whose rest has not come */
 	struct buf out; /* what the socket did not take */
-	size_t sent;	/* bytes of out that it took since */
+	size_t sent; /* bytes of out that it took since */
 	bool broken;
 	struct waiting *waiting; /* an exchange other than a call, under way */
 };
 
 /* Takes the non-blocking fd over. */
-struct dispatch_conn *dispatch_conn_new(struct dispatch_server *server, struct ev_loop *loop, int fd);
+struct dispatch_conn *dispatch_conn_new(
+	struct dispatch_server *server, struct ev_loop *loop, int fd);
 /* Closes and frees. Cancels what is under way. */
 void dispatch_conn_free(struct dispatch_conn *c);
 

@@ -20,7 +20,7 @@
 #define SPARE_CONNECTIONS 64
 /* Payload bytes of one part of a long answer. */
 #define ANSWER_PART (MSG_MAX_DEFAULT - MSG_HEADER_MAX)
-#define SESSIONS_MAX (32 * 1024 * 1024)
+#define SESSIONS_MAX ((size_t)32 * 1024 * 1024)
 
 struct dispatch_server {
 	struct hub *hub;
@@ -82,12 +82,14 @@ static void finish(struct waiting *w, enum msg_type type, bool ok)
 
 static void on_row(struct audit_entry *e, bool durable)
 {
-	finish((struct waiting *)(void *)((char *)e - offsetof(struct waiting, row)), MSG_AUDIT_OK, durable);
+	finish((struct waiting *)(void *)((char *)e - offsetof(struct waiting, row)), MSG_AUDIT_OK,
+		durable);
 }
 
 static void on_flushed(struct flush_ticket *t, bool ok)
 {
-	finish((struct waiting *)(void *)((char *)t - offsetof(struct waiting, ticket)), MSG_FLUSH_OK, ok);
+	finish((struct waiting *)(void *)((char *)t - offsetof(struct waiting, ticket)),
+		MSG_FLUSH_OK, ok);
 }
 
 static void handle_audit(struct dispatch_conn *c, const struct msg *m)
@@ -154,8 +156,11 @@ static void put_session(struct buf *b, const struct session *s)
 	buf_json(b, s->agent);
 	buf_str(b, ",\"remote_ip\":");
 	buf_json(b, s->remote_ip);
-	buf_printf(b, ",\"connected_at\":%lld,\"calls_in_flight\":%d,\"calls_total\":%lld,\"last_pong_at\":%lld}",
-		(long long)s->connected_at, s->call_count, (long long)s->call_total, (long long)s->last_pong_at);
+	buf_printf(b,
+		",\"connected_at\":%lld,\"calls_in_flight\":%d,\"calls_total\":%lld,\"last_pong_"
+		"at\":%lld}",
+		(long long)s->connected_at, s->call_count, (long long)s->call_total,
+		(long long)s->last_pong_at);
 }
 
 static void put_tenant_sessions(struct buf *b, const struct registry_tenant *t)
@@ -168,7 +173,8 @@ static void put_tenant_sessions(struct buf *b, const struct registry_tenant *t)
 }
 
 /* Only the last part bears the answer's fields; nearly always there is only one. */
-static void send_parts(struct dispatch_conn *c, enum msg_type type, const char *digest, const void *payload, size_t len)
+static void send_parts(struct dispatch_conn *c, enum msg_type type, const char *digest,
+	const void *payload, size_t len)
 {
 	const uint8_t *p = payload;
 	struct relay_frame f;
@@ -201,7 +207,8 @@ static void handle_sessions(struct dispatch_conn *c, const struct msg *m)
 			put_tenant_sessions(&list, t);
 	} else {
 		for (const struct map_node *n = NULL; (n = map_next(&r->tenants, n));)
-			put_tenant_sessions(&list, MAP_ENTRY(n, const struct registry_tenant, by_id));
+			put_tenant_sessions(
+				&list, MAP_ENTRY(n, const struct registry_tenant, by_id));
 	}
 	buf_char(&list, ']');
 	if (list.failed)

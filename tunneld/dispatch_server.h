@@ -1,5 +1,5 @@
-/* dispatch_server: the unix socket on which fcgi-app hands over calls and audit rows and asks about sessions
- * (shared/dispatch.h). One exchange at a time on each connection. */
+/* dispatch_server: the unix socket on which fcgi-app hands over calls and audit rows and asks about
+ * sessions (shared/dispatch.h). One exchange at a time on each connection. */
 #ifndef TUNNELD_DISPATCH_SERVER_H
 #define TUNNELD_DISPATCH_SERVER_H
 
@@ -10,16 +10,18 @@
 #include "tunneld/hub.h"
 
 /* A client that lets more than this pile up is cut off. */
-#define DISPATCH_BACKLOG_MAX (64 * 1024 * 1024)
+#define DISPATCH_BACKLOG_MAX ((size_t)64 * 1024 * 1024)
 
 struct ev_loop;
 struct dispatch_conn;
 struct dispatch_server;
 
-/* Connections that the pool can hold at the same time, and some for the moments when one pool replaces another. */
+/* Connections that the pool can hold at the same time, and some for the moments when one pool
+ * replaces another. */
 size_t dispatch_server_max(const struct config *c);
 /* RC_UNAVAILABLE: the socket can't be made (logged). */
-enum rc dispatch_server_open(struct ev_loop *loop, struct hub *hub, struct dispatch_server **out) MUST_CHECK;
+enum rc dispatch_server_open(
+	struct ev_loop *loop, struct hub *hub, struct dispatch_server **out) MUST_CHECK;
 /* Closes every connection. NULL is fine. */
 void dispatch_server_close(struct dispatch_server *s);
 

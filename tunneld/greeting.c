@@ -8,9 +8,10 @@
 #include "shared/manifest.h"
 #include "shared/mem.h"
 
-/* What all connections in the handshake may have sent together, and one alone beyond its manifest. */
-#define TOGETHER_MAX (128 * 1024 * 1024)
-#define BEYOND_MAX (4 * MSG_HEADER_MAX)
+/* What all connections in the handshake may have sent together, and one alone beyond its manifest.
+ */
+#define TOGETHER_MAX ((size_t)128 * 1024 * 1024)
+#define BEYOND_MAX ((size_t)4 * MSG_HEADER_MAX)
 
 struct greeting {
 	struct handshake_cp cp;
@@ -78,7 +79,8 @@ bool greeting_collect(struct tunnel *t, const struct msg *m, const uint8_t **tex
 	return true;
 }
 
-enum nack greeting_manifest(struct hub *hub, const void *text, size_t len, struct catalog_entry **out)
+enum nack greeting_manifest(
+	struct hub *hub, const void *text, size_t len, struct catalog_entry **out)
 {
 	uint8_t hash[CRYPTO_HASH_LEN];
 	char why[256];
@@ -131,10 +133,12 @@ static void refuse(struct tunnel *t, enum nack reason)
 	struct buf b;
 
 	t->hub->metrics.nacks[reason]++;
-	log_warn("HELLO_NACK reason=%s worker=%s tenant=%s from %s", nack_reason(reason), t->greeting->hello.worker_id,
-		t->greeting->hello.tenant_id, t->session.remote_ip);
-	/* An id that is not ours belongs to no tenant and is nobody's: it is only what the refusal was about. */
-	tunnel_note(t, "session.refused", nack_reason(reason), *t->session.worker_id ? "" : t->greeting->hello.worker_id);
+	log_warn("HELLO_NACK reason=%s worker=%s tenant=%s from %s", nack_reason(reason),
+		t->greeting->hello.worker_id, t->greeting->hello.tenant_id, t->session.remote_ip);
+	/* An id that is not ours belongs to no tenant and is nobody's: it is only what the refusal
+	 * was about. */
+	tunnel_note(t, "session.refused", nack_reason(reason),
+		*t->session.worker_id ? "" : t->greeting->hello.worker_id);
 	tunnel_begin(&b);
 	handshake_nack(&b, reason, advice(reason));
 	(void)tunnel_send(t, MSG_HELLO_NACK, &b);
@@ -161,7 +165,8 @@ static void become_ready(struct tunnel *t, struct catalog_entry *manifest, int64
 	buf_init(&t->parts, (size_t)t->hub->config->max_manifest_bytes);
 	registry_add(&t->hub->registry, s);
 	tunnel_watch_heartbeat(t, now_ms);
-	log_info("session %s: worker %s (%s, %s) from %s", s->id, s->worker_id, s->tenant_id, s->agent, s->remote_ip);
+	log_info("session %s: worker %s (%s, %s) from %s", s->id, s->worker_id, s->tenant_id,
+		s->agent, s->remote_ip);
 	tunnel_note(t, "session.open", "ok", "");
 	tunnel_remember(t);
 }
@@ -177,7 +182,8 @@ static void accept(struct tunnel *t, struct catalog_entry *manifest, int64_t now
 	(void)str_copy(s->agent, sizeof(s->agent), hello->agent);
 	crypto_id("s", s->id, sizeof(s->id));
 	tunnel_begin(&ack);
-	if (handshake_cp_finish(&t->greeting->cp, t->hub->identity, hello, s->id, &limits, &ack, t->key) != RC_OK) {
+	if (handshake_cp_finish(&t->greeting->cp, t->hub->identity, hello, s->id, &limits, &ack,
+		    t->key) != RC_OK) {
 		buf_free(&ack);
 		catalog_drop(&t->hub->catalog, manifest);
 		tunnel_end(t, TUNNEL_END_PROTOCOL_ERROR);
@@ -191,10 +197,12 @@ static void accept(struct tunnel *t, struct catalog_entry *manifest, int64_t now
 	become_ready(t, manifest, now_ms);
 }
 
-/* --- the checks -------------------------------------------------------------------------------- */
+/* --- the checks --------------------------------------------------------------------------------
+ */
 
 /* The worker that HELLO names, and whether it exists for the tenant that HELLO names. */
-static enum nack find_worker(struct tunnel *t, struct worker *w, struct tenant *tenant, bool *state_down)
+static enum nack find_worker(
+	struct tunnel *t, struct worker *w, struct tenant *tenant, bool *state_down)
 {
 	const struct hello *hello = &t->greeting->hello;
 	enum rc rc = worker_with_tenant(t->hub->db, hello->worker_id, w, tenant);
@@ -208,17 +216,18 @@ static enum nack find_worker(struct tunnel *t, struct worker *w, struct tenant *
 	return strcmp(w->tenant_id, hello->tenant_id) != 0 ? NACK_UNKNOWN_WORKER : NACK_NONE;
 }
 
-/* In this order, so that a peer without the key learns nothing about the worker but that its id exists. */
-static enum nack check(struct tunnel *t, const struct worker *w, const struct tenant *tenant, const void *text, size_t len,
-	struct catalog_entry **manifest)
+/* In this order, so that a peer without the key learns nothing about the worker but that its id
+ * exists. */
+static enum nack check(struct tunnel *t, const struct worker *w, const struct tenant *tenant,
+	const void *text, size_t len, struct catalog_entry **manifest)
 {
 	const struct config *cf = t->hub->config;
 	uint8_t hash[CRYPTO_HASH_LEN];
 	enum nack nack;
 
 	crypto_sha256(text, len, hash);
-	nack = handshake_hello_check(&t->greeting->cp, t->hub->identity, &t->greeting->hello, w->public_key, hash,
-		clock_wall_ms(), (int64_t)cf->clock_skew_s * 1000);
+	nack = handshake_hello_check(&t->greeting->cp, t->hub->identity, &t->greeting->hello,
+		w->public_key, hash, clock_wall_ms(), (int64_t)cf->clock_skew_s * 1000);
 	if (nack != NACK_NONE)
 		return nack;
 	if (w->revoked_at)

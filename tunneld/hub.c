@@ -36,8 +36,8 @@ static void init(struct hub *hub)
 	hub->armed_ms = DEADLINE_NEVER;
 }
 
-enum rc hub_open(struct hub *hub, const struct config *config, const struct crypto_identity *identity, void (*notify)(void *ctx),
-	void *ctx)
+enum rc hub_open(struct hub *hub, const struct config *config,
+	const struct crypto_identity *identity, void (*notify)(void *ctx), void *ctx)
 {
 	const struct audit_writer_options audit = {.path = config->audit_log_path,
 		.fsync = config->audit_fsync,
@@ -100,7 +100,8 @@ void hub_reap(struct hub *hub)
 
 void hub_arm(struct hub *hub, int64_t due_ms)
 {
-	/* A timer that is early finds nothing due and is set anew; so most deadlines cost nothing here. */
+	/* A timer that is early finds nothing due and is set anew; so most deadlines cost nothing
+	 * here. */
 	if (due_ms >= hub->armed_ms)
 		return;
 	hub->armed_ms = due_ms;
@@ -110,7 +111,8 @@ void hub_arm(struct hub *hub, int64_t due_ms)
 
 static int64_t earliest(const struct hub *hub)
 {
-	const struct deadlines *const lists[] = {&hub->handshakes, &hub->quiet, &hub->pinged, &hub->calls.deadlines};
+	const struct deadlines *const lists[] = {
+		&hub->handshakes, &hub->quiet, &hub->pinged, &hub->calls.deadlines};
 	int64_t due = DEADLINE_NEVER;
 
 	for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++)

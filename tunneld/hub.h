@@ -1,5 +1,5 @@
-/* hub: what the parts of the daemon share: configuration, state, live sessions, calls, limits and counters. It belongs to
- * the loop's thread; the two writers are the only way to other threads. */
+/* hub: what the parts of the daemon share: configuration, state, live sessions, calls, limits and
+ * counters. It belongs to the loop's thread; the two writers are the only way to other threads. */
 #ifndef TUNNELD_HUB_H
 #define TUNNELD_HUB_H
 
@@ -36,11 +36,12 @@ struct hub {
 
 	struct tunnel *tunnels; /* every connection that speaks the protocol, until it is closed */
 	size_t tunnel_count;
-	/* Each tunnel is in one of these: waiting for HELLO, waiting for its next ping, waiting for a pong. */
+	/* Each tunnel is in one of these: waiting for HELLO, waiting for its next ping, waiting for
+	 * a pong. */
 	struct deadlines handshakes, quiet, pinged;
 	size_t greeting_bytes; /* received from connections that are still in the handshake */
 
-	size_t connections;	     /* on the tunnel socket, upgraded or not */
+	size_t connections; /* on the tunnel socket, upgraded or not */
 	size_t dispatch_connections;
 	bool draining;
 	int64_t started_at; /* UTC seconds */
@@ -52,11 +53,12 @@ struct hub {
 	int64_t armed_ms;
 };
 
-/* Opens the state's handle and starts the writers. notify(ctx) is called from their threads: the loop then calls
- * hub_reap(). */
-enum rc hub_open(struct hub *hub, const struct config *config, const struct crypto_identity *identity, void (*notify)(void *ctx),
-	void *ctx) MUST_CHECK;
-/* Writes what waits to be written, lets go of what waited for it, and ends the writers. No tunnel may be left. */
+/* Opens the state's handle and starts the writers. notify(ctx) is called from their threads: the
+ * loop then calls hub_reap(). */
+enum rc hub_open(struct hub *hub, const struct config *config,
+	const struct crypto_identity *identity, void (*notify)(void *ctx), void *ctx) MUST_CHECK;
+/* Writes what waits to be written, lets go of what waited for it, and ends the writers. No tunnel
+ * may be left. */
 void hub_flush(struct hub *hub);
 /* After hub_flush() and when no client is left. */
 void hub_free(struct hub *hub);

@@ -19,7 +19,7 @@
 #include "shared/text.h"
 
 /* Longer than any line can be; an unfinished one is not longer either. */
-#define TAIL_MAX (256 * 1024)
+#define TAIL_MAX 262144
 /* As much as a busy moment's batch. */
 #define PROBE_BYTES 8192
 
@@ -34,7 +34,8 @@ static enum rc read_tail(const struct journal *j, char *tail, size_t *len)
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n <= 0) {
-			log_err("cannot read the end of %s: %s", j->path, n < 0 ? strerror(errno) : "it shrank");
+			log_err("cannot read the end of %s: %s", j->path,
+				n < 0 ? strerror(errno) : "it shrank");
 			return RC_INTERNAL;
 		}
 		at += (size_t)n;
@@ -43,15 +44,17 @@ static enum rc read_tail(const struct journal *j, char *tail, size_t *len)
 	return RC_OK;
 }
 
-/* A crash in the middle of an append leaves a line without its end: nobody was answered for it. It is kept beside the
- * journal, because nothing that was once in the file is thrown away silently. */
+/* A crash in the middle of an append leaves a line without its end: nobody was answered for it. It
+ * is kept beside the journal, because nothing that was once in the file is thrown away silently. */
 static enum rc cut_torn(struct journal *j, const char *torn, size_t len)
 {
 	char aside[4096];
 
-	if (snprintf(aside, sizeof(aside), "%s.torn-%lld", j->path, (long long)clock_wall_ms()) >= (int)sizeof(aside) ||
+	if (snprintf(aside, sizeof(aside), "%s.torn-%lld", j->path, (long long)clock_wall_ms()) >=
+			(int)sizeof(aside) ||
 		file_write_atomic(aside, torn, len, 0600) != RC_OK) {
-		log_err("cannot set the unfinished last line of %s aside: %s", j->path, strerror(errno));
+		log_err("cannot set the unfinished last line of %s aside: %s", j->path,
+			strerror(errno));
 		return RC_INTERNAL;
 	}
 	j->size -= (off_t)len;
@@ -59,7 +62,8 @@ static enum rc cut_torn(struct journal *j, const char *torn, size_t len)
 		log_err("cannot cut the unfinished last line off %s: %s", j->path, strerror(errno));
 		return RC_INTERNAL;
 	}
-	log_warn("the last line of %s was unfinished; its %zu bytes are in %s now", j->path, len, aside);
+	log_warn("the last line of %s was unfinished; its %zu bytes are in %s now", j->path, len,
+		aside);
 	return RC_OK;
 }
 
@@ -77,7 +81,8 @@ static enum rc read_last_line(struct journal *j, const char *line, size_t len)
 
 	if (jscan_parse(line, len, &row) != RC_OK || jscan_get(row, "seq", &seq) != RC_OK ||
 		jscan_int(seq, &j->seq) != RC_OK || j->seq < 1) {
-		log_err("the last line of %s is no row of an audit journal: move the file away or restore it, then start again",
+		log_err("the last line of %s is no row of an audit journal: move the file away or "
+			"restore it, then start again",
 			j->path);
 		return RC_INVALID;
 	}
@@ -95,7 +100,9 @@ static enum rc read_end(struct journal *j)
 		goto out;
 	newline = memrchr(tail, '\n', len);
 	if (!newline && j->size > TAIL_MAX) {
-		log_err("the last line of %s is longer than any row: move the file away or restore it", j->path);
+		log_err("the last line of %s is longer than any row: move the file away or restore "
+			"it",
+			j->path);
 		rc = RC_INVALID;
 		goto out;
 	}
@@ -157,7 +164,8 @@ void journal_close(struct journal *j)
 	*j = (struct journal){.fd = -1};
 }
 
-void journal_line(struct buf *b, const struct audit_record *r, int64_t wall_ms, int64_t *seq, char prev[AUDIT_HASH_LEN + 1])
+void journal_line(struct buf *b, const struct audit_record *r, int64_t wall_ms, int64_t *seq,
+	char prev[AUDIT_HASH_LEN + 1])
 {
 	size_t start = b->len;
 
@@ -196,7 +204,8 @@ static bool write_all(int fd, const uint8_t *bytes, size_t len)
 	return true;
 }
 
-enum rc journal_append(struct journal *j, const struct buf *lines, int64_t seq, const char prev[AUDIT_HASH_LEN + 1], bool sync)
+enum rc journal_append(struct journal *j, const struct buf *lines, int64_t seq,
+	const char prev[AUDIT_HASH_LEN + 1], bool sync)
 {
 	if (j->dirty && !cut_back(j))
 		return RC_UNAVAILABLE;
@@ -222,7 +231,8 @@ bool journal_probe(struct journal *j)
 
 	if (j->dirty && !cut_back(j))
 		return false;
-	/* Should the process die here, the next start finds an unfinished line and sets it aside. */
+	/* Should the process die here, the next start finds an unfinished line and sets it aside.
+	 */
 	memset(spaces, ' ', sizeof(spaces));
 	ok = write_all(j->fd, spaces, sizeof(spaces)) && fdatasync(j->fd) == 0;
 	return cut_back(j) && ok;
@@ -235,8 +245,9 @@ static bool outbox_id_of(const char *line, size_t len, int64_t *id)
 	static const char member[] = "\"outbox_id\":";
 	struct jscan row, v;
 
-	return memmem(line, len, member, sizeof(member) - 1) && jscan_parse(line, len, &row) == RC_OK &&
-		jscan_get(row, "outbox_id", &v) == RC_OK && jscan_int(v, id) == RC_OK;
+	return memmem(line, len, member, sizeof(member) - 1) &&
+		jscan_parse(line, len, &row) == RC_OK && jscan_get(row, "outbox_id", &v) == RC_OK &&
+		jscan_int(v, id) == RC_OK;
 }
 
 static enum rc search_back(const char *text, size_t len, int64_t *id, char **line)

@@ -1,5 +1,6 @@
-/* journal: the file audit.jsonl as bytes: opening it with its last line understood, repairing a torn end, appending all or
- * nothing. What is in a row, and who waits for it, is audit_writer's matter. One thread at a time. */
+/* journal: the file audit.jsonl as bytes: opening it with its last line understood, repairing a
+ * torn end, appending all or nothing. What is in a row, and who waits for it, is audit_writer's
+ * matter. One thread at a time. */
 #ifndef TUNNELD_JOURNAL_H
 #define TUNNELD_JOURNAL_H
 
@@ -20,21 +21,23 @@ struct journal {
 	bool dirty; /* bytes past size could not be cut off */
 };
 
-/* Opens (making it with mode 0600 where missing) and locks. An unfinished last line is moved into <path>.torn-<ms>.
- * RC_CONFLICT: another process writes it. RC_INVALID: its last line is no row of a journal. All are logged. */
+/* Opens (making it with mode 0600 where missing) and locks. An unfinished last line is moved into
+ * <path>.torn-<ms>. RC_CONFLICT: another process writes it. RC_INVALID: its last line is no row of
+ * a journal. All are logged. */
 enum rc journal_open(const char *path, struct journal *out) MUST_CHECK;
 void journal_close(struct journal *j);
 /* Adds a row's line to b and moves *seq and prev on; the journal itself is not touched. */
-void journal_line(struct buf *b, const struct audit_record *r, int64_t wall_ms, int64_t *seq, char prev[AUDIT_HASH_LEN + 1]);
-/* Appends the lines made with journal_line() starting at j's seq and prev; with sync, returns once they are on disk.
- * RC_UNAVAILABLE (errno says why): nothing was appended. */
-enum rc journal_append(struct journal *j, const struct buf *lines, int64_t seq, const char prev[AUDIT_HASH_LEN + 1],
-	bool sync) MUST_CHECK;
+void journal_line(struct buf *b, const struct audit_record *r, int64_t wall_ms, int64_t *seq,
+	char prev[AUDIT_HASH_LEN + 1]);
+/* Appends the lines made with journal_line() starting at j's seq and prev; with sync, returns once
+ * they are on disk. RC_UNAVAILABLE (errno says why): nothing was appended. */
+enum rc journal_append(struct journal *j, const struct buf *lines, int64_t seq,
+	const char prev[AUDIT_HASH_LEN + 1], bool sync) MUST_CHECK;
 enum rc journal_sync(struct journal *j) MUST_CHECK;
 /* Can it be appended to? Tries with room for some rows and takes that back. */
 bool journal_probe(struct journal *j);
-/* The last line that came through the outbox: its id and its text (caller frees). RC_NOTFOUND when there is none.
- * Reads backwards from the end. */
+/* The last line that came through the outbox: its id and its text (caller frees). RC_NOTFOUND when
+ * there is none. Reads backwards from the end. */
 enum rc journal_last_outbox(const char *path, int64_t *id, char **line) MUST_CHECK;
 
 #endif

@@ -119,7 +119,8 @@ static void on_term(struct ev_loop *ev, ev_signal *w, int events)
 		ev_break(ev, EVBREAK_ALL);
 		return;
 	}
-	log_info("signal %d: draining %zu calls on %zu sessions", w->signum, l->hub.calls.count, l->hub.registry.session_count);
+	log_info("signal %d: draining %zu calls on %zu sessions", w->signum, l->hub.calls.count,
+		l->hub.registry.session_count);
 	l->phase = DRAINING;
 	l->hub.draining = true;
 	tunnel_goaway_all(&l->hub, GOAWAY_RETRY_MS);
@@ -161,7 +162,8 @@ static void init_watchers(struct loop *l)
 	ev_signal_start(l->ev, &l->hangup);
 }
 
-enum rc loop_open(const struct config *config, const struct crypto_identity *identity, struct loop **out)
+enum rc loop_open(
+	const struct config *config, const struct crypto_identity *identity, struct loop **out)
 {
 	struct loop *l = xcalloc(1, sizeof(*l));
 	enum rc rc = RC_INTERNAL;
@@ -198,7 +200,8 @@ void loop_close(struct loop *l)
 	if (!l)
 		return;
 	if (l->hub.audit) {
-		/* Rows of sessions that end only now still go into the journal, and answers that wait for a row still go out. */
+		/* Rows of sessions that end only now still go into the journal, and answers that
+		 * wait for a row still go out. */
 		lws_server_close(l->lws, &l->hub);
 		hub_flush(&l->hub);
 		dispatch_server_close(l->dispatch);

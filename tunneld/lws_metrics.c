@@ -6,7 +6,7 @@
 #include "shared/log.h"
 #include "tunneld/hub.h"
 
-#define TEXT_MAX (16 * 1024 * 1024)
+#define TEXT_MAX ((size_t)16 * 1024 * 1024)
 #define CHUNK 16384
 
 struct scrape {
@@ -23,9 +23,11 @@ static int answer_status(struct lws *wsi, unsigned status)
 
 static int write_headers(struct lws *wsi, size_t len)
 {
-	uint8_t room[LWS_PRE + 512], *start = room + LWS_PRE, *p = start, *end = room + sizeof(room) - 1;
+	uint8_t room[LWS_PRE + 512], *start = room + LWS_PRE, *p = start,
+				     *end = room + sizeof(room) - 1;
 
-	if (lws_add_http_common_headers(wsi, HTTP_STATUS_OK, "text/plain; version=0.0.4; charset=utf-8", len, &p, end) ||
+	if (lws_add_http_common_headers(wsi, HTTP_STATUS_OK,
+		    "text/plain; version=0.0.4; charset=utf-8", len, &p, end) ||
 		lws_finalize_write_http_header(wsi, start, &p, end))
 		return -1;
 	(void)lws_callback_on_writable(wsi);
@@ -43,7 +45,7 @@ static int begin(struct lws *wsi, struct scrape *s, const char *path)
 	buf_add(&s->text, headroom, sizeof(headroom));
 	hub_metrics(lws_context_user(lws_get_context(wsi)), &s->text);
 	if (s->text.failed) {
-		log_err("the metrics do not fit into %d bytes", TEXT_MAX);
+		log_err("the metrics do not fit into %zu bytes", TEXT_MAX);
 		return answer_status(wsi, HTTP_STATUS_INTERNAL_SERVER_ERROR);
 	}
 	s->sent = LWS_PRE;
@@ -58,7 +60,8 @@ static int go_on(struct lws *wsi, struct scrape *s)
 
 	if (!s->text.data)
 		return 0;
-	if (lws_write(wsi, s->text.data + s->sent, n, last ? LWS_WRITE_HTTP_FINAL : LWS_WRITE_HTTP) < 0)
+	if (lws_write(wsi, s->text.data + s->sent, n,
+		    last ? LWS_WRITE_HTTP_FINAL : LWS_WRITE_HTTP) < 0)
 		return -1;
 	s->sent += n;
 	if (!last) {
@@ -69,7 +72,8 @@ static int go_on(struct lws *wsi, struct scrape *s)
 	return lws_http_transaction_completed(wsi) ? -1 : 0;
 }
 
-static int on_http(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in, size_t len)
+static int on_http(
+	struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in, size_t len)
 {
 	struct scrape *s = user;
 
@@ -93,7 +97,9 @@ static int on_http(struct lws *wsi, enum lws_callback_reasons reason, void *user
 const struct lws_protocols *lws_metrics_protocols(void)
 {
 	static const struct lws_protocols protocols[] = {
-		{.name = "metrics", .callback = on_http, .per_session_data_size = sizeof(struct scrape)},
+		{.name = "metrics",
+			.callback = on_http,
+			.per_session_data_size = sizeof(struct scrape)},
 		{.name = NULL},
 	};
 

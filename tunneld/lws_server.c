@@ -80,7 +80,9 @@ static bool listen_metrics(struct lws_context *server, const char *address, int 
 
 	if (lws_create_vhost(server, &info))
 		return true;
-	log_err("cannot listen on %s port %d for metrics: set AIRLOCK_CP_METRICS_PORT to a free port or to 0", address, port);
+	log_err("cannot listen on %s port %d for metrics: set AIRLOCK_CP_METRICS_PORT to a free "
+		"port or to 0",
+		address, port);
 	return false;
 }
 
@@ -100,7 +102,8 @@ enum rc lws_server_open(struct ev_loop *loop, struct hub *hub, struct lws_contex
 		return RC_UNAVAILABLE;
 	}
 	if (!listen_tunnel(server, path) ||
-		(c->metrics_port > 0 && !listen_metrics(server, c->metrics_address, c->metrics_port))) {
+		(c->metrics_port > 0 &&
+			!listen_metrics(server, c->metrics_address, c->metrics_port))) {
 		lws_context_destroy(server);
 		return RC_UNAVAILABLE;
 	}

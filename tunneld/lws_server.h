@@ -1,5 +1,5 @@
-/* lws_server: the libwebsockets context on the daemon's libev loop, with its two listeners: the tunnel socket and, unless
- * it is off, the metrics port. */
+/* lws_server: the libwebsockets context on the daemon's libev loop, with its two listeners: the
+ * tunnel socket and, unless it is off, the metrics port. */
 #ifndef TUNNELD_LWS_SERVER_H
 #define TUNNELD_LWS_SERVER_H
 

@@ -10,14 +10,15 @@
 #include "shared/mem.h"
 #include "tunneld/tunnel.h"
 
-_Static_assert(LWS_PRE <= TUNNEL_HEADROOM, "libwebsockets writes the frame's header in front of the message");
+_Static_assert(LWS_PRE <= TUNNEL_HEADROOM,
+	"libwebsockets writes the frame's header in front of the message");
 
 #define TUNNEL_PATH "/v1/tunnel"
 #define FORWARDED_MAX 1024
 #define PING_TEXT "airlock"
 /* Written in one turn before others get theirs. */
-#define BURST_BYTES (128 * 1024)
-#define BACKLOG_LOW (256 * 1024)
+#define BURST_BYTES ((size_t)128 * 1024)
+#define BACKLOG_LOW ((size_t)256 * 1024)
 /* For the peer to take what is queued and the close frame, once the end was decided. */
 #define CLOSE_S 5
 
@@ -97,8 +98,8 @@ static void established(struct lws *wsi, struct connection *c)
 	char forwarded[FORWARDED_MAX], ip[CLIENTIP_MAX];
 	int len = lws_hdr_copy(wsi, forwarded, sizeof(forwarded), WSI_TOKEN_X_FORWARDED_FOR);
 
-	clientip_resolve("unix:", len > 0 ? forwarded : NULL, hub->config->trusted_proxies, hub->config->trusted_proxy_count,
-		ip);
+	clientip_resolve("unix:", len > 0 ? forwarded : NULL, hub->config->trusted_proxies,
+		hub->config->trusted_proxy_count, ip);
 	c->wsi = wsi;
 	c->last = &c->first;
 	buf_init(&c->partial, MSG_MAX_DEFAULT);
@@ -164,7 +165,8 @@ static bool write_ping(struct lws *wsi)
 	return lws_write(wsi, room + LWS_PRE, sizeof(PING_TEXT) - 1, LWS_WRITE_PING) >= 0;
 }
 
-/* Several messages in one turn: libwebsockets keeps what the socket does not take, and only then is the turn over. */
+/* Several messages in one turn: libwebsockets keeps what the socket does not take, and only then is
+ * the turn over. */
 static int writeable(struct lws *wsi, struct connection *c)
 {
 	size_t before = c->backlog;
@@ -198,7 +200,8 @@ static bool path_ok(struct lws *wsi)
 	return len > 0 && !strcmp(path, TUNNEL_PATH);
 }
 
-static int on_tunnel(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in, size_t len)
+static int on_tunnel(
+	struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in, size_t len)
 {
 	struct connection *c = user;
 
@@ -247,12 +250,14 @@ static int refuse_upgrade(struct lws *wsi)
 
 static int answer_http(struct lws *wsi)
 {
-	if (lws_return_http_status(wsi, path_ok(wsi) ? HTTP_STATUS_BAD_REQUEST : HTTP_STATUS_NOT_FOUND, NULL) < 0)
+	if (lws_return_http_status(
+		    wsi, path_ok(wsi) ? HTTP_STATUS_BAD_REQUEST : HTTP_STATUS_NOT_FOUND, NULL) < 0)
 		return -1;
 	return lws_http_transaction_completed(wsi) ? -1 : 0;
 }
 
-static int on_http(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in, size_t len)
+static int on_http(
+	struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in, size_t len)
 {
 	(void)user;
 	(void)in;

@@ -1,5 +1,6 @@
-/* lws_tunnel: the tunnel socket's bytes: WebSocket connections of workers, as they come through the front. What the messages
- * mean is tunnel.c's matter. <libwebsockets.h> is included in the lws_*.c files only. */
+/* lws_tunnel: the tunnel socket's bytes: WebSocket connections of workers, as they come through the
+ * front. What the messages mean is tunnel.c's matter. <libwebsockets.h> is included in the lws_*.c
+ * files only. */
 #ifndef TUNNELD_LWS_TUNNEL_H
 #define TUNNELD_LWS_TUNNEL_H
 

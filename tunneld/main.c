@@ -16,20 +16,24 @@
 /* Files of our own: databases, journal, listeners, event loop, and what comes and goes. */
 #define FD_RESERVE 128
 
-static const char usage[] = "Usage: airlock-tunneld [-t] [--help] [--version]\n"
-			    "Holds the tunnels of the workers, relays calls to them and writes the audit journal.\n"
-			    "\n"
-			    "  -t, --test   check the environment and config.yaml, then exit\n"
-			    "  --help       show this text\n"
-			    "  --version    show the version\n"
-			    "\n"
-			    "Everything else comes from the environment (AIRLOCK_CP_*) and config.yaml; see airlock-tunneld(8).\n";
+static const char usage[] =
+	"Usage: airlock-tunneld [-t] [--help] [--version]\n"
+	"Holds the tunnels of the workers, relays calls to them and writes the audit journal.\n"
+	"\n"
+	"  -t, --test   check the environment and config.yaml, then exit\n"
+	"  --help       show this text\n"
+	"  --version    show the version\n"
+	"\n"
+	"Everything else comes from the environment (AIRLOCK_CP_*) and config.yaml; see "
+	"airlock-tunneld(8).\n";
 
-/* True when only the configuration is to be checked. Exits for --help, --version and what it does not know. */
+/* True when only the configuration is to be checked. Exits for --help, --version and what it does
+ * not know. */
 static bool read_flags(int argc, char *argv[])
 {
-	static const struct option options[] = {{"test", no_argument, NULL, 't'}, {"help", no_argument, NULL, 'h'},
-		{"version", no_argument, NULL, 'v'}, {NULL, 0, NULL, 0}};
+	static const struct option options[] = {{"test", no_argument, NULL, 't'},
+		{"help", no_argument, NULL, 'h'}, {"version", no_argument, NULL, 'v'},
+		{NULL, 0, NULL, 0}};
 	bool test = false;
 
 	for (int flag; (flag = getopt_long(argc, argv, "t", options, NULL)) != -1;) {
@@ -63,10 +67,13 @@ static void raise_fd_limit(const struct config *c)
 
 	if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= wanted)
 		return;
-	limit.rlim_cur = limit.rlim_max == RLIM_INFINITY || limit.rlim_max > wanted ? wanted : limit.rlim_max;
+	limit.rlim_cur = limit.rlim_max == RLIM_INFINITY || limit.rlim_max > wanted
+		? wanted
+		: limit.rlim_max;
 	if (setrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur >= wanted)
 		return;
-	log_warn("at most %llu files can be open, tunnel.max_connections needs %llu: raise the limit or lower the setting",
+	log_warn("at most %llu files can be open, tunnel.max_connections needs %llu: raise the "
+		 "limit or lower the setting",
 		(unsigned long long)limit.rlim_cur, (unsigned long long)wanted);
 }
 
@@ -92,7 +99,8 @@ int main(int argc, char *argv[])
 	}
 	crypto_init();
 	ignore(SIGPIPE);
-	ignore(SIGXFSZ); /* a journal at its size limit is a journal that can't be written, not the end */
+	ignore(SIGXFSZ); /* a journal at its size limit is a journal that can't be written, not the
+			    end */
 	raise_fd_limit(config);
 	firstboot(config, &identity);
 	if (loop_open(config, &identity, &loop) != RC_OK)

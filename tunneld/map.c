@@ -57,7 +57,7 @@ static void grow(struct map *m)
 	struct map bigger = *m;
 
 	bigger.bucket_count = m->bucket_count ? m->bucket_count * 2 : FIRST_BUCKETS;
-	bigger.buckets = xcalloc(bigger.bucket_count, sizeof(*bigger.buckets));
+	bigger.buckets = xcalloc(bigger.bucket_count, sizeof(struct map_node *));
 	for (size_t i = 0; i < m->bucket_count; i++) {
 		struct map_node *n = m->buckets[i], *next;
 

@@ -1,4 +1,5 @@
-/* map: a hash table from strings to what embeds a struct map_node. Owns neither the keys nor the entries. Pure. */
+/* map: a hash table from strings to what embeds a struct map_node. Owns neither the keys nor the
+ * entries. Pure. */
 #ifndef TUNNELD_MAP_H
 #define TUNNELD_MAP_H
 
@@ -29,7 +30,8 @@ struct map_node *map_get(const struct map *m, const char *key);
 /* The key must not be in it yet. */
 void map_put(struct map *m, struct map_node *n, const char *key);
 void map_remove(struct map *m, struct map_node *n);
-/* Walks in no order: start with NULL. Removing the node just returned is not allowed before the next step. */
+/* Walks in no order: start with NULL. Removing the node just returned is not allowed before the
+ * next step. */
 struct map_node *map_next(const struct map *m, const struct map_node *after);
 /* The hash that keys get; also used for rendezvous. */
 uint64_t map_hash(const char *key, uint64_t seed);

@@ -5,8 +5,8 @@
 
 #include "shared/mem.h"
 
-static const int64_t latency_us[METRICS_LATENCY_BUCKETS] = {1000, 2500, 5000, 10000, 25000, 50000, 100000, 250000, 500000,
-	1000000, 2500000, 10000000, 30000000, 60000000};
+static const int64_t latency_us[METRICS_LATENCY_BUCKETS] = {1000, 2500, 5000, 10000, 25000, 50000,
+	100000, 250000, 500000, 1000000, 2500000, 10000000, 30000000, 60000000};
 
 void metrics_init(struct metrics *m, uint64_t seed)
 {
@@ -75,8 +75,8 @@ static void put_label_value(struct buf *b, const char *s)
 }
 
 /* One sample: labels come in pairs. */
-static void labelled(struct buf *b, const char *name, const char *label, const char *value, const char *label2,
-	const char *value2, uint64_t n)
+static void labelled(struct buf *b, const char *name, const char *label, const char *value,
+	const char *label2, const char *value2, uint64_t n)
 {
 	buf_printf(b, "%s{%s=\"", name, label);
 	put_label_value(b, value);
@@ -95,12 +95,13 @@ static void plain(struct buf *b, const char *name, const char *type, const char 
 
 static void seconds(struct buf *b, uint64_t us)
 {
-	buf_printf(b, "%llu.%06llu", (unsigned long long)(us / 1000000), (unsigned long long)(us % 1000000));
+	buf_printf(b, "%llu.%06llu", (unsigned long long)(us / 1000000),
+		(unsigned long long)(us % 1000000));
 }
 
 /* labels is "" or "tool=\"x\",". */
-static void histogram(struct buf *b, const char *name, const char *labels, const int64_t *bounds, size_t count,
-	const uint64_t *buckets, uint64_t sum_us)
+static void histogram(struct buf *b, const char *name, const char *labels, const int64_t *bounds,
+	size_t count, const uint64_t *buckets, uint64_t sum_us)
 {
 	size_t bare = strlen(labels);
 	uint64_t total = 0;
@@ -115,10 +116,11 @@ static void histogram(struct buf *b, const char *name, const char *labels, const
 		buf_printf(b, "\"} %llu\n", (unsigned long long)total);
 	}
 	/* Without the comma that the bucket's le needs. */
-	buf_printf(b, "%s_sum%s%.*s%s ", name, bare ? "{" : "", bare ? (int)bare - 1 : 0, labels, bare ? "}" : "");
+	buf_printf(b, "%s_sum%s%.*s%s ", name, bare ? "{" : "", bare ? (int)bare - 1 : 0, labels,
+		bare ? "}" : "");
 	seconds(b, sum_us);
-	buf_printf(b, "\n%s_count%s%.*s%s %llu\n", name, bare ? "{" : "", bare ? (int)bare - 1 : 0, labels, bare ? "}" : "",
-		(unsigned long long)total);
+	buf_printf(b, "\n%s_count%s%.*s%s %llu\n", name, bare ? "{" : "", bare ? (int)bare - 1 : 0,
+		labels, bare ? "}" : "", (unsigned long long)total);
 }
 
 static bool used(const struct metrics_tool *t)
@@ -133,8 +135,8 @@ static void put_calls(struct buf *b, const struct metrics_tool *t)
 {
 	for (int o = 0; o < OUTCOME_COUNT; o++)
 		if (t->outcomes[o])
-			labelled(b, "airlock_cp_tool_calls_total", "tool", t->name, "outcome", outcome_name((enum outcome)o),
-				t->outcomes[o]);
+			labelled(b, "airlock_cp_tool_calls_total", "tool", t->name, "outcome",
+				outcome_name((enum outcome)o), t->outcomes[o]);
 }
 
 static void put_latency(struct buf *b, const struct metrics_tool *t)
@@ -148,12 +150,13 @@ static void put_latency(struct buf *b, const struct metrics_tool *t)
 	put_label_value(&labels, t->name);
 	buf_add(&labels, "\",", sizeof("\","));
 	if (!labels.failed)
-		histogram(b, "airlock_cp_tool_latency_seconds", (const char *)labels.data, latency_us,
-			METRICS_LATENCY_BUCKETS, t->buckets, t->sum_us);
+		histogram(b, "airlock_cp_tool_latency_seconds", (const char *)labels.data,
+			latency_us, METRICS_LATENCY_BUCKETS, t->buckets, t->sum_us);
 	buf_free(&labels);
 }
 
-static void each_tool(struct buf *b, const struct metrics *m, void (*put)(struct buf *, const struct metrics_tool *))
+static void each_tool(struct buf *b, const struct metrics *m,
+	void (*put)(struct buf *, const struct metrics_tool *))
 {
 	for (const struct map_node *n = NULL; (n = map_next(&m->tools, n));)
 		put(b, MAP_ENTRY(n, const struct metrics_tool, by_name));
@@ -173,32 +176,44 @@ static void put_guide(struct buf *b, const struct metrics *m, const struct metri
 
 		labelled(b, "airlock_cp_active_sessions", "tenant_id", t->id, NULL, NULL, t->count);
 	}
-	plain(b, "airlock_cp_hello_total", "counter", "HELLO messages received from workers.", m->hello);
+	plain(b, "airlock_cp_hello_total", "counter", "HELLO messages received from workers.",
+		m->hello);
 }
 
 static void put_traffic(struct buf *b, const struct metrics *m)
 {
-	head(b, "airlock_cp_tunnel_messages_total", "counter", "Tunnel messages by direction and type.");
+	head(b, "airlock_cp_tunnel_messages_total", "counter",
+		"Tunnel messages by direction and type.");
 	for (int t = 1; t < METRICS_TYPES; t++) {
 		const char *name = msg_type_name((enum msg_type)t);
 
 		if (m->tunnel_in[t])
-			labelled(b, "airlock_cp_tunnel_messages_total", "direction", "in", "type", name, m->tunnel_in[t]);
+			labelled(b, "airlock_cp_tunnel_messages_total", "direction", "in", "type",
+				name, m->tunnel_in[t]);
 		if (m->tunnel_out[t])
-			labelled(b, "airlock_cp_tunnel_messages_total", "direction", "out", "type", name, m->tunnel_out[t]);
+			labelled(b, "airlock_cp_tunnel_messages_total", "direction", "out", "type",
+				name, m->tunnel_out[t]);
 	}
-	plain(b, "airlock_cp_tunnel_unknown_messages_total", "counter", "Tunnel messages of a type this version does not know.",
-		m->tunnel_in[MSG_UNKNOWN]);
-	plain(b, "airlock_cp_tunnel_stray_messages_total", "counter", "Results and events for calls that had ended.", m->stray);
-	head(b, "airlock_cp_tunnel_bytes_total", "counter", "Bytes of tunnel messages by direction.");
-	labelled(b, "airlock_cp_tunnel_bytes_total", "direction", "in", NULL, NULL, m->tunnel_bytes_in);
-	labelled(b, "airlock_cp_tunnel_bytes_total", "direction", "out", NULL, NULL, m->tunnel_bytes_out);
-	head(b, "airlock_cp_dispatch_bytes_total", "counter", "Bytes on the dispatch socket by direction.");
-	labelled(b, "airlock_cp_dispatch_bytes_total", "direction", "in", NULL, NULL, m->dispatch_bytes_in);
-	labelled(b, "airlock_cp_dispatch_bytes_total", "direction", "out", NULL, NULL, m->dispatch_bytes_out);
-	plain(b, "airlock_cp_tunnel_protocol_errors_total", "counter", "Tunnels closed because the worker broke the protocol.",
-		m->closed_4400);
-	plain(b, "airlock_cp_tunnel_closed_total", "counter", "Tunnels closed for any other reason.", m->closed_other);
+	plain(b, "airlock_cp_tunnel_unknown_messages_total", "counter",
+		"Tunnel messages of a type this version does not know.", m->tunnel_in[MSG_UNKNOWN]);
+	plain(b, "airlock_cp_tunnel_stray_messages_total", "counter",
+		"Results and events for calls that had ended.", m->stray);
+	head(b, "airlock_cp_tunnel_bytes_total", "counter",
+		"Bytes of tunnel messages by direction.");
+	labelled(b, "airlock_cp_tunnel_bytes_total", "direction", "in", NULL, NULL,
+		m->tunnel_bytes_in);
+	labelled(b, "airlock_cp_tunnel_bytes_total", "direction", "out", NULL, NULL,
+		m->tunnel_bytes_out);
+	head(b, "airlock_cp_dispatch_bytes_total", "counter",
+		"Bytes on the dispatch socket by direction.");
+	labelled(b, "airlock_cp_dispatch_bytes_total", "direction", "in", NULL, NULL,
+		m->dispatch_bytes_in);
+	labelled(b, "airlock_cp_dispatch_bytes_total", "direction", "out", NULL, NULL,
+		m->dispatch_bytes_out);
+	plain(b, "airlock_cp_tunnel_protocol_errors_total", "counter",
+		"Tunnels closed because the worker broke the protocol.", m->closed_4400);
+	plain(b, "airlock_cp_tunnel_closed_total", "counter",
+		"Tunnels closed for any other reason.", m->closed_other);
 }
 
 static void put_refusals(struct buf *b, const struct metrics *m)
@@ -211,40 +226,53 @@ static void put_refusals(struct buf *b, const struct metrics *m)
 
 	head(b, "airlock_cp_hello_nack_total", "counter", "Handshakes refused, by reason.");
 	for (int n = NACK_NONE + 1; n < NACK_COUNT; n++)
-		labelled(b, "airlock_cp_hello_nack_total", "reason", nack_reason((enum nack)n), NULL, NULL, m->nacks[n]);
-	head(b, "airlock_cp_refused_total", "counter", "Calls and connections turned away because of a limit, by reason.");
+		labelled(b, "airlock_cp_hello_nack_total", "reason", nack_reason((enum nack)n),
+			NULL, NULL, m->nacks[n]);
+	head(b, "airlock_cp_refused_total", "counter",
+		"Calls and connections turned away because of a limit, by reason.");
 	for (int r = 0; r < METRICS_REFUSAL_COUNT; r++)
-		labelled(b, "airlock_cp_refused_total", "reason", reasons[r], NULL, NULL, m->refused[r]);
-	head(b, "airlock_cp_mcp_requests_total", "counter", "Relayed MCP requests other than tools/call, by outcome.");
+		labelled(b, "airlock_cp_refused_total", "reason", reasons[r], NULL, NULL,
+			m->refused[r]);
+	head(b, "airlock_cp_mcp_requests_total", "counter",
+		"Relayed MCP requests other than tools/call, by outcome.");
 	for (int o = 0; o < OUTCOME_COUNT; o++)
-		labelled(b, "airlock_cp_mcp_requests_total", "outcome", outcome_name((enum outcome)o), NULL, NULL,
-			m->requests[o]);
+		labelled(b, "airlock_cp_mcp_requests_total", "outcome",
+			outcome_name((enum outcome)o), NULL, NULL, m->requests[o]);
 }
 
 static void put_audit(struct buf *b, const struct audit_stats *a)
 {
-	plain(b, "airlock_cp_audit_ok", "gauge", "1 while the audit journal can be written.", a->ok);
-	plain(b, "airlock_cp_audit_queue", "gauge", "Audit rows that are not written yet.", a->queue);
+	plain(b, "airlock_cp_audit_ok", "gauge", "1 while the audit journal can be written.",
+		a->ok);
+	plain(b, "airlock_cp_audit_queue", "gauge", "Audit rows that are not written yet.",
+		a->queue);
 	plain(b, "airlock_cp_audit_rows_total", "counter", "Audit rows written.", a->rows);
 	plain(b, "airlock_cp_audit_batches_total", "counter", "Group commits.", a->batches);
-	plain(b, "airlock_cp_audit_failures_total", "counter", "Batches of audit rows that could not be written.", a->failures);
-	plain(b, "airlock_cp_audit_lost_rows_total", "counter", "Session rows dropped after the journal failed for long.", a->lost);
+	plain(b, "airlock_cp_audit_failures_total", "counter",
+		"Batches of audit rows that could not be written.", a->failures);
+	plain(b, "airlock_cp_audit_lost_rows_total", "counter",
+		"Session rows dropped after the journal failed for long.", a->lost);
 	plain(b, "airlock_cp_audit_free_bytes", "gauge", "Bytes free on the journal's volume.",
 		a->free_bytes > 0 ? (uint64_t)a->free_bytes : 0);
-	head(b, "airlock_cp_audit_fsync_seconds", "histogram", "Time to append a batch and bring it to the disk.");
-	histogram(b, "airlock_cp_audit_fsync_seconds", "", audit_fsync_bounds_us, AUDIT_FSYNC_BUCKETS, a->fsync_bucket, a->fsync_us);
+	head(b, "airlock_cp_audit_fsync_seconds", "histogram",
+		"Time to append a batch and bring it to the disk.");
+	histogram(b, "airlock_cp_audit_fsync_seconds", "", audit_fsync_bounds_us,
+		AUDIT_FSYNC_BUCKETS, a->fsync_bucket, a->fsync_us);
 }
 
 static void put_process(struct buf *b, const struct metrics_now *now)
 {
-	plain(b, "airlock_cp_calls_in_flight", "gauge", "Calls between arrival and answer.", now->calls);
-	plain(b, "airlock_cp_tunnel_connections", "gauge", "Tunnel connections, those in the handshake included.", now->tunnels);
-	plain(b, "airlock_cp_dispatch_connections", "gauge", "Connections on the dispatch socket.", now->dispatch_connections);
+	plain(b, "airlock_cp_calls_in_flight", "gauge", "Calls between arrival and answer.",
+		now->calls);
+	plain(b, "airlock_cp_tunnel_connections", "gauge",
+		"Tunnel connections, those in the handshake included.", now->tunnels);
+	plain(b, "airlock_cp_dispatch_connections", "gauge", "Connections on the dispatch socket.",
+		now->dispatch_connections);
 	plain(b, "airlock_cp_draining", "gauge", "1 while the daemon shuts down.", now->draining);
 	head(b, "airlock_cp_build_info", "gauge", "The running version.");
 	labelled(b, "airlock_cp_build_info", "version", AIRLOCK_VERSION, NULL, NULL, 1);
-	plain(b, "process_start_time_seconds", "gauge", "Start time of the process since the Unix epoch.",
-		(uint64_t)now->started_at);
+	plain(b, "process_start_time_seconds", "gauge",
+		"Start time of the process since the Unix epoch.", (uint64_t)now->started_at);
 }
 
 void metrics_text(const struct metrics *m, const struct metrics_now *now, struct buf *out)

@@ -1,5 +1,5 @@
-/* metrics: what is counted, and its text for Prometheus (exposition format 0.0.4). Used by the loop's thread alone.
- * docs/metrics.md explains every name. */
+/* metrics: what is counted, and its text for Prometheus (exposition format 0.0.4). Used by the
+ * loop's thread alone. docs/metrics.md explains every name. */
 #ifndef TUNNELD_METRICS_H
 #define TUNNELD_METRICS_H
 
@@ -20,13 +20,16 @@
 #define METRICS_TYPES (MSG_FAIL + 1)
 
 /* Calls that never reached a worker, and connections that were turned away. */
-#define METRICS_REFUSAL_TABLE(X)                                                                   \
-	X(DRAINING, "draining") X(AUDIT, "audit_unavailable") X(RATE, "rate_limited")              \
-	X(TENANT_CALLS, "tenant_calls") X(SESSION_CALLS, "session_calls") X(NO_WORKER, "no_worker") \
-	X(REQUEST_SIZE, "request_too_large") X(BAD_DISPATCH, "bad_dispatch_message")               \
-	X(CONNECTIONS, "max_connections") X(DISPATCH_CONNECTIONS, "max_dispatch_connections")      \
-	X(NO_SUBPROTOCOL, "no_subprotocol") X(GREETING_MEMORY, "handshake_memory")                 \
-	X(SIDECARS, "sidecar_queue")
+#define METRICS_REFUSAL_TABLE(X)                                                                  \
+	X(DRAINING, "draining")                                                                   \
+	X(AUDIT, "audit_unavailable")                                                             \
+	X(RATE, "rate_limited") X(TENANT_CALLS, "tenant_calls") X(SESSION_CALLS, "session_calls") \
+		X(NO_WORKER, "no_worker") X(REQUEST_SIZE, "request_too_large")                    \
+			X(BAD_DISPATCH, "bad_dispatch_message") X(CONNECTIONS, "max_connections") \
+				X(DISPATCH_CONNECTIONS, "max_dispatch_connections")               \
+					X(NO_SUBPROTOCOL, "no_subprotocol")                       \
+						X(GREETING_MEMORY, "handshake_memory")            \
+							X(SIDECARS, "sidecar_queue")
 enum metrics_refusal {
 #define X(name, text) METRICS_REFUSED_##name,
 	METRICS_REFUSAL_TABLE(X)
@@ -45,12 +48,14 @@ struct metrics_tool {
 
 struct metrics {
 	struct map tools;
-	struct metrics_tool other; /* tools that no manifest lists, and those beyond METRICS_TOOLS_MAX */
+	struct metrics_tool
+		other; /* tools that no manifest lists, and those beyond METRICS_TOOLS_MAX */
 	uint64_t requests[OUTCOME_COUNT]; /* what is no tools/call */
 	uint64_t hello;
 	uint64_t nacks[NACK_COUNT];
 	uint64_t refused[METRICS_REFUSAL_COUNT];
-	uint64_t tunnel_in[METRICS_TYPES], tunnel_out[METRICS_TYPES]; /* messages by type; [MSG_UNKNOWN]: unknown types */
+	uint64_t tunnel_in[METRICS_TYPES],
+		tunnel_out[METRICS_TYPES]; /* messages by type; [MSG_UNKNOWN]: unknown types */
 	uint64_t tunnel_bytes_in, tunnel_bytes_out;
 	uint64_t dispatch_bytes_in, dispatch_bytes_out;
 	uint64_t stray; /* RESULT and EVENT for calls that are no longer there */

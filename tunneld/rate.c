@@ -52,7 +52,8 @@ void rates_free(struct rates *r)
 	map_free(&r->by_key);
 }
 
-static struct rate_bucket *bucket_for(struct rates *r, const char *key, int64_t full, int64_t now_ms)
+static struct rate_bucket *bucket_for(
+	struct rates *r, const char *key, int64_t full, int64_t now_ms)
 {
 	struct map_node *n = map_get(&r->by_key, key);
 	struct rate_bucket *b;
@@ -76,7 +77,8 @@ static struct rate_bucket *bucket_for(struct rates *r, const char *key, int64_t 
 	return b;
 }
 
-bool rate_take(struct rates *r, const char *key, int64_t per_minute, int64_t now_ms, int64_t *retry_after_ms)
+bool rate_take(struct rates *r, const char *key, int64_t per_minute, int64_t now_ms,
+	int64_t *retry_after_ms)
 {
 	int64_t full = per_minute * MINUTE_MS, passed;
 	struct rate_bucket *b;

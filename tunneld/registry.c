@@ -152,9 +152,10 @@ static struct session *least_busy(struct registry_tenant *t, const struct wish *
 	return best;
 }
 
-/* Rendezvous hashing over the workers: a subject keeps its worker as long as that is there, across reconnects too,
- * and only the subjects of a lost worker move. */
-static struct session *belongs_to(struct registry_tenant *t, const struct wish *w, const char *affinity)
+/* Rendezvous hashing over the workers: a subject keeps its worker as long as that is there, across
+ * reconnects too, and only the subjects of a lost worker move. */
+static struct session *belongs_to(
+	struct registry_tenant *t, const struct wish *w, const char *affinity)
 {
 	uint64_t subject = map_hash(affinity, 0), best_weight = 0;
 	struct session *best = NULL;
@@ -179,12 +180,13 @@ static bool any_serves(const struct registry_tenant *t, const struct wish *w)
 	return false;
 }
 
-enum registry_pick registry_pick(struct registry_tenant *t, const char *tool, const char *affinity, int calls_per_session,
-	struct session **out)
+enum registry_pick registry_pick(struct registry_tenant *t, const char *tool, const char *affinity,
+	int calls_per_session, struct session **out)
 {
 	struct wish w = {tool && *tool ? tool : NULL, calls_per_session};
 
-	/* A tool that nobody lists still goes to a worker: it may know better, and its answer is the right one. */
+	/* A tool that nobody lists still goes to a worker: it may know better, and its answer is
+	 * the right one. */
 	if (!any_serves(t, &w))
 		w.tool = NULL;
 	if (!any_serves(t, &w))

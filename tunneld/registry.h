@@ -1,5 +1,5 @@
-/* registry: the live sessions by tenant and by worker, and which of them gets a call. Pure: it owns no connection and knows
- * no clock. */
+/* registry: the live sessions by tenant and by worker, and which of them gets a call. Pure: it owns
+ * no connection and knows no clock. */
 #ifndef TUNNELD_REGISTRY_H
 #define TUNNELD_REGISTRY_H
 
@@ -19,7 +19,7 @@ struct registry_tenant;
 struct session {
 	struct map_node by_worker;
 	struct registry_tenant *tenant; /* NULL while not registered */
-	size_t index;			/* in tenant->sessions */
+	size_t index; /* in tenant->sessions */
 	char id[CRYPTO_ID_MAX + 1];
 	char worker_id[80];
 	char tenant_id[80];
@@ -32,7 +32,7 @@ struct session {
 	struct call *calls; /* in flight */
 	int call_count;
 	int64_t call_total;
-	bool leaving;	/* said GOAWAY: gets no new calls */
+	bool leaving; /* said GOAWAY: gets no new calls */
 	bool congested; /* too much waits to be sent to it */
 };
 
@@ -41,8 +41,8 @@ struct registry_tenant {
 	char id[80];
 	struct session **sessions;
 	size_t count, cap;
-	size_t turn;	 /* where the next search begins, so that equals share the load */
-	int call_count;	 /* in flight, of all its sessions */
+	size_t turn; /* where the next search begins, so that equals share the load */
+	int call_count; /* in flight, of all its sessions */
 	struct session *latest; /* the session registered last: its manifest is the tenant's */
 };
 
@@ -58,7 +58,8 @@ void registry_free(struct registry *r);
 struct session *registry_worker(const struct registry *r, const char *worker_id);
 /* NULL when no session of the tenant was ever there. */
 struct registry_tenant *registry_tenant(const struct registry *r, const char *tenant_id);
-/* Would one more session pass the cap? A live session of the same worker does not count: it is replaced. */
+/* Would one more session pass the cap? A live session of the same worker does not count: it is
+ * replaced. */
 bool registry_full(const struct registry *r, const char *tenant_id, const char *worker_id, int cap);
 /* s has its ids filled; no other session of its worker may be registered. */
 void registry_add(struct registry *r, struct session *s);
@@ -68,9 +69,9 @@ void registry_remove(struct registry *r, struct session *s);
 void registry_forget(struct registry *r, struct registry_tenant *t);
 
 enum registry_pick { REGISTRY_PICKED, REGISTRY_NO_WORKER, REGISTRY_BUSY };
-/* Chooses a session: one that serves the tool when any does; with affinity (not "") the one that the subject belongs to
- * while it has room, otherwise the one with the fewest calls in flight. */
-enum registry_pick registry_pick(struct registry_tenant *t, const char *tool, const char *affinity, int calls_per_session,
-	struct session **out);
+/* Chooses a session: one that serves the tool when any does; with affinity (not "") the one that
+ * the subject belongs to while it has room, otherwise the one with the fewest calls in flight. */
+enum registry_pick registry_pick(struct registry_tenant *t, const char *tool, const char *affinity,
+	int calls_per_session, struct session **out);
 
 #endif

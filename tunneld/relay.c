@@ -15,7 +15,7 @@
 #define FRAME_PAYLOAD_MAX (MSG_MAX_DEFAULT - MSG_HEADER_MAX)
 #define FRAMES_MAX (4 * (size_t)MSG_MAX_DEFAULT)
 /* A client that has this much to take stops its tunnel. */
-#define CLIENT_HIGH (256 * 1024)
+#define CLIENT_HIGH ((size_t)256 * 1024)
 #define DRAINING_RETRY_MS 1000
 
 /* --- what goes to a client -------------------------------------------------------------- */
@@ -57,7 +57,8 @@ void relay_fail(struct client *c, enum problem p, const char *detail, int64_t re
 	msg_end(&f.buf, NULL, 0);
 	frame_close(&f.buf, f.start);
 	if (f.buf.failed)
-		buf_free(&f.buf); /* no memory for a hundred bytes: the caller's own deadline ends it */
+		buf_free(&f.buf); /* no memory for a hundred bytes: the caller's own deadline ends
+				     it */
 	else
 		c->io->send(c, &f.buf);
 }
@@ -72,7 +73,8 @@ static void put_worker_message(struct buf *b, const struct msg *m, const char *o
 	buf_init(b, FRAMES_MAX);
 	(void)buf_reserve(b, left + 512);
 	do {
-		size_t n = left > FRAME_PAYLOAD_MAX ? FRAME_PAYLOAD_MAX : left, start = frame_open(b);
+		size_t n = left > FRAME_PAYLOAD_MAX ? FRAME_PAYLOAD_MAX : left,
+		       start = frame_open(b);
 
 		left -= n;
 		last = left == 0 && !m->more;
@@ -125,7 +127,8 @@ static void on_durable(struct audit_entry *e, bool durable)
 	call_free(&call->hub->calls, call);
 }
 
-/* The outcome stands: count it and give the row to the writer. Whatever answer there is waits for on_durable(). */
+/* The outcome stands: count it and give the row to the writer. Whatever answer there is waits for
+ * on_durable(). */
 static void settle(struct call *call, enum outcome outcome)
 {
 	struct audit_record *r = &call->row.record;
@@ -156,7 +159,8 @@ static void tell_worker(struct call *call, const char *reason)
 }
 
 /* Ends a call that is with a worker; cancel names the reason that the worker is told, or NULL. */
-static void end_call(struct call *call, enum outcome outcome, enum problem problem, const char *cancel)
+static void end_call(
+	struct call *call, enum outcome outcome, enum problem problem, const char *cancel)
 {
 	struct client *c = call->client;
 
@@ -228,6 +232,8 @@ static enum rc read_number(struct jscan v, int64_t *out)
 	return v.kind == JSCAN_NONE ? RC_OK : jscan_int(v, out);
 }
 
+#define TEXTS 9
+
 /* One walk over the header: this is on every call's way. */
 static enum rc read_request(const struct msg *m, struct request *rq)
 {
@@ -235,28 +241,36 @@ static enum rc read_request(const struct msg *m, struct request *rq)
 		const char *name;
 		char *dst;
 		size_t cap;
-	} texts[] = {{"tenant_id", rq->tenant_id, sizeof(rq->tenant_id)}, {"method", rq->method, sizeof(rq->method)},
-		{"tool", rq->tool, sizeof(rq->tool)}, {"affinity", rq->affinity, sizeof(rq->affinity)},
-		{"key_id", rq->key_id, sizeof(rq->key_id)}, {"key_name", rq->key_name, sizeof(rq->key_name)},
-		{"era", rq->era, sizeof(rq->era)}, {"traceparent", rq->traceparent, sizeof(rq->traceparent)},
+	} texts[TEXTS] = {{"tenant_id", rq->tenant_id, sizeof(rq->tenant_id)},
+		{"method", rq->method, sizeof(rq->method)}, {"tool", rq->tool, sizeof(rq->tool)},
+		{"affinity", rq->affinity, sizeof(rq->affinity)},
+		{"key_id", rq->key_id, sizeof(rq->key_id)},
+		{"key_name", rq->key_name, sizeof(rq->key_name)}, {"era", rq->era, sizeof(rq->era)},
+		{"traceparent", rq->traceparent, sizeof(rq->traceparent)},
 		{"tracestate", rq->tracestate, sizeof(rq->tracestate)}};
 	struct jscan key, value, audit = {NULL, 0, JSCAN_NONE}, rate = audit, timeout = audit;
 	struct jscan_iter it = jscan_iter(m->header);
 
-	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
+	for (size_t i = 0; i < TEXTS; i++)
 		texts[i].dst[0] = '\0';
-	rq->rate = 0; /* the caller knows the configured default; without a rate there is no limit */
+	rq->rate =
+		0; /* the caller knows the configured default; without a rate there is no limit */
 	rq->timeout_ms = 0;
 	while (jscan_next(&it, &key, &value)) {
-		for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
-			if (jscan_is_str(key, texts[i].name) && jscan_str(value, texts[i].dst, texts[i].cap) != RC_OK)
+		size_t i = 0;
+
+		while (i < TEXTS && !jscan_is_str(key, texts[i].name))
+			i++;
+		if (i < TEXTS) {
+			if (jscan_str(value, texts[i].dst, texts[i].cap) != RC_OK)
 				return RC_INVALID;
-		if (jscan_is_str(key, "audit"))
+		} else if (jscan_is_str(key, "audit")) {
 			audit = value;
-		else if (jscan_is_str(key, "rate"))
+		} else if (jscan_is_str(key, "rate")) {
 			rate = value;
-		else if (jscan_is_str(key, "timeout_ms"))
+		} else if (jscan_is_str(key, "timeout_ms")) {
 			timeout = value;
+		}
 	}
 	if (!*rq->tenant_id || !*rq->method || read_number(rate, &rq->rate) != RC_OK ||
 		read_number(timeout, &rq->timeout_ms) != RC_OK)
@@ -270,7 +284,8 @@ static bool is_tool_call(const struct request *rq)
 	return !strcmp(rq->method, "tools/call");
 }
 
-/* What the row says that does not depend on the outcome. The caller gave actor, request id, address and size. */
+/* What the row says that does not depend on the outcome. The caller gave actor, request id, address
+ * and size. */
 static void fill_record(struct request *rq)
 {
 	struct audit_record *r = &rq->record;
@@ -291,8 +306,8 @@ struct refusal {
 	int64_t retry_after_ms;
 };
 
-static void refuse(struct hub *hub, struct client *c, const struct request *rq, const struct msg *m, int64_t now_us,
-	const struct refusal *why)
+static void refuse(struct hub *hub, struct client *c, const struct request *rq, const struct msg *m,
+	int64_t now_us, const struct refusal *why)
 {
 	struct call *call = call_refused(&hub->calls, now_us);
 
@@ -308,28 +323,34 @@ static void refuse(struct hub *hub, struct client *c, const struct request *rq, 
 	settle(call, why->outcome);
 }
 
-/* The limits, in the order in which they are looked at. False with *why filled when one was reached. */
-static bool admit(struct hub *hub, const struct request *rq, const struct msg *m, int64_t now_us, struct session **s,
-	struct refusal *why)
+/* The limits, in the order in which they are looked at. False with *why filled when one was
+ * reached. */
+static bool admit(struct hub *hub, const struct request *rq, const struct msg *m, int64_t now_us,
+	struct session **s, struct refusal *why)
 {
 	const struct config *cf = hub->config;
 	struct registry_tenant *t = registry_tenant(&hub->registry, rq->tenant_id);
 
 	if ((int64_t)m->payload_len > cf->max_request_bytes) {
-		*why = (struct refusal){METRICS_REFUSED_REQUEST_SIZE, OUTCOME_TOO_LARGE, PROBLEM_TOO_LARGE, 0};
+		*why = (struct refusal){
+			METRICS_REFUSED_REQUEST_SIZE, OUTCOME_TOO_LARGE, PROBLEM_TOO_LARGE, 0};
 		return false;
 	}
 	*why = (struct refusal){METRICS_REFUSED_RATE, OUTCOME_OVERLOADED, PROBLEM_RATE_LIMITED, 0};
-	if (*rq->key_id && !rate_take(&hub->rates, rq->key_id, rq->rate, now_us / 1000, &why->retry_after_ms))
+	if (*rq->key_id &&
+		!rate_take(&hub->rates, rq->key_id, rq->rate, now_us / 1000, &why->retry_after_ms))
 		return false;
-	*why = (struct refusal){METRICS_REFUSED_TENANT_CALLS, OUTCOME_OVERLOADED, PROBLEM_OVERLOADED, 0};
+	*why = (struct refusal){
+		METRICS_REFUSED_TENANT_CALLS, OUTCOME_OVERLOADED, PROBLEM_OVERLOADED, 0};
 	if (t && t->call_count >= cf->calls_per_tenant)
 		return false;
-	switch (t ? registry_pick(t, rq->tool, rq->affinity, cf->calls_per_session, s) : REGISTRY_NO_WORKER) {
+	switch (t ? registry_pick(t, rq->tool, rq->affinity, cf->calls_per_session, s)
+		  : REGISTRY_NO_WORKER) {
 	case REGISTRY_PICKED:
 		return true;
 	case REGISTRY_BUSY:
-		*why = (struct refusal){METRICS_REFUSED_SESSION_CALLS, OUTCOME_OVERLOADED, PROBLEM_OVERLOADED, 0};
+		*why = (struct refusal){
+			METRICS_REFUSED_SESSION_CALLS, OUTCOME_OVERLOADED, PROBLEM_OVERLOADED, 0};
 		return false;
 	case REGISTRY_NO_WORKER:
 		break;
@@ -338,7 +359,8 @@ static bool admit(struct hub *hub, const struct request *rq, const struct msg *m
 	return false;
 }
 
-static bool forward_first(struct call *call, const struct request *rq, const struct msg *m, int64_t timeout_ms)
+static bool forward_first(
+	struct call *call, const struct request *rq, const struct msg *m, int64_t timeout_ms)
 {
 	struct buf b;
 
@@ -356,11 +378,12 @@ static bool forward_first(struct call *call, const struct request *rq, const str
 	msg_put_str(&b, "era", rq->era);
 	msg_put_str(&b, "traceparent", rq->traceparent);
 	msg_put_str(&b, "tracestate", rq->tracestate);
-	return tunnel_send_signed(tunnel_of(call->session), MSG_CALL, &b, m->payload, m->payload_len);
+	return tunnel_send_signed(
+		tunnel_of(call->session), MSG_CALL, &b, m->payload, m->payload_len);
 }
 
-static void start_call(struct hub *hub, struct client *c, const struct request *rq, const struct msg *m, int64_t now_us,
-	struct session *s)
+static void start_call(struct hub *hub, struct client *c, const struct request *rq,
+	const struct msg *m, int64_t now_us, struct session *s)
 {
 	int64_t timeout_ms = hub->config->call_timeout_ms;
 	struct audit_record *r;
@@ -373,8 +396,10 @@ static void start_call(struct hub *hub, struct client *c, const struct request *
 	call->hub = hub;
 	call->client = c;
 	c->call = call;
-	call->tool = is_tool_call(rq) ?
-		metrics_tool(&hub->metrics, rq->tool, s->manifest && catalog_has_tool(s->manifest, rq->tool)) : NULL;
+	call->tool = is_tool_call(rq)
+		? metrics_tool(&hub->metrics, rq->tool,
+			  s->manifest && catalog_has_tool(s->manifest, rq->tool))
+		: NULL;
 	r = &call->row.record;
 	*r = rq->record;
 	(void)str_copy(r->session_id, sizeof(r->session_id), s->id);
@@ -402,7 +427,8 @@ static void begin_call(struct hub *hub, struct client *c, const struct msg *m, i
 		relay_fail(c, PROBLEM_AUDIT_DOWN, NULL, 0);
 	} else if (read_request(m, &rq) != RC_OK) {
 		hub->metrics.refused[METRICS_REFUSED_BAD_DISPATCH]++;
-		relay_fail(c, PROBLEM_BAD_REQUEST, "a field of the call is missing, mistyped or too long", 0);
+		relay_fail(c, PROBLEM_BAD_REQUEST,
+			"a field of the call is missing, mistyped or too long", 0);
 	} else {
 		fill_record(&rq);
 		if (admit(hub, &rq, m, now_us, &s, &why))
@@ -463,7 +489,8 @@ void relay_reply(struct hub *hub, struct client *c, const struct msg *m)
 	}
 	tunnel_begin(&b);
 	msg_begin(&b, MSG_REPLY, call->id);
-	if (!tunnel_send_signed(tunnel_of(call->session), MSG_REPLY, &b, m->payload, m->payload_len)) {
+	if (!tunnel_send_signed(
+		    tunnel_of(call->session), MSG_REPLY, &b, m->payload, m->payload_len)) {
 		relay_fail(c, PROBLEM_INTERNAL, NULL, 0);
 		return;
 	}
@@ -511,10 +538,12 @@ static bool finish(struct hub *hub, struct call *call, const struct msg *m)
 		return false;
 	outcome = outcome_from_worker(name);
 	rc = msg_str(m, "snapshot_id", snapshot_id, sizeof(snapshot_id));
-	if (outcome == OUTCOME_COUNT || rc == RC_INVALID || (rc == RC_OK && !sidecar_id_ok(snapshot_id)))
+	if (outcome == OUTCOME_COUNT || rc == RC_INVALID ||
+		(rc == RC_OK && !sidecar_id_ok(snapshot_id)))
 		return false;
 	if (rc == RC_OK)
-		(void)str_copy(call->row.record.snapshot_id, sizeof(call->row.record.snapshot_id), snapshot_id);
+		(void)str_copy(call->row.record.snapshot_id, sizeof(call->row.record.snapshot_id),
+			snapshot_id);
 	put_worker_message(&call->answer, m, name);
 	relay_client_drained(call->client);
 	(void)call_step(&hub->calls, call, CALL_END);

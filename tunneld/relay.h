@@ -1,5 +1,6 @@
-/* relay: the life of a call: which are refused, where the others go, what comes back, and that no answer leaves before its
- * audit row is on disk. It never looks into a payload, and knows neither sockets nor files. */
+/* relay: the life of a call: which are refused, where the others go, what comes back, and that no
+ * answer leaves before its audit row is on disk. It never looks into a payload, and knows neither
+ * sockets nor files. */
 #ifndef TUNNELD_RELAY_H
 #define TUNNELD_RELAY_H
 
@@ -23,14 +24,16 @@ struct client_io {
 /* One dispatch connection as the relay sees it; embedded in what does its I/O. */
 struct client {
 	const struct client_io *io;
-	struct call *call;     /* the call on it, or NULL */
-	bool sending;	       /* more parts of a request will come, wanted or not */
+	struct call *call; /* the call on it, or NULL */
+	bool sending; /* more parts of a request will come, wanted or not */
 	struct tunnel *paused; /* not read until this client has taken what it has */
 };
 
-/* A CALL message, the first or a further part. False: it came out of turn, and the connection is to be closed. */
+/* A CALL message, the first or a further part. False: it came out of turn, and the connection is to
+ * be closed. */
 bool relay_call(struct hub *hub, struct client *c, const struct msg *m, int64_t now_us) MUST_CHECK;
-/* A REPLY message: the agent's answer to a server-to-client request of a call, which may be on another connection. */
+/* A REPLY message: the agent's answer to a server-to-client request of a call, which may be on
+ * another connection. */
 void relay_reply(struct hub *hub, struct client *c, const struct msg *m);
 /* The peer hung up: its call, if any, is cancelled. */
 void relay_client_gone(struct hub *hub, struct client *c);

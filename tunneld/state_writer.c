@@ -45,8 +45,8 @@ struct state_writer {
 	size_t job_count;
 	struct job *done_jobs;
 	struct changed_tenant *changed;
-	uint64_t asked;	 /* the last drain that was asked for */
-	uint64_t round;	 /* the last drain that ended */
+	uint64_t asked; /* the last drain that was asked for */
+	uint64_t round; /* the last drain that ended */
 	uint64_t good_round; /* the last drain that ended well */
 
 	/* The loop's own. */
@@ -78,12 +78,14 @@ static void note_changed(struct state_writer *w, const char *tenant_id)
 	(void)pthread_mutex_unlock(&w->lock);
 }
 
-/* A row that stays in the table is harmless: w->journaled keeps it from being written twice, and a new process finds
- * it in the journal. */
+/* A row that stays in the table is harmless: w->journaled keeps it from being written twice, and a
+ * new process finds it in the journal. */
 static void forget_journaled(struct state_writer *w)
 {
 	if (outbox_delete(w->db, w->journaled) != RC_OK)
-		log_warn("audit rows up to %lld stay in the outbox for now; they are in the journal", (long long)w->journaled);
+		log_warn(
+			"audit rows up to %lld stay in the outbox for now; they are in the journal",
+			(long long)w->journaled);
 }
 
 static enum rc journal_rows(struct state_writer *w, struct outbox_row *rows, size_t count)
@@ -123,7 +125,8 @@ static enum rc drain(struct state_writer *w)
 	return rc;
 }
 
-/* Is this outbox row what that journal line says? A state that was restored or made anew may use the same ids again. */
+/* Is this outbox row what that journal line says? A state that was restored or made anew may use
+ * the same ids again. */
 static bool same_row(const struct outbox_row *row, const char *line)
 {
 	struct audit_record r = row->record;
@@ -139,8 +142,8 @@ static bool same_row(const struct outbox_row *row, const char *line)
 	return same;
 }
 
-/* A process that died between the journal and the outbox left rows that are in both. They left in order, so the
- * journal's last one tells. */
+/* A process that died between the journal and the outbox left rows that are in both. They left in
+ * order, so the journal's last one tells. */
 static enum rc resume(struct state_writer *w)
 {
 	struct outbox_row *rows = NULL;
@@ -175,10 +178,12 @@ static void do_job(struct state_writer *w, struct job *j)
 
 	switch (j->kind) {
 	case JOB_SEEN:
-		rc = worker_seen(w->db, j->id, j->version, j->seen_at, j->manifest->text, j->manifest->len, j->manifest->digest);
+		rc = worker_seen(w->db, j->id, j->version, j->seen_at, j->manifest->text,
+			j->manifest->len, j->manifest->digest);
 		break;
 	case JOB_SIDECAR:
-		rc = sidecar_write(w->o.snapshot_dir, j->tenant_id, j->id, j->json.data, j->json.len);
+		rc = sidecar_write(
+			w->o.snapshot_dir, j->tenant_id, j->id, j->json.data, j->json.len);
 		break;
 	case JOB_SIDECAR_GONE:
 		rc = sidecar_remove(w->o.snapshot_dir, j->tenant_id, j->id);
@@ -186,8 +191,8 @@ static void do_job(struct state_writer *w, struct job *j)
 	}
 	/* A worker may be deleted, and a sidecar swept, before the job's turn comes. */
 	if (rc != RC_OK && rc != RC_NOTFOUND)
-		log_warn("%s of %s could not be written: %s", j->kind == JOB_SEEN ? "last seen" : "snapshot meta", j->id,
-			rc_name(rc));
+		log_warn("%s of %s could not be written: %s",
+			j->kind == JOB_SEEN ? "last seen" : "snapshot meta", j->id, rc_name(rc));
 }
 
 /* One transaction for all workers seen: after a restart they come back at once. */
@@ -398,19 +403,21 @@ static struct job *job_new(enum job_kind kind, const char *tenant_id, const char
 	return j;
 }
 
-void state_writer_seen(struct state_writer *w, const char *worker_id, const char *version, int64_t seen_at,
-	struct catalog_entry *manifest)
+void state_writer_seen(struct state_writer *w, const char *worker_id, const char *version,
+	int64_t seen_at, struct catalog_entry *manifest)
 {
 	struct job *j = job_new(JOB_SEEN, "", worker_id);
 
-	(void)str_copy_len(j->version, sizeof(j->version), version, strnlen(version, sizeof(j->version) - 1));
+	(void)str_copy_len(
+		j->version, sizeof(j->version), version, strnlen(version, sizeof(j->version) - 1));
 	j->seen_at = seen_at;
 	j->manifest = manifest;
 	/* Bounded by the connections, so never dropped. */
 	(void)add_job(w, j, false);
 }
 
-enum rc state_writer_sidecar(struct state_writer *w, const char *tenant_id, const char *snapshot_id, struct buf *json)
+enum rc state_writer_sidecar(
+	struct state_writer *w, const char *tenant_id, const char *snapshot_id, struct buf *json)
 {
 	struct job *j = job_new(JOB_SIDECAR, tenant_id, snapshot_id);
 
@@ -419,7 +426,8 @@ enum rc state_writer_sidecar(struct state_writer *w, const char *tenant_id, cons
 	return add_job(w, j, true);
 }
 
-enum rc state_writer_sidecar_gone(struct state_writer *w, const char *tenant_id, const char *snapshot_id)
+enum rc state_writer_sidecar_gone(
+	struct state_writer *w, const char *tenant_id, const char *snapshot_id)
 {
 	return add_job(w, job_new(JOB_SIDECAR_GONE, tenant_id, snapshot_id), true);
 }

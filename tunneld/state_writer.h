@@ -1,6 +1,6 @@
-/* state_writer: the thread that writes everything but the journal: it moves the outbox into the audit journal exactly once,
- * remembers workers that were seen, and keeps the snapshot sidecars. It has a database handle of its own, so that the
- * loop never waits for a lock or a disk. */
+/* state_writer: the thread that writes everything but the journal: it moves the outbox into the
+ * audit journal exactly once, remembers workers that were seen, and keeps the snapshot sidecars. It
+ * has a database handle of its own, so that the loop never waits for a lock or a disk. */
 #ifndef TUNNELD_STATE_WRITER_H
 #define TUNNELD_STATE_WRITER_H
 
@@ -21,7 +21,8 @@ struct state_writer_options {
 	/* Called from the thread when there is something to reap. */
 	void (*notify)(void *notify_ctx);
 	void *notify_ctx;
-	/* The rest is called by state_writer_reap(). Rows of this tenant came out of the outbox: its sessions may have to go. */
+	/* The rest is called by state_writer_reap(). Rows of this tenant came out of the outbox:
+	 * its sessions may have to go. */
 	void (*changed)(void *ctx, const char *tenant_id);
 	/* A manifest handed to state_writer_seen() is no longer needed. */
 	void (*release)(void *ctx, struct catalog_entry *manifest);
@@ -30,26 +31,31 @@ struct state_writer_options {
 
 /* Waits for every outbox row committed before it was asked for. */
 struct flush_ticket {
-	/* Called by state_writer_reap(), after the changed() calls it depends on; may free the ticket. */
+	/* Called by state_writer_reap(), after the changed() calls it depends on; may free the
+	 * ticket. */
 	void (*done)(struct flush_ticket *t, bool ok);
 	uint64_t round;
 	struct flush_ticket *next;
 };
 
 struct state_writer;
-/* Finds out which outbox rows are in the journal already, then starts the thread. The journal must be open. */
-enum rc state_writer_open(const struct state_writer_options *o, struct state_writer **out) MUST_CHECK;
+/* Finds out which outbox rows are in the journal already, then starts the thread. The journal must
+ * be open. */
+enum rc state_writer_open(
+	const struct state_writer_options *o, struct state_writer **out) MUST_CHECK;
 /* Does what was handed over, stops the thread, reaps. */
 void state_writer_close(struct state_writer *w);
 
 /* All from the loop's thread. */
 void state_writer_flush(struct state_writer *w, struct flush_ticket *t);
 /* manifest is given back through release(). */
-void state_writer_seen(struct state_writer *w, const char *worker_id, const char *version, int64_t seen_at,
-	struct catalog_entry *manifest);
+void state_writer_seen(struct state_writer *w, const char *worker_id, const char *version,
+	int64_t seen_at, struct catalog_entry *manifest);
 /* json is taken over and emptied. RC_LIMIT when too much waits: it is dropped. */
-enum rc state_writer_sidecar(struct state_writer *w, const char *tenant_id, const char *snapshot_id, struct buf *json);
-enum rc state_writer_sidecar_gone(struct state_writer *w, const char *tenant_id, const char *snapshot_id);
+enum rc state_writer_sidecar(
+	struct state_writer *w, const char *tenant_id, const char *snapshot_id, struct buf *json);
+enum rc state_writer_sidecar_gone(
+	struct state_writer *w, const char *tenant_id, const char *snapshot_id);
 void state_writer_reap(struct state_writer *w);
 
 #endif

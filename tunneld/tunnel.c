@@ -11,7 +11,7 @@
 #include "tunneld/relay.h"
 
 /* A session with this much waiting gets no new calls. */
-#define BACKLOG_HIGH (1024 * 1024)
+#define BACKLOG_HIGH ((size_t)1024 * 1024)
 
 static const struct {
 	const char *name;
@@ -56,7 +56,8 @@ bool tunnel_send(struct tunnel *t, enum msg_type type, struct buf *b)
 	return true;
 }
 
-bool tunnel_send_signed(struct tunnel *t, enum msg_type type, struct buf *b, const void *payload, size_t len)
+bool tunnel_send_signed(
+	struct tunnel *t, enum msg_type type, struct buf *b, const void *payload, size_t len)
 {
 	msg_end_mac(b, TUNNEL_HEADROOM, t->key, t->signed_count + 1, payload, len);
 	/* Counted only when it goes out: the worker takes no number twice and none out of turn. */
@@ -92,7 +93,8 @@ static void watch(struct tunnel *t, struct deadlines *list, int64_t due_ms)
 	hub_arm(t->hub, due_ms);
 }
 
-struct tunnel *tunnel_new(struct hub *hub, const struct tunnel_io *io, void *ctx, const char *remote_ip, int64_t now_ms)
+struct tunnel *tunnel_new(struct hub *hub, const struct tunnel_io *io, void *ctx,
+	const char *remote_ip, int64_t now_ms)
 {
 	struct tunnel *t = xcalloc(1, sizeof(*t));
 
@@ -116,8 +118,8 @@ static void log_end(const struct tunnel *t, enum tunnel_end why)
 	const struct session *s = &t->session;
 
 	if (t->state == TUNNEL_READY)
-		log_info("session %s of worker %s (%s, from %s) ended: %s", s->id, s->worker_id, s->tenant_id, s->remote_ip,
-			ends[why].name);
+		log_info("session %s of worker %s (%s, from %s) ended: %s", s->id, s->worker_id,
+			s->tenant_id, s->remote_ip, ends[why].name);
 	else if (why != TUNNEL_END_REFUSED) /* that has its own line */
 		log_info("tunnel from %s ended in the handshake: %s", s->remote_ip, ends[why].name);
 }
@@ -143,15 +145,16 @@ void tunnel_remember(struct tunnel *t)
 {
 	const char *slash = strrchr(t->session.agent, '/');
 
-	state_writer_seen(t->hub->state, t->session.worker_id, slash ? slash + 1 : t->session.agent, clock_wall_s(),
-		catalog_ref(t->session.manifest));
+	state_writer_seen(t->hub->state, t->session.worker_id, slash ? slash + 1 : t->session.agent,
+		clock_wall_s(), catalog_ref(t->session.manifest));
 }
 
 /* The session is over: nothing finds it any more. */
 static void close_session(struct tunnel *t, enum tunnel_end why)
 {
 	registry_remove(&t->hub->registry, &t->session);
-	relay_session_lost(t->hub, &t->session, why == TUNNEL_END_PROTOCOL_ERROR ? OUTCOME_PROTOCOL_ERROR : OUTCOME_NO_WORKER);
+	relay_session_lost(t->hub, &t->session,
+		why == TUNNEL_END_PROTOCOL_ERROR ? OUTCOME_PROTOCOL_ERROR : OUTCOME_NO_WORKER);
 	tunnel_note(t, "session.close", ends[why].name, "");
 	tunnel_remember(t);
 	catalog_drop(&t->hub->catalog, t->session.manifest);
@@ -217,7 +220,8 @@ void tunnel_end_all(struct hub *hub, enum tunnel_end why)
 	}
 }
 
-/* May this worker still be connected, says the state? The end to give it, or TUNNEL_END_CLOSED when it may stay. */
+/* May this worker still be connected, says the state? The end to give it, or TUNNEL_END_CLOSED when
+ * it may stay. */
 static enum tunnel_end judge(struct hub *hub, const struct session *s)
 {
 	struct worker w;
@@ -231,7 +235,8 @@ static enum tunnel_end judge(struct hub *hub, const struct session *s)
 	case RC_NOTFOUND:
 		return TUNNEL_END_REVOKED;
 	default:
-		log_err("worker %s could not be checked again: the state can't be read", s->worker_id);
+		log_err("worker %s could not be checked again: the state can't be read",
+			s->worker_id);
 		return TUNNEL_END_CLOSED;
 	}
 }
@@ -297,11 +302,13 @@ void tunnel_tick(struct hub *hub, int64_t now_ms)
 	}
 }
 
-/* --- receiving --------------------------------------------------------------------------------- */
+/* --- receiving ---------------------------------------------------------------------------------
+ */
 
 bool tunnel_may_buffer(struct tunnel *t, size_t bytes)
 {
-	return t->state == TUNNEL_READY || (t->state == TUNNEL_GREETING && greeting_may_buffer(t, bytes));
+	return t->state == TUNNEL_READY ||
+		(t->state == TUNNEL_GREETING && greeting_may_buffer(t, bytes));
 }
 
 static bool handle_snapshot(struct tunnel *t, const struct msg *m)
@@ -313,8 +320,9 @@ static bool handle_snapshot(struct tunnel *t, const struct msg *m)
 	bool ok;
 
 	buf_init(&clean, SIDECAR_MAX);
-	ok = !m->more && sidecar_clean((const char *)m->payload, m->payload_len, s->tenant_id, s->worker_id, s->id, &clean, id,
-				 &expires_at_ms) == RC_OK;
+	ok = !m->more &&
+		sidecar_clean((const char *)m->payload, m->payload_len, s->tenant_id, s->worker_id,
+			s->id, &clean, id, &expires_at_ms) == RC_OK;
 	if (ok && state_writer_sidecar(t->hub->state, s->tenant_id, id, &clean) != RC_OK)
 		t->hub->metrics.refused[METRICS_REFUSED_SIDECARS]++;
 	buf_free(&clean);
@@ -346,7 +354,8 @@ static bool handle_manifest(struct tunnel *t, const struct msg *m)
 	nack = greeting_manifest(t->hub, text, len, &entry);
 	buf_free(&t->parts);
 	if (nack != NACK_NONE) {
-		log_warn("worker %s sent another manifest that is refused: %s", t->session.worker_id, nack_reason(nack));
+		log_warn("worker %s sent another manifest that is refused: %s",
+			t->session.worker_id, nack_reason(nack));
 		return false;
 	}
 	catalog_drop(&t->hub->catalog, t->session.manifest);
@@ -357,7 +366,8 @@ static bool handle_manifest(struct tunnel *t, const struct msg *m)
 
 static bool handle_goaway(struct tunnel *t)
 {
-	log_info("worker %s is leaving; session %s gets no new calls", t->session.worker_id, t->session.id);
+	log_info("worker %s is leaving; session %s gets no new calls", t->session.worker_id,
+		t->session.id);
 	t->session.leaving = true;
 	return true;
 }

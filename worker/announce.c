@@ -49,10 +49,15 @@ static void forget(struct announce *a, struct snapshot *s)
 
 void announce_free(struct announce *a)
 {
+	struct snapshot *next;
+
 	if (a == NULL)
 		return;
-	while (!TAILQ_EMPTY(&a->list))
-		forget(a, TAILQ_FIRST(&a->list));
+	for (struct snapshot *s = TAILQ_FIRST(&a->list); s != NULL; s = next) {
+		next = TAILQ_NEXT(s, entry);
+		free(s->json);
+		free(s);
+	}
 	pthread_mutex_destroy(&a->lock);
 	free(a);
 }

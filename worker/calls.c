@@ -11,7 +11,7 @@
 #include "worker/executor.h"
 
 #define TIMEOUT_DEFAULT_MS 60000
-#define TIMEOUT_MAX_MS (3600 * 1000)
+#define TIMEOUT_MAX_MS ((int64_t)3600 * 1000)
 
 struct call_job {
 	struct job job; /* first: the executor knows only this */

@@ -426,7 +426,7 @@ static enum engine_status sqlite_query(struct engine *e, const struct engine_que
 	if (connection_take(e, &c) != RC_OK)
 		return ENGINE_FAILED;
 	c->guard.budget = q->budget;
-	heap_begin(q->max_memory);
+	heap_begin(q->max_memory, guard_may_go_on, &c->guard);
 	status = guard_prepare(&c->guard, c->db, q->sql, q->len, &stmt, message);
 	if (status == ENGINE_OK) {
 		status = run(c, stmt, sink, message);

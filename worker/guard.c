@@ -52,8 +52,10 @@ static const struct {
 	{SQLITE_LIMIT_WORKER_THREADS, 0},
 };
 
-static bool look(struct guard *g)
+bool guard_may_go_on(void *ctx)
 {
+	struct guard *g = ctx;
+
 	if (g->stopped == BUDGET_GO && g->budget)
 		g->stopped = budget_check(g->budget);
 	return g->stopped == BUDGET_GO;
@@ -61,7 +63,7 @@ static bool look(struct guard *g)
 
 static int tick(void *ctx)
 {
-	return !look(ctx);
+	return !guard_may_go_on(ctx);
 }
 
 /* Copies a name that came with a statement: bounded, printable, whole characters. */
@@ -145,7 +147,7 @@ static int authorize(
 
 	(void)trigger;
 	/* Also asked often enough while a statement compiles to end one that compiles for ever. */
-	if (!look(g))
+	if (!guard_may_go_on(g))
 		return SQLITE_DENY;
 	switch (action) {
 	case SQLITE_SELECT:

@@ -32,6 +32,8 @@ struct guard {
  * result code. */
 int guard_attach(struct guard *g, struct sqlite3 *db, const struct engine_shape *shape);
 void guard_detach(struct guard *g);
+/* Whether the statement in hand may go on; ctx is the guard. */
+bool guard_may_go_on(void *ctx);
 /* Compiles exactly one reading statement. *out only on ENGINE_OK. */
 enum engine_status guard_prepare(struct guard *g, struct sqlite3 *db, const char *sql, size_t len,
 	struct sqlite3_stmt **out, struct engine_message *message);

@@ -5,6 +5,8 @@
 
 #include "shared/log.h"
 
+#define ASK_EVERY 256 /* allocations: some ten microseconds */
+
 static sqlite3_mem_methods
 	below; /* SQLite's default allocator; written once, before SQLite starts */
 static enum rc installed = RC_INTERNAL;
@@ -12,10 +14,15 @@ static enum rc installed = RC_INTERNAL;
 static _Thread_local int64_t limit; /* 0: not counting */
 static _Thread_local int64_t used;
 static _Thread_local bool refused;
+static _Thread_local unsigned asked;
+static _Thread_local bool (*go_on)(void *ctx);
+static _Thread_local void *go_on_ctx;
 
 static bool fits(int64_t more)
 {
-	if (limit == 0 || used + more <= limit)
+	if (limit == 0)
+		return true;
+	if (used + more <= limit && (++asked % ASK_EVERY != 0 || go_on(go_on_ctx)))
 		return true;
 	refused = true;
 	return false;
@@ -71,8 +78,11 @@ enum rc heap_install(void)
 	return installed;
 }
 
-void heap_begin(int64_t bytes)
+void heap_begin(int64_t bytes, bool (*may_go_on)(void *ctx), void *ctx)
 {
+	go_on = may_go_on;
+	go_on_ctx = ctx;
+	asked = 0;
 	limit = bytes;
 	used = 0;
 	refused = false;

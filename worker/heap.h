@@ -12,8 +12,10 @@
 /* Puts the counting allocator under SQLite; later calls do nothing. RC_INTERNAL when SQLite was in
  * use already. */
 enum rc heap_install(void) MUST_CHECK;
-/* Starts counting on this thread: allocations above bytes fail from here to heap_end(). */
-void heap_begin(int64_t bytes);
+/* Starts counting on this thread: from here to heap_end() allocations above bytes fail, and all of
+ * them once may_go_on(), which is asked now and then, says no: compiling a statement has no other
+ * place where its deadline could be looked at. */
+void heap_begin(int64_t bytes, bool (*may_go_on)(void *ctx), void *ctx);
 /* True when an allocation was refused since heap_begin(). */
 bool heap_end(void);
 

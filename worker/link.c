@@ -7,10 +7,14 @@
 #include "shared/mem.h"
 
 /* What a control plane may ask us to keep in memory, whatever its limits say. */
-#define REQUEST_CEILING (64 * 1024 * 1024)
-#define MESSAGE_CEILING (64 * 1024 * 1024)
-#define RESULT_CEILING (256 * 1024 * 1024)
-#define GREETING_MAX (2 * MSG_HEADER_MAX) /* before the session stands only headers come */
+#define REQUEST_CEILING ((int64_t)64 << 20)
+#define MESSAGE_CEILING ((int64_t)64 << 20)
+#define RESULT_CEILING ((int64_t)256 << 20)
+#define GREETING_MAX                                                                \
+	((size_t)2 * MSG_HEADER_MAX) /* before the session stands only headers come \
+				      */
+
+#define HOUR_MS ((int64_t)3600 * 1000)
 
 enum state { WAIT_CHALLENGE, WAIT_ACK, OPEN };
 /* DISCARDING: too large or too many; its parts are read until the last, then it is answered. */
@@ -51,32 +55,23 @@ struct link {
 	uint64_t ignored;
 };
 
+static const struct {
+	int code;
+	const char *text;
+} ends[] = {[LINK_GOES_ON] = {1000, ""},
+#define X(name, close_code, words) [LINK_##name] = {close_code, words},
+	LINK_END_TABLE(X)
+#undef X
+};
+
 const char *link_end_text(enum link_end end)
 {
-	switch (end) {
-#define X(name, code, text) \
-	case LINK_##name:   \
-		return text;
-		LINK_END_TABLE(X)
-#undef X
-	case LINK_GOES_ON:
-		break;
-	}
-	return "";
+	return ends[end].text;
 }
 
 int link_close_code(enum link_end end)
 {
-	switch (end) {
-#define X(name, code, text) \
-	case LINK_##name:   \
-		return code;
-		LINK_END_TABLE(X)
-#undef X
-	case LINK_GOES_ON:
-		break;
-	}
-	return 1000;
+	return ends[end].code;
 }
 
 struct link *link_new(
@@ -139,18 +134,26 @@ static void forget_call(struct link *l, struct call *c)
 	free(c);
 }
 
+static void forget_all(struct link *l, struct call_list *list)
+{
+	struct call *next;
+
+	for (struct call *c = TAILQ_FIRST(list); c != NULL; c = next) {
+		next = TAILQ_NEXT(c, entry);
+		forget_call(l, c);
+	}
+}
+
 void link_free(struct link *l)
 {
-	struct outgoing *o;
+	struct outgoing *next;
 
 	if (l == NULL)
 		return;
-	while (!TAILQ_EMPTY(&l->calls))
-		forget_call(l, TAILQ_FIRST(&l->calls));
-	while (!TAILQ_EMPTY(&l->sending))
-		forget_call(l, TAILQ_FIRST(&l->sending));
-	while ((o = STAILQ_FIRST(&l->control)) != NULL) {
-		STAILQ_REMOVE_HEAD(&l->control, entry);
+	forget_all(l, &l->calls);
+	forget_all(l, &l->sending);
+	for (struct outgoing *o = STAILQ_FIRST(&l->control); o != NULL; o = next) {
+		next = STAILQ_NEXT(o, entry);
 		buf_free(&o->bytes);
 		free(o);
 	}
@@ -164,12 +167,10 @@ void link_free(struct link *l)
 /* Takes the bytes of b over. */
 static enum rc enqueue(struct link *l, struct buf *b)
 {
+	size_t room = l->queued_bytes < LINK_QUEUE_MAX ? LINK_QUEUE_MAX - l->queued_bytes : 0;
 	struct outgoing *o;
 
-	if (b->failed ||
-		b->len > LINK_QUEUE_MAX -
-				(l->queued_bytes < LINK_QUEUE_MAX ? l->queued_bytes
-								  : LINK_QUEUE_MAX)) {
+	if (b->failed || b->len > room) {
 		buf_free(b);
 		return RC_LIMIT;
 	}
@@ -346,7 +347,7 @@ static enum link_end take_ack(struct link *l, const struct msg *m)
 	l->limits.max_request = at_most(l->limits.max_request, REQUEST_CEILING);
 	l->limits.max_result = at_most(l->limits.max_result, RESULT_CEILING);
 	l->limits.part = at_most(l->limits.part, l->limits.max_message - MSG_HEADER_MAX);
-	l->limits.heartbeat_ms = at_most(l->limits.heartbeat_ms, 3600 * 1000);
+	l->limits.heartbeat_ms = at_most(l->limits.heartbeat_ms, HOUR_MS);
 	l->state = OPEN;
 	l->owner.opened(l->owner.ctx, session_id);
 	return LINK_GOES_ON;
@@ -417,7 +418,7 @@ static enum link_end take_call(struct link *l, const struct msg *m)
 	if (m->id[0] == '\0')
 		return LINK_BAD_MESSAGE;
 	c = find_call(l, m->id);
-	if (c == NULL && l->call_count >= 2 * LINK_CALLS_MAX)
+	if (c == NULL && l->call_count >= 2 * (size_t)LINK_CALLS_MAX)
 		return LINK_BAD_MESSAGE; /* refusals are calls too until they are sent */
 	if (c == NULL)
 		c = begin_call(l, m);
@@ -484,7 +485,7 @@ static enum link_end take_goaway(struct link *l, const struct msg *m)
 
 	if (msg_int(m, "retry_after_ms", &after) != RC_OK || after < 0)
 		after = 0;
-	l->owner.goaway(l->owner.ctx, at_most(after, 3600 * 1000));
+	l->owner.goaway(l->owner.ctx, at_most(after, HOUR_MS));
 	return LINK_GOES_ON;
 }
 

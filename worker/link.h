@@ -16,9 +16,9 @@
 #include "worker/identity.h"
 
 #define LINK_CALLS_MAX 1024 /* in hand at once, far above what a control plane sends */
-#define LINK_ARRIVING_MAX (64 * 1024 * 1024) /* bytes of requests not yet complete */
-#define LINK_QUEUE_MAX \
-	(8 * 1024 * 1024) /* bytes waiting to be sent; then link_has_room() says no */
+#define LINK_ARRIVING_MAX ((size_t)64 << 20) /* bytes of requests not yet complete */
+/* Bytes waiting to be sent; then link_has_room() says no. */
+#define LINK_QUEUE_MAX ((size_t)8 << 20)
 #define LINK_HANDSHAKE_MS 10000
 #define LINK_HEARTBEAT_GRACE_MS \
 	10000 /* beyond the heartbeat without a sign of life: the peer is gone */

@@ -21,7 +21,7 @@
 #include "worker/wconfig.h"
 
 #define AGENT "airlock-worker/" AIRLOCK_VERSION
-#define MANIFEST_MAX (1024 * 1024)
+#define MANIFEST_MAX ((size_t)1 << 20)
 #define INSTRUCTIONS_MAX 16384
 #define DRAIN_S 10.0 /* running calls may finish */
 #define CANCEL_S 2.0 /* cancelled ones may notice */

@@ -3,7 +3,8 @@
 Bearer key check, JSON-RPC parse, the same tunnel protocol to the same worker, one JSON audit line a call (buffered, not
 synced). Written for the benchmark, to measure beside; it is no product.
 
-Environment: BENCH_API_KEY, BENCH_AUDIT (path), BENCH_WORKER_KEY (base64 public key), BENCH_CP_SEED (base64). Run under uvicorn.
+Run under uvicorn. Environment: BENCH_KEY_FILE (the API key), BENCH_AUDIT (path), BENCH_WORKER_KEY (the worker's public key, base64),
+BENCH_CP_KEY (path of the control plane's private key, PEM).
 """
 
 import asyncio
@@ -16,17 +17,19 @@ import struct
 import time
 from base64 import b64decode, b64encode
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 from starlette.applications import Starlette
 from starlette.responses import Response
 from starlette.routing import Route, WebSocketRoute
 
 SUBPROTOCOL = "airlock.tunnel.v1"
-KEY_DIGEST = hashlib.sha256(os.environ["BENCH_API_KEY"].encode()).digest()
+with open(os.environ["BENCH_KEY_FILE"], encoding="ascii") as key_file:
+    KEY_DIGEST = hashlib.sha256(key_file.read().strip().encode()).digest()
 WORKER_KEY = Ed25519PublicKey.from_public_bytes(b64decode(os.environ["BENCH_WORKER_KEY"]))
-IDENTITY = Ed25519PrivateKey.from_private_bytes(b64decode(os.environ["BENCH_CP_SEED"]))
+with open(os.environ["BENCH_CP_KEY"], "rb") as pem_file:
+    IDENTITY = load_pem_private_key(pem_file.read(), None)
 PUBLIC = IDENTITY.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
 AUDIT = open(os.environ["BENCH_AUDIT"], "a", buffering=1, encoding="utf-8")
 
@@ -76,8 +79,7 @@ class Tunnel:
         material = transcript("key", nonce, worker_nonce, self.id)
         self.key = hashlib.blake2b(material, digest_size=32, key=shared).digest()
         signature = IDENTITY.sign(transcript("ack", worker_nonce, nonce, self.id, hello["worker_id"], worker_eph, eph))
-        await self.send({"t": "HELLO_ACK", "session_id": self.id, "heartbeat_ms": 15000, "max_message": 1056768, "part": 131072,
-                         "max_result": 16777216, "max_request": 4194304, "sig": b64(signature)})
+        await self.send({"t": "HELLO_ACK", "session_id": self.id, **LIMITS, "sig": b64(signature)})
 
     async def call(self, tool, request_id, payload):
         token = "c_" + secrets.token_urlsafe(16)

@@ -72,7 +72,8 @@ static struct engine *open_engine(void)
 	return e;
 }
 
-static enum engine_status query(struct engine *e, const char *sql, size_t len, int budget_ms, int *rows)
+static enum engine_status query(
+	struct engine *e, const char *sql, size_t len, int budget_ms, int *rows)
 {
 	int64_t deadline = clock_mono_ms() + budget_ms;
 	struct budget budget = {check, &deadline};

@@ -1,5 +1,5 @@
-/* fixture: a hub on a temporary state, fake connections on both sides of it, and a worker that speaks the protocol. For the
- * tests of tunneld; each test program includes it once. */
+/* fixture: a hub on a temporary state, fake connections on both sides of it, and a worker that
+ * speaks the protocol. For the tests of tunneld; each test program includes it once. */
 #ifndef TESTS_TUNNELD_FIXTURE_H
 #define TESTS_TUNNELD_FIXTURE_H
 
@@ -28,8 +28,11 @@
 #include "tunneld/relay.h"
 #include "tunneld/tunnel.h"
 
-#define MANIFEST "{\"serverInfo\":{\"name\":\"t\",\"version\":\"1\"},\"capabilities\":{\"tools\":{}},\"tools\":[" \
-	"{\"name\":\"execute_sql\",\"inputSchema\":{\"type\":\"object\"}},{\"name\":\"get_schema\",\"inputSchema\":{\"type\":\"object\"}}]}"
+#define MANIFEST                                                                              \
+	"{\"serverInfo\":{\"name\":\"t\",\"version\":\"1\"},\"capabilities\":{\"tools\":{}}," \
+	"\"tools\":["                                                                         \
+	"{\"name\":\"execute_sql\",\"inputSchema\":{\"type\":\"object\"}},{\"name\":\"get_"   \
+	"schema\",\"inputSchema\":{\"type\":\"object\"}}]}"
 #define PATIENCE_MS 5000
 #define SENT_MAX 64
 
@@ -277,7 +280,8 @@ static inline size_t fake_backlog(const void *ctx)
 	return ((const struct fake_worker *)ctx)->backlog;
 }
 
-static const struct tunnel_io fake_tunnel_io = {fake_send, fake_ping, fake_pause, fake_close, fake_backlog};
+static const struct tunnel_io fake_tunnel_io = {
+	fake_send, fake_ping, fake_pause, fake_close, fake_backlog};
 
 static inline void fake_connect(struct fixture *f, struct fake_worker *w)
 {
@@ -301,7 +305,8 @@ static inline void fake_say(struct fake_worker *w, const char *header, const cha
 	tunnel_message(w->tunnel, (const uint8_t *)text, (size_t)len, clock_mono_ms());
 }
 
-static inline void fake_result(struct fake_worker *w, const char *id, const char *fields, const char *payload)
+static inline void fake_result(
+	struct fake_worker *w, const char *id, const char *fields, const char *payload)
 {
 	char header[256];
 
@@ -317,7 +322,8 @@ static inline void fake_disconnect(struct fake_worker *w)
 }
 
 /* Enrolls a worker the way the product does. */
-static inline void enroll(struct fixture *f, const char *tenant_id, struct crypto_identity *id, struct worker *out)
+static inline void enroll(
+	struct fixture *f, const char *tenant_id, struct crypto_identity *id, struct worker *out)
 {
 	static int count;
 	struct audit_record who = fixture_who();
@@ -337,15 +343,17 @@ static inline void enroll(struct fixture *f, const char *tenant_id, struct crypt
 }
 
 /* Answers the CHALLENGE; what the control plane says to it is then in w->got. */
-static inline void fake_hello(struct fixture *f, struct fake_worker *w, const struct crypto_identity *id, const char *worker_id,
-	const char *tenant_id, const char *manifest)
+static inline void fake_hello(struct fixture *f, struct fake_worker *w,
+	const struct crypto_identity *id, const char *worker_id, const char *tenant_id,
+	const char *manifest)
 {
 	struct msg challenge = caught_next(&w->got, MSG_CHALLENGE);
 
 	memcpy(w->handshake.cp_key, f->cp.public_key, CRYPTO_PUBLIC_LEN);
 	(void)str_copy(w->handshake.worker_id, sizeof(w->handshake.worker_id), worker_id);
-	assert_int_equal(handshake_worker_hello(&w->handshake, &challenge, id, tenant_id, "airlock-worker/0.1.0", clock_wall_ms(),
-				 manifest, strlen(manifest), fake_hello_part, w),
+	assert_int_equal(handshake_worker_hello(&w->handshake, &challenge, id, tenant_id,
+				 "airlock-worker/0.1.0", clock_wall_ms(), manifest,
+				 strlen(manifest), fake_hello_part, w),
 		RC_OK);
 }
 
@@ -354,7 +362,9 @@ static inline void fake_accepted(struct fake_worker *w)
 	struct msg ack = caught_next(&w->got, MSG_HELLO_ACK);
 	struct handshake_limits limits;
 
-	assert_int_equal(handshake_worker_finish(&w->handshake, &ack, w->session_id, &limits, w->key), RC_OK);
+	assert_int_equal(
+		handshake_worker_finish(&w->handshake, &ack, w->session_id, &limits, w->key),
+		RC_OK);
 	assert_int_equal(limits.part, MSG_PART_DEFAULT);
 }
 
@@ -394,7 +404,8 @@ static inline void fake_frames(struct client *client, struct buf *frames)
 	size_t len, used, at = 0;
 
 	while (at < frames->len) {
-		assert_int_equal(frame_decode(frames->data + at, frames->len - at, MSG_MAX_DEFAULT, &body, &len, &used),
+		assert_int_equal(frame_decode(frames->data + at, frames->len - at, MSG_MAX_DEFAULT,
+					 &body, &len, &used),
 			FRAME_READY);
 		caught_put(&c->got, body, len);
 		at += used;
@@ -422,7 +433,8 @@ static inline void fake_client_end(struct fixture *f, struct fake_client *c)
 }
 
 /* Says a CALL; header is what follows "t". */
-static inline bool fake_call(struct fixture *f, struct fake_client *c, const char *fields, const char *payload, size_t len)
+static inline bool fake_call(struct fixture *f, struct fake_client *c, const char *fields,
+	const char *payload, size_t len)
 {
 	struct buf b;
 	struct msg m;
@@ -437,10 +449,11 @@ static inline bool fake_call(struct fixture *f, struct fake_client *c, const cha
 	return ok;
 }
 
-#define CALL_FIELDS(extra) \
-	",\"tenant_id\":\"t_acme\",\"method\":\"tools/call\",\"tool\":\"execute_sql\",\"key_id\":\"k1\",\"key_name\":\"agent\"," \
-	"\"era\":\"legacy\"" extra \
-	",\"audit\":{\"actor_kind\":\"agent\",\"actor_id\":\"k1\",\"request_id\":\"req_1\",\"remote_ip\":\"198.51.100.1\"}"
+#define CALL_FIELDS(extra)                                                                     \
+	",\"tenant_id\":\"t_acme\",\"method\":\"tools/"                                        \
+	"call\",\"tool\":\"execute_sql\",\"key_id\":\"k1\",\"key_name\":\"agent\","            \
+	"\"era\":\"legacy\"" extra ",\"audit\":{\"actor_kind\":\"agent\",\"actor_id\":\"k1\"," \
+	"\"request_id\":\"req_1\",\"remote_ip\":\"198.51.100.1\"}"
 #define PLAIN_CALL CALL_FIELDS("")
 
 static inline bool fake_call_plain(struct fixture *f, struct fake_client *c)

@@ -113,7 +113,8 @@ static void add(struct world *t, int number)
 	struct row *r = xcalloc(1, sizeof(*r));
 
 	audit_init(&r->entry.record, "tool.call");
-	(void)snprintf(r->entry.record.request_id, sizeof(r->entry.record.request_id), "req_%d", number);
+	(void)snprintf(
+		r->entry.record.request_id, sizeof(r->entry.record.request_id), "req_%d", number);
 	r->entry.done = on_done;
 	r->number = number;
 	audit_writer_add(t->w, &r->entry);
@@ -147,7 +148,8 @@ static void wait_ok(struct world *t, bool ok)
 	} while (stats.ok != ok);
 }
 
-/* Every line is whole, the numbers have no gap, and each names the hash of the one before. Returns how many. */
+/* Every line is whole, the numbers have no gap, and each names the hash of the one before. Returns
+ * how many. */
 static int check_chain(const struct world *t)
 {
 	char *text, *line, prev[AUDIT_HASH_LEN + 1], given[AUDIT_HASH_LEN + 1];

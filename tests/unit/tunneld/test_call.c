@@ -100,10 +100,14 @@ static void only_the_allowed_steps_are_made(void **state)
 		bool allowed[4];
 		enum call_state end;
 	} cases[] = {
-		{{CALL_REQUEST_END, CALL_RESULT_PART, CALL_END, CALL_DURABLE}, {true, true, true, true}, CALL_SETTLED},
-		{{CALL_RESULT_PART, CALL_REQUEST_END, CALL_END, CALL_RESULT_PART}, {true, true, true, false}, CALL_SETTLING},
-		{{CALL_END, CALL_END, CALL_REQUEST_END, CALL_DURABLE}, {true, false, false, true}, CALL_SETTLED},
-		{{CALL_DURABLE, CALL_REQUEST_END, CALL_END, CALL_END}, {false, true, true, false}, CALL_SETTLING},
+		{{CALL_REQUEST_END, CALL_RESULT_PART, CALL_END, CALL_DURABLE},
+			{true, true, true, true}, CALL_SETTLED},
+		{{CALL_RESULT_PART, CALL_REQUEST_END, CALL_END, CALL_RESULT_PART},
+			{true, true, true, false}, CALL_SETTLING},
+		{{CALL_END, CALL_END, CALL_REQUEST_END, CALL_DURABLE}, {true, false, false, true},
+			CALL_SETTLED},
+		{{CALL_DURABLE, CALL_REQUEST_END, CALL_END, CALL_END}, {false, true, true, false},
+			CALL_SETTLING},
 	};
 	struct world w;
 
@@ -113,7 +117,8 @@ static void only_the_allowed_steps_are_made(void **state)
 		struct call *call = call_new(&w.calls, &w.s, 0, 100);
 
 		for (int e = 0; e < 4; e++)
-			assert_int_equal(call_step(&w.calls, call, cases[i].events[e]), cases[i].allowed[e]);
+			assert_int_equal(
+				call_step(&w.calls, call, cases[i].events[e]), cases[i].allowed[e]);
 		assert_int_equal(call->state, cases[i].end);
 		if (call->state == CALL_SETTLED)
 			call_free(&w.calls, call);

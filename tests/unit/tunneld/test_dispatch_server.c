@@ -87,7 +87,8 @@ static struct msg hear(struct setup *s, enum msg_type type)
 	size_t len, used;
 	struct msg m;
 
-	while (frame_decode(s->in.data, s->in.len, MSG_MAX_DEFAULT, &body, &len, &used) != FRAME_READY) {
+	while (frame_decode(s->in.data, s->in.len, MSG_MAX_DEFAULT, &body, &len, &used) !=
+		FRAME_READY) {
 		uint8_t *room = buf_reserve(&s->in, 65536);
 		ssize_t n;
 
@@ -159,7 +160,10 @@ static void an_audit_row_is_durable_when_it_is_acknowledged(void **state)
 	struct msg m;
 	char code[32];
 
-	say(s, "{\"t\":\"AUDIT\",\"audit\":{\"event\":\"access.refused\",\"outcome\":\"unauthorized\",\"request_id\":\"req_7\"}}", "");
+	say(s,
+		"{\"t\":\"AUDIT\",\"audit\":{\"event\":\"access.refused\",\"outcome\":"
+		"\"unauthorized\",\"request_id\":\"req_7\"}}",
+		"");
 	(void)hear(s, MSG_AUDIT_OK);
 	assert_int_equal(fixture_count(s->f, "\"request_id\":\"req_7\""), 1);
 	forget(s);
@@ -201,8 +205,9 @@ static void sessions_are_listed(void **state)
 	assert_int_equal(jscan_parse((const char *)m.payload, m.payload_len, &list), RC_OK);
 	it = jscan_iter(list);
 	while (jscan_next(&it, &key, &v)) {
-		static const char *const fields[] = {"session_id", "worker_id", "tenant_id", "agent", "remote_ip", "connected_at",
-			"calls_in_flight", "calls_total", "last_pong_at"};
+		static const char *const fields[] = {"session_id", "worker_id", "tenant_id",
+			"agent", "remote_ip", "connected_at", "calls_in_flight", "calls_total",
+			"last_pong_at"};
 
 		for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++)
 			assert_int_equal(jscan_get(v, fields[i], &field), RC_OK);
@@ -242,7 +247,8 @@ static void the_manifest_is_sent_unless_it_is_known(void **state)
 	assert_memory_equal(m.payload, MANIFEST, m.payload_len);
 	assert_int_equal(msg_str(&m, "digest", digest, sizeof(digest)), RC_OK);
 	forget(s);
-	(void)snprintf(ask, sizeof(ask), "{\"t\":\"MANIFEST_GET\",\"tenant_id\":\"t_acme\",\"have\":\"%s\"}", digest);
+	(void)snprintf(ask, sizeof(ask),
+		"{\"t\":\"MANIFEST_GET\",\"tenant_id\":\"t_acme\",\"have\":\"%s\"}", digest);
 	say(s, ask, "");
 	m = hear(s, MSG_MANIFEST_OK);
 	assert_true(msg_flag(&m, "same"));
@@ -291,7 +297,8 @@ static void hanging_up_cancels(void **state)
 
 static void what_is_out_of_turn_or_malformed_is_cut_off(void **state)
 {
-	static const char *const bad[] = {"garbage", "{\"t\":\"HELLO\"}", "{\"t\":\"NEVER_HEARD\"}", "{\"t\":\"PING\",\"more\":true}"};
+	static const char *const bad[] = {"garbage", "{\"t\":\"HELLO\"}", "{\"t\":\"NEVER_HEARD\"}",
+		"{\"t\":\"PING\",\"more\":true}"};
 	struct setup *s = *state;
 	static const uint8_t too_long[4] = {0xff, 0xff, 0xff, 0xff};
 
@@ -346,7 +353,10 @@ static void a_caller_that_reads_slowly_gets_everything(void **state)
 	do {
 		m = hear(s, MSG_RESULT);
 		total += m.payload_len;
-		buf_consume(&s->in, s->in.len < m.payload_len ? 0 : (size_t)(m.payload - s->in.data) + m.payload_len);
+		buf_consume(&s->in,
+			s->in.len < m.payload_len
+				? 0
+				: (size_t)(m.payload - s->in.data) + m.payload_len);
 	} while (total < (size_t)sent * part);
 	turn(s);
 	assert_false(s->w.paused);

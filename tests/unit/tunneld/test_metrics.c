@@ -48,11 +48,15 @@ static void the_guides_four_have_their_names_and_labels(void **state)
 	text = text_of(&m, &r);
 	assert_line(text, "# TYPE airlock_cp_tool_calls_total counter");
 	assert_line(text, "airlock_cp_tool_calls_total{tool=\"execute_sql\",outcome=\"ok\"} 1");
-	assert_line(text, "airlock_cp_tool_calls_total{tool=\"execute_sql\",outcome=\"timeout\"} 1");
+	assert_line(
+		text, "airlock_cp_tool_calls_total{tool=\"execute_sql\",outcome=\"timeout\"} 1");
 	assert_line(text, "# TYPE airlock_cp_tool_latency_seconds histogram");
-	assert_line(text, "airlock_cp_tool_latency_seconds_bucket{tool=\"execute_sql\",le=\"0.001\"} 1");
-	assert_line(text, "airlock_cp_tool_latency_seconds_bucket{tool=\"execute_sql\",le=\"60\"} 1");
-	assert_line(text, "airlock_cp_tool_latency_seconds_bucket{tool=\"execute_sql\",le=\"+Inf\"} 2");
+	assert_line(text,
+		"airlock_cp_tool_latency_seconds_bucket{tool=\"execute_sql\",le=\"0.001\"} 1");
+	assert_line(
+		text, "airlock_cp_tool_latency_seconds_bucket{tool=\"execute_sql\",le=\"60\"} 1");
+	assert_line(
+		text, "airlock_cp_tool_latency_seconds_bucket{tool=\"execute_sql\",le=\"+Inf\"} 2");
 	assert_line(text, "airlock_cp_tool_latency_seconds_sum{tool=\"execute_sql\"} 61.000700");
 	assert_line(text, "airlock_cp_tool_latency_seconds_count{tool=\"execute_sql\"} 2");
 	assert_line(text, "airlock_cp_active_sessions{tenant_id=\"t_fintech\"} 1");
@@ -129,7 +133,8 @@ static void the_text_is_well_formed(void **state)
 		if (!strncmp(line, "# HELP ", 7))
 			continue;
 		if (!strncmp(line, "# TYPE ", 7)) {
-			(void)snprintf(family, sizeof(family), "%.*s", (int)strcspn(line + 7, " "), line + 7);
+			(void)snprintf(family, sizeof(family), "%.*s", (int)strcspn(line + 7, " "),
+				line + 7);
 			families++;
 			continue;
 		}

@@ -58,7 +58,8 @@ static void world_end(struct world *w)
 	catalog_free(&w->c);
 }
 
-static enum registry_pick pick(struct world *w, const char *tool, const char *affinity, struct session **out)
+static enum registry_pick pick(
+	struct world *w, const char *tool, const char *affinity, struct session **out)
 {
 	return registry_pick(registry_tenant(&w->r, "t_a"), tool, affinity, 3, out);
 }

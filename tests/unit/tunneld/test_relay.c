@@ -44,7 +44,8 @@ static char *call_row(const struct fixture *f)
 
 		if (end)
 			*end = '\0';
-		if (strstr(line, "\"event\":\"tool.call\"") || strstr(line, "\"event\":\"mcp.request\"")) {
+		if (strstr(line, "\"event\":\"tool.call\"") ||
+			strstr(line, "\"event\":\"mcp.request\"")) {
 			free(found);
 			found = xstrdup(line);
 		}
@@ -74,16 +75,19 @@ static void assert_rows(const struct fixture *f, int n)
 
 static void a_call_crosses_and_its_row_is_durable_before_the_answer(void **state)
 {
-	static const char *const parts[] = {"\"tenant_id\":\"t_acme\"", "\"tool\":\"execute_sql\"", "\"method\":\"tools/call\"",
-		"\"actor_kind\":\"agent\"", "\"key_id\":\"k1\"", "\"request_id\":\"req_1\"", "\"remote_ip\":\"198.51.100.1\"",
-		"\"snapshot_id\":\"snap_abcdefgh234567ab\"", "\"latency_ms\":", "\"bytes_in\":8", "\"bytes_out\":11",
-		"\"session_id\":\"s_", "\"worker_id\":\"w_", NULL};
+	static const char *const parts[] = {"\"tenant_id\":\"t_acme\"", "\"tool\":\"execute_sql\"",
+		"\"method\":\"tools/call\"", "\"actor_kind\":\"agent\"", "\"key_id\":\"k1\"",
+		"\"request_id\":\"req_1\"", "\"remote_ip\":\"198.51.100.1\"",
+		"\"snapshot_id\":\"snap_abcdefgh234567ab\"", "\"latency_ms\":", "\"bytes_in\":8",
+		"\"bytes_out\":11", "\"session_id\":\"s_", "\"worker_id\":\"w_", NULL};
 	struct setup *s = *state;
 	struct msg call, result;
 	char id[MSG_ID_MAX + 1], text[64];
 	int64_t n;
 
-	assert_true(fake_call(s->f, &s->c, CALL_FIELDS(",\"timeout_ms\":5000,\"traceparent\":\"00-ab-cd-01\""), "{\"id\":1}", 8));
+	assert_true(fake_call(s->f, &s->c,
+		CALL_FIELDS(",\"timeout_ms\":5000,\"traceparent\":\"00-ab-cd-01\""), "{\"id\":1}",
+		8));
 	call = fake_signed(&s->w, MSG_CALL);
 	memcpy(id, call.id, sizeof(id));
 	assert_int_equal(call.payload_len, 8);
@@ -101,7 +105,8 @@ static void a_call_crosses_and_its_row_is_durable_before_the_answer(void **state
 	assert_int_equal(msg_field(&call, "audit").kind, JSCAN_NONE);
 	assert_int_equal(msg_field(&call, "tenant_id").kind, JSCAN_NONE);
 
-	fake_result(&s->w, id, ",\"outcome\":\"ok\",\"snapshot_id\":\"snap_abcdefgh234567ab\"", "{\"result\":1}" + 1);
+	fake_result(&s->w, id, ",\"outcome\":\"ok\",\"snapshot_id\":\"snap_abcdefgh234567ab\"",
+		"\"result\":1}");
 	assert_int_equal(s->c.got.count, 0);
 	fixture_wait(s->f, caught_any, &s->c.got);
 	assert_row(s->f, "ok", parts);
@@ -117,7 +122,8 @@ static void a_call_crosses_and_its_row_is_durable_before_the_answer(void **state
 	/* A second answer is nobody's. */
 	fake_result(&s->w, id, ",\"outcome\":\"ok\"", "{}");
 	assert_int_equal(s->f->hub.metrics.stray, 1);
-	assert_int_equal(metrics_tool(&s->f->hub.metrics, "execute_sql", true)->outcomes[OUTCOME_OK], 1);
+	assert_int_equal(
+		metrics_tool(&s->f->hub.metrics, "execute_sql", true)->outcomes[OUTCOME_OK], 1);
 }
 
 static void requests_in_parts_are_passed_on_in_signed_parts(void **state)
@@ -396,7 +402,7 @@ static void a_slow_caller_stops_its_tunnel_until_it_has_caught_up(void **state)
 	assert_true(fake_call_plain(s->f, &s->c));
 	m = fake_signed(&s->w, MSG_CALL);
 	memcpy(id, m.id, sizeof(id));
-	s->c.backlog = 300 * 1024;
+	s->c.backlog = 300000;
 	fake_result(&s->w, id, ",\"more\":true", "x");
 	assert_true(s->w.paused);
 	relay_client_drained(&s->c.client);
@@ -431,7 +437,8 @@ static void an_agents_answer_finds_its_call(void **state)
 	assert_true(fake_call_plain(s->f, &s->c));
 	m = fake_signed(&s->w, MSG_CALL);
 	memcpy(id, m.id, sizeof(id));
-	(void)snprintf(text, sizeof(text), "{\"t\":\"REPLY\",\"id\":\"%s\",\"tenant_id\":\"t_acme\"}\nyes", id);
+	(void)snprintf(text, sizeof(text),
+		"{\"t\":\"REPLY\",\"id\":\"%s\",\"tenant_id\":\"t_acme\"}\nyes", id);
 	assert_int_equal(msg_parse((const uint8_t *)text, strlen(text), &m), RC_OK);
 	relay_reply(&s->f->hub, &other.client, &m);
 	(void)caught_next(&other.got, MSG_REPLY);
@@ -439,7 +446,8 @@ static void an_agents_answer_finds_its_call(void **state)
 	assert_string_equal(m.id, id);
 	assert_memory_equal(m.payload, "yes", 3);
 	/* Another tenant does not get at it. */
-	(void)snprintf(text, sizeof(text), "{\"t\":\"REPLY\",\"id\":\"%s\",\"tenant_id\":\"t_other\"}\nyes", id);
+	(void)snprintf(text, sizeof(text),
+		"{\"t\":\"REPLY\",\"id\":\"%s\",\"tenant_id\":\"t_other\"}\nyes", id);
 	assert_int_equal(msg_parse((const uint8_t *)text, strlen(text), &m), RC_OK);
 	relay_reply(&s->f->hub, &other.client, &m);
 	(void)fake_failed(s->f, &other, "not_found");
@@ -467,7 +475,9 @@ static void other_methods_are_relayed_too_and_not_counted_as_tool_calls(void **s
 	struct msg m;
 
 	assert_true(fake_call(s->f, &s->c,
-		",\"tenant_id\":\"t_acme\",\"method\":\"resources/list\",\"audit\":{\"actor_kind\":\"agent\"}", "{}", 2));
+		",\"tenant_id\":\"t_acme\",\"method\":\"resources/"
+		"list\",\"audit\":{\"actor_kind\":\"agent\"}",
+		"{}", 2));
 	m = fake_signed(&s->w, MSG_CALL);
 	fake_result(&s->w, m.id, ",\"outcome\":\"ok\"", "{}");
 	fixture_wait(s->f, caught_any, &s->c.got);

@@ -82,14 +82,14 @@ static void rows_that_nobody_flushes_are_moved_too(void **state)
 	assert_int_equal(fixture_count(f, "t_forgotten"), 2);
 }
 
-/* The state as it is when the process dies after the journal's sync and before the outbox was emptied: the rows are in
- * both. */
+/* The state as it is when the process dies after the journal's sync and before the outbox was
+ * emptied: the rows are in both. */
 static void put_back(const struct fixture *f, const char *dump)
 {
 	char command[512];
 
-	(void)snprintf(command, sizeof(command), "cp %s %s && rm -f %s-wal %s-shm", dump, f->state_path, f->state_path,
-		f->state_path);
+	(void)snprintf(command, sizeof(command), "cp %s %s && rm -f %s-wal %s-shm", dump,
+		f->state_path, f->state_path, f->state_path);
 	assert_int_equal(system(command), 0); /* NOLINT(cert-env33-c): paths of our own */
 }
 
@@ -173,13 +173,15 @@ static void a_journal_that_fails_keeps_the_rows_in_the_outbox(void **state)
 
 	(void)signal(SIGXFSZ, SIG_IGN);
 	log_set_level(LOG_LEVEL_ERROR + 1);
-	/* The limit is for every file: the journal must be the longest, or the database would fail first. */
+	/* The limit is for every file: the journal must be the longest, or the database would fail
+	 * first. */
 	fixture_close(f);
 	memset(spaces, ' ', sizeof(spaces));
 	fd = open(f->audit_path, O_WRONLY | O_TRUNC | O_APPEND);
 	for (int i = 0; i < 1024; i++) {
 		char line[2100];
-		int len = snprintf(line, sizeof(line), "{\"v\":1,\"seq\":%d,\"pad\":\"%.2000s\"}\n", i + 1, spaces);
+		int len = snprintf(line, sizeof(line), "{\"v\":1,\"seq\":%d,\"pad\":\"%.2000s\"}\n",
+			i + 1, spaces);
 
 		assert_int_equal(write(fd, line, (size_t)len), len);
 	}

@@ -2,6 +2,8 @@
 
 #include "shared/text.h"
 
+#define PART ((size_t)MSG_PART_DEFAULT)
+
 static void assert_nacked(struct fake_worker *w, const char *reason)
 {
 	struct msg m = caught_next(&w->got, MSG_HELLO_NACK);
@@ -57,7 +59,8 @@ static void a_worker_is_let_in_and_remembered(void **state)
 	wait_rows(f, "\"outcome\":\"closed\"", 1);
 	fixture_close(f);
 	fixture_open(f);
-	assert_int_equal(worker_with_tenant(f->hub.db, w.handshake.worker_id, &row, &tenant), RC_OK);
+	assert_int_equal(
+		worker_with_tenant(f->hub.db, w.handshake.worker_id, &row, &tenant), RC_OK);
 	assert_string_equal(row.version, "0.1.0");
 	assert_true(row.last_seen_at > 0);
 }
@@ -100,7 +103,8 @@ static void every_reason_to_refuse(void **state)
 	fake_disconnect(&w);
 	fake_connect(f, &w);
 	fake_hello(f, &w, &id, row.id, "t_acme",
-		"{\"serverInfo\":{\"name\":\"t\",\"version\":\"1\"},\"tools\":[],\"note\":\"postgres://u:p@h/d\"}");
+		"{\"serverInfo\":{\"name\":\"t\",\"version\":\"1\"},\"tools\":[],\"note\":"
+		"\"postgres://u:p@h/d\"}");
 	assert_nacked(&w, "database_url_rejected");
 	fake_disconnect(&w);
 
@@ -146,8 +150,9 @@ static void a_header_can_be_wrong_in_version_clock_and_nonce(void **state)
 	challenge = caught_next(&w.got, MSG_CHALLENGE);
 	memcpy(w.handshake.cp_key, f->cp.public_key, CRYPTO_PUBLIC_LEN);
 	(void)str_copy(w.handshake.worker_id, sizeof(w.handshake.worker_id), row.id);
-	assert_int_equal(handshake_worker_hello(&w.handshake, &challenge, &id, "t_acme", "a/1", clock_wall_ms() - 3600000, MANIFEST,
-				 strlen(MANIFEST), fake_hello_part, &w),
+	assert_int_equal(
+		handshake_worker_hello(&w.handshake, &challenge, &id, "t_acme", "a/1",
+			clock_wall_ms() - 3600000, MANIFEST, strlen(MANIFEST), fake_hello_part, &w),
 		RC_OK);
 	assert_nacked(&w, "clock_or_nonce");
 	fake_disconnect(&w);
@@ -161,7 +166,8 @@ static void a_header_can_be_wrong_in_version_clock_and_nonce(void **state)
 		text_b64(zeros, 32, zero32);
 		text_b64(zeros, 64, zero64);
 		(void)snprintf(header, sizeof(header),
-			"{\"t\":\"HELLO\",\"version\":\"99\",\"worker_id\":\"%s\",\"tenant_id\":\"t_acme\",\"agent\":\"a/1\",\"nonce\":\"%s\","
+			"{\"t\":\"HELLO\",\"version\":\"99\",\"worker_id\":\"%s\",\"tenant_id\":"
+			"\"t_acme\",\"agent\":\"a/1\",\"nonce\":\"%s\","
 			"\"echo\":\"%s\",\"eph\":\"%s\",\"ts\":1,\"sig\":\"%s\"}",
 			row.id, zero32, zero32, zero32, zero64);
 		fake_say(&w, header, MANIFEST);
@@ -207,13 +213,13 @@ static void a_manifest_comes_in_parts_and_is_bounded(void **state)
 	struct crypto_identity id;
 	struct worker row;
 	struct fake_worker w;
-	char *big = xmalloc(3 * MSG_PART_DEFAULT);
+	char *big = xmalloc(3 * PART);
 
 	enroll(f, "t_acme", &id, &row);
-	f->config.max_manifest_bytes = 4 * MSG_PART_DEFAULT;
-	memset(big, ' ', 3 * MSG_PART_DEFAULT);
+	f->config.max_manifest_bytes = (int64_t)(4 * PART);
+	memset(big, ' ', 3 * PART);
 	memcpy(big, MANIFEST, strlen(MANIFEST));
-	big[3 * MSG_PART_DEFAULT - 1] = '\0';
+	big[3 * PART - 1] = '\0';
 	fake_connect(f, &w);
 	fake_hello(f, &w, &id, row.id, "t_acme", big);
 	fake_accepted(&w);
@@ -222,7 +228,7 @@ static void a_manifest_comes_in_parts_and_is_bounded(void **state)
 	assert_int_equal(w.tunnel->session.manifest->len, strlen(big));
 	fake_disconnect(&w);
 
-	f->config.max_manifest_bytes = 2 * MSG_PART_DEFAULT;
+	f->config.max_manifest_bytes = (int64_t)(2 * PART);
 	fake_connect(f, &w);
 	fake_hello(f, &w, &id, row.id, "t_acme", big);
 	assert_nacked(&w, "bad_manifest");
@@ -286,7 +292,8 @@ static void what_breaks_the_protocol_ends_the_session(void **state)
 			fake_connect(f, &w);
 		else
 			fake_up(f, &w, "t_acme");
-		tunnel_message(w.tunnel, (const uint8_t *)cases[i].bytes, strlen(cases[i].bytes), clock_mono_ms());
+		tunnel_message(w.tunnel, (const uint8_t *)cases[i].bytes, strlen(cases[i].bytes),
+			clock_mono_ms());
 		assert_int_equal(w.closed, 4400);
 		assert_int_equal(f->hub.registry.session_count, 0);
 		/* What comes after that is not even looked at. */
@@ -411,7 +418,8 @@ static bool has_sidecar(void *ctx)
 {
 	char path[128];
 
-	(void)snprintf(path, sizeof(path), "%s/t_acme/snap_abcdefgh234567ab.json", ((struct fixture *)ctx)->snapshot_dir);
+	(void)snprintf(path, sizeof(path), "%s/t_acme/snap_abcdefgh234567ab.json",
+		((struct fixture *)ctx)->snapshot_dir);
 	return access(path, R_OK) == 0;
 }
 
@@ -428,8 +436,10 @@ static void snapshots_are_noted_beside_the_state(void **state)
 
 	fake_up(f, &w, "t_acme");
 	(void)snprintf(sidecar, sizeof(sidecar),
-		"{\"snapshot_id\":\"snap_abcdefgh234567ab\",\"engine\":\"sqlite\",\"created_at\":%lld,\"expires_at\":%lld,\"bytes\":10,"
-		"\"tables\":[{\"name\":\"customers\",\"rows\":1,\"masked_columns\":[\"email\"],\"excluded_columns\":[]}],\"row\":\"secret\"}",
+		"{\"snapshot_id\":\"snap_abcdefgh234567ab\",\"engine\":\"sqlite\",\"created_at\":%"
+		"lld,\"expires_at\":%lld,\"bytes\":10,"
+		"\"tables\":[{\"name\":\"customers\",\"rows\":1,\"masked_columns\":[\"email\"],"
+		"\"excluded_columns\":[]}],\"row\":\"secret\"}",
 		(long long)clock_wall_ms(), (long long)clock_wall_ms() + 60000);
 	fake_say(&w, "{\"t\":\"SNAPSHOT\"}", sidecar);
 	assert_int_equal(w.closed, 0);
@@ -446,9 +456,11 @@ static void a_manifest_can_be_replaced(void **state)
 
 	fake_up(f, &w, "t_acme");
 	assert_false(catalog_has_tool(w.tunnel->session.manifest, "later"));
-	fake_say(&w, "{\"t\":\"MANIFEST\",\"more\":true}", "{\"serverInfo\":{\"name\":\"t\",\"version\":\"2\"},\"capabilities\":{},");
+	fake_say(&w, "{\"t\":\"MANIFEST\",\"more\":true}",
+		"{\"serverInfo\":{\"name\":\"t\",\"version\":\"2\"},\"capabilities\":{},");
 	assert_false(catalog_has_tool(w.tunnel->session.manifest, "later"));
-	fake_say(&w, "{\"t\":\"MANIFEST\"}", "\"tools\":[{\"name\":\"later\",\"inputSchema\":{\"type\":\"object\"}}]}");
+	fake_say(&w, "{\"t\":\"MANIFEST\"}",
+		"\"tools\":[{\"name\":\"later\",\"inputSchema\":{\"type\":\"object\"}}]}");
 	assert_int_equal(w.closed, 0);
 	assert_true(catalog_has_tool(w.tunnel->session.manifest, "later"));
 	assert_null(w.tunnel->parts.data);

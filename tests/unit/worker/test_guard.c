@@ -181,7 +181,8 @@ static void legitimate(void **state)
 		{"SELECT printf('%,d|%+d|%-6d|%06.2f|%x|%X|%o|%e', 1234567, 5, 42, 3.14159, 255, "
 		 "255, 8, 12345.678)",
 			"1,234,567|+5|42    |003.14|ff|FF|10|1.234568e+04"},
-		{"SELECT printf('%s-%10s-%-10s|%.3s', 'a', 'b', 'c', 'abcdef'), printf('%z%5z', 'a', 'b')",
+		{"SELECT printf('%s-%10s-%-10s|%.3s', 'a', 'b', 'c', 'abcdef'), printf('%z%5z', "
+		 "'a', 'b')",
 			"a-         b-c         |abc|a    b"},
 		{"SELECT printf('%q %Q %Q %w', 'it''s', 'it''s', NULL, 'a\"b'), "
 		 "printf('%c%3c%.3c', 'xyz', '\xc3\xa9', '-')",

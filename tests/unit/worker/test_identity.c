@@ -25,7 +25,7 @@ static char dir[64];
 static int make_dir(void **state)
 {
 	(void)state;
-	strcpy(dir, "/tmp/test_identity.XXXXXX");
+	(void)snprintf(dir, sizeof dir, "/tmp/test_identity.XXXXXX");
 	return mkdtemp(dir) == NULL;
 }
 

@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "shared/mem.h"
+#include "worker/announce.h"
 #include "worker/link.h"
 
 #define WALL 1764000000000
@@ -37,7 +39,9 @@ struct pair {
 
 static void on_opened(void *ctx, const char *session_id)
 {
-	strcpy(((struct pair *)ctx)->session_id, session_id);
+	struct pair *p = ctx;
+
+	assert_true(str_copy(p->session_id, sizeof p->session_id, session_id));
 }
 
 static void on_call(void *ctx, struct link_call *call)
@@ -45,11 +49,12 @@ static void on_call(void *ctx, struct link_call *call)
 	struct pair *p = ctx;
 
 	p->calls++;
-	strcpy(p->call_id, call->id);
-	strcpy(p->tool, call->tool);
-	strcpy(p->era, call->era);
-	strcpy(p->request_id, call->request_id);
-	strcpy(p->refused, call->refused != NULL ? call->refused : "");
+	assert_true(str_copy(p->call_id, sizeof p->call_id, call->id));
+	assert_true(str_copy(p->tool, sizeof p->tool, call->tool));
+	assert_true(str_copy(p->era, sizeof p->era, call->era));
+	assert_true(str_copy(p->request_id, sizeof p->request_id, call->request_id));
+	assert_true(str_copy(
+		p->refused, sizeof p->refused, call->refused != NULL ? call->refused : ""));
 	p->timeout_ms = call->timeout_ms;
 	assert_true(call->request.len < sizeof p->request);
 	if (call->request.len > 0)
@@ -63,7 +68,7 @@ static void on_cancel(void *ctx, const char *id)
 	struct pair *p = ctx;
 
 	p->cancels++;
-	strcpy(p->cancel_id, id);
+	assert_true(str_copy(p->cancel_id, sizeof p->cancel_id, id));
 }
 
 static void on_goaway(void *ctx, int64_t retry_after_ms)
@@ -91,8 +96,8 @@ static void pair_init(struct pair *p)
 	memset(p, 0, sizeof *p);
 	crypto_identity_new(&p->cp);
 	crypto_identity_new(&p->worker);
-	strcpy(p->enrolled.worker_id, "w_1");
-	strcpy(p->enrolled.tenant_id, "t_acme");
+	assert_true(str_copy(p->enrolled.worker_id, sizeof p->enrolled.worker_id, "w_1"));
+	assert_true(str_copy(p->enrolled.tenant_id, sizeof p->enrolled.tenant_id, "t_acme"));
 	memcpy(p->enrolled.cp_key, p->cp.public_key, CRYPTO_PUBLIC_LEN);
 	buf_init(&p->manifest, 1 << 20);
 	buf_str(&p->manifest, "{\"tools\":[]}");
@@ -305,8 +310,8 @@ static void a_false_ack_is_refused(void **state)
 
 static void the_handshake_keeps_its_order(void **state)
 {
-	static const char *const early[] = {"{\"t\":\"CALL\",\"id\":\"c\",\"method\":\"x\",\"n\":1,"
-					    "\"mac\":\"AAAAAAAAAAAAAAAAAAAAAA==\"}\n",
+	static const char *const early[] = {"{\"t\":\"CALL\",\"id\":\"c\",\"method\":\"x\"}\n",
+		"{\"t\":\"REPLY\",\"id\":\"c\"}\n",
 		"{\"t\":\"HELLO_ACK\",\"session_id\":\"s_1\"}\n", "{\"t\":\"GOAWAY\"}\n",
 		"{\"t\":\"CHALLENGE\"}\n", "{\"t\":7}\n", "no newline", "\n", ""};
 	struct pair p;
@@ -761,6 +766,80 @@ static void snapshots_and_manifests_go_before_results(void **state)
 	pair_free(&p);
 }
 
+static void note(struct announce *a, const char *id, bool alive)
+{
+	announce_note(a, id, alive ? "{}" : NULL, alive ? 2 : 0);
+}
+
+/* Sends the news and says what they were: "+" for a SNAPSHOT, "-" and the id's last letter for a
+ * SNAPSHOT_GONE. */
+static const char *news(struct pair *p, struct announce *a)
+{
+	static char told[64];
+	char id[80];
+	struct buf out;
+	struct msg m;
+
+	told[0] = '\0';
+	announce_send(a, p->link);
+	buf_init(&out, 65536);
+	while (!link_idle(p->link)) {
+		size_t len = strlen(told);
+		fetch(p, &out, &m);
+		if (m.type == MSG_SNAPSHOT) {
+			(void)snprintf(told + len, sizeof told - len, "+");
+			continue;
+		}
+		assert_int_equal(m.type, MSG_SNAPSHOT_GONE);
+		assert_int_equal(msg_str(&m, "snapshot_id", id, sizeof id), RC_OK);
+		(void)snprintf(told + len, sizeof told - len, "-%c", id[strlen(id) - 1]);
+	}
+	buf_free(&out);
+	return told;
+}
+
+static void every_session_hears_of_every_snapshot(void **state)
+{
+	struct announce *a;
+	struct pair p, q;
+
+	(void)state;
+	open_session(&p);
+	a = announce_new(3, on_wake, &p);
+	note(a, "snap_aaaaaaaaaaaaaaaa", true);
+	note(a, "snap_bbbbbbbbbbbbbbbb", true);
+	assert_int_equal(p.wakes > 0, true);
+	assert_string_equal(news(&p, a), "++");
+	assert_string_equal(news(&p, a), "");
+	/* One that nobody heard of goes as it came; one that is known is taken back, once. */
+	note(a, "snap_cccccccccccccccc", true);
+	note(a, "snap_cccccccccccccccc", false);
+	note(a, "snap_aaaaaaaaaaaaaaaa", false);
+	assert_string_equal(news(&p, a), "-a");
+	note(a, "snap_aaaaaaaaaaaaaaaa", false);
+	assert_string_equal(news(&p, a), "");
+
+	/* What dies between two sessions is told in the second, along with all that lives. */
+	note(a, "snap_dddddddddddddddd", true);
+	assert_string_equal(news(&p, a), "+");
+	note(a, "snap_bbbbbbbbbbbbbbbb", false);
+	open_session(&q);
+	announce_session(a);
+	assert_string_equal(news(&q, a), "-b+");
+
+	/* The bound drops the oldest. */
+	for (int c = 'e'; c < 'i'; c++) {
+		char id[32] = "snap_";
+		memset(id + 5, c, 16);
+		note(a, id, true);
+	}
+	announce_session(a);
+	assert_string_equal(news(&q, a), "+++");
+	announce_free(a);
+	pair_free(&p);
+	pair_free(&q);
+}
+
 static void garbage_in_a_session_ends_it(void **state)
 {
 	static const char *const rows[] = {"", "x", "[]\n", "{\"t\":\"CALL\",\"t\":\"CALL\"}\n",
@@ -834,6 +913,7 @@ int main(void)
 		cmocka_unit_test(too_many_calls_are_refused_then_end_the_session),
 		cmocka_unit_test(goaway_goes_both_ways),
 		cmocka_unit_test(snapshots_and_manifests_go_before_results),
+		cmocka_unit_test(every_session_hears_of_every_snapshot),
 		cmocka_unit_test(garbage_in_a_session_ends_it),
 		cmocka_unit_test(silence_is_noticed),
 		cmocka_unit_test(ends_have_words_and_codes),

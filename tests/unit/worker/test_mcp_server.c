@@ -48,7 +48,7 @@ static void fake_call(void *ctx, const struct tool_call *call, struct tool_resul
 	snprintf(got_arguments, sizeof got_arguments, "%.*s",
 		(int)(call->arguments.kind == JSCAN_NONE ? 0 : call->arguments.len),
 		call->arguments.p);
-	strcpy(out->snapshot_id, "snap_a");
+	(void)snprintf(out->snapshot_id, sizeof out->snapshot_id, "snap_a");
 	out->outcome = TOOL_UNKNOWN;
 	for (size_t i = 0; i < sizeof tools / sizeof *tools; i++) {
 		if (strcmp(tools[i].name, call->name) != 0)
@@ -280,12 +280,16 @@ static void handle(
 	atomic_bool cancelled = false;
 	/* A heap copy of the exact length lets the sanitizers see a read beyond it. */
 	size_t len = strlen(request);
-	char *copy = malloc(len + (len == 0));
-	struct mcp_request rq = {.text = copy, .len = len, .era = era, .cancelled = &cancelled};
+	struct buf copy;
 
-	memcpy(copy, request, len);
+	buf_init(&copy, len);
+	buf_add(&copy, request, len);
+	char *exact = realloc(copy.data, len > 0 ? len : 1);
+	struct mcp_request rq = {.text = exact, .len = len, .era = era, .cancelled = &cancelled};
+
+	assert_non_null(exact);
 	mcp_server_handle(&server, &rq, out, answer);
-	free(copy);
+	free(exact);
 }
 
 static void literal_cases(void **state)

@@ -1,0 +1,553 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <time.h>
+
+#include "shared/crypto.h"
+#include "shared/store_sql.h"
+#include "tests/unit/shared/store_fixture.h"
+
+#define NOW 1700000000
+#define SECRET "the-secret-of-a-test-key"
+#define THREADS 6
+
+/* Of SECRET: at the lowest cost; others by other makers' parameters; one that takes its
+ * time. */
+#define CHEAP                                                 \
+	"$argon2id$v=19$m=64,t=1,p=1$c2FsdHNhbHRzYWx0c2FsAA$" \
+	"glW4Y8MoBwN0a0DhlU4iCAjUSfVWaxiaUSjrpAyV/ec"
+static const char *const others[] = {
+	"$argon2id$v=19$m=64,t=1,p=1$c2FsdHNhbHRzYWx0c2FsAA$"
+	"glW4Y8MoBwN0a0DhlU4iCAjUSfVWaxiaUSjrpAyV/ec",
+	"$argon2id$v=19$m=65536,t=3,p=4$c2FsdHNhbHRzYWx0c2FsAA$G+"
+	"4RanZMwBifcGULivy8PWCJZERWu2uE3ZAziMnKQAg",
+	"$argon2id$v=19$m=1024,t=2,p=2$c2FsdHNhbHQ$F4G72X8Cbq3+7m4jI0rONA",
+	"$argon2id$v=19$m=64,t=16,p=1$c2FsdHNhbHRzYWx0c2FsAA$"
+	"DmAUHYTnQBI08IQJLkymtIyL0nzTVRd57gaROqKaC9MuXDj1Ggsgzlw/9N+TRPi/YdSyZ69jXXViBvQhzybbCw",
+	"$argon2id$v=16$m=128,t=2,p=1$c2FsdHNhbHRzYWx0c2FsAA$Qo5NWtuyXDk8m5IGvkr04ORJkPAVzD/"
+	"GxigSbY2zfWw",
+};
+#define SLOW                                                      \
+	"$argon2id$v=19$m=262144,t=5,p=1$c2FsdHNhbHRzYWx0c2FsAA$" \
+	"zntn42Ac6IaIJQFFdJTGLtU3nHm78gAhFL0JFplX4bw"
+
+/* --- texts and hashes ------------------------------------------------------------------ */
+
+static void new_credentials_are_whole_and_differ(void **state)
+{
+	struct apikey_text a, b;
+	const char *secret;
+	char id[65];
+
+	(void)state;
+	apikey_new("alk", &a);
+	apikey_new("alk", &b);
+	assert_int_equal(strlen(a.text), APIKEY_TEXT_LEN);
+	assert_int_equal(apikey_split("alk", a.text, id, &secret), RC_OK);
+	assert_string_equal(id, a.id);
+	assert_int_equal(strlen(id), APIKEY_ID_LEN);
+	assert_int_equal(strlen(secret), APIKEY_SECRET_LEN);
+	assert_int_equal(apikey_split("ale", a.text, id, &secret), RC_INVALID);
+	assert_string_not_equal(a.text, b.text);
+	assert_string_not_equal(a.id, b.id);
+}
+
+#define ID64 "abcdefghijklmnopqrstuvwxyz0123456789-abcdefghijklmnopqrstuvwxyz0"
+#define S128 ID64 ID64
+
+static void credentials_split(void **state)
+{
+	static const struct {
+		const char *text, *id, *secret;
+	} cases[] = {
+		{"alk_abc_0123456789abcdef", "abc", "0123456789abcdef"},
+		{"alk_a-1_with_under-scores_0", "a-1", "with_under-scores_0"},
+		{"alk_" ID64 "_" S128, ID64, S128},
+		{"alk_" ID64 "x_0123456789abcdef", NULL, NULL},
+		{"alk_abc_" S128 "x", NULL, NULL},
+		{"ale_abc_0123456789abcdef", NULL, NULL},
+		{"alk__0123456789abcdef", NULL, NULL},
+		{"alk_ABC_0123456789abcdef", NULL, NULL},
+		{"alk_abc_0123456789abcde", NULL, NULL},
+		{"alk_abc_0123456789abcde!", NULL, NULL},
+		{"alk_abc_0123456789abcdef ", NULL, NULL},
+		{"alk_abc_0123456789abcd\xc3\xa9", NULL, NULL},
+		{"alk_abc", NULL, NULL},
+		{"alkabc_0123456789abcdef", NULL, NULL},
+		{"alk", NULL, NULL},
+		{"", NULL, NULL},
+	};
+	const char *secret;
+	char id[65];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		enum rc rc = apikey_split("alk", cases[i].text, id, &secret);
+
+		assert_int_equal(rc, cases[i].id ? RC_OK : RC_INVALID);
+		if (rc == RC_OK) {
+			assert_string_equal(id, cases[i].id);
+			assert_string_equal(secret, cases[i].secret);
+		}
+	}
+}
+
+static void our_hash_has_the_cost_we_say(void **state)
+{
+	static const char start[] = "$argon2id$v=19$m=19456,t=2,p=1$";
+	char encoded[160], again[160], tiny[20];
+
+	(void)state;
+	assert_int_equal(apikey_hash(SECRET, encoded, sizeof(encoded)), RC_OK);
+	assert_memory_equal(encoded, start, sizeof(start) - 1);
+	assert_true(apikey_hash_ok(encoded, SECRET));
+	assert_false(apikey_hash_ok(encoded, SECRET "x"));
+	assert_false(apikey_hash_ok(encoded, ""));
+	assert_int_equal(apikey_hash(SECRET, again, sizeof(again)), RC_OK);
+	assert_string_not_equal(encoded, again); /* the salt */
+	assert_int_equal(apikey_hash(SECRET, tiny, sizeof(tiny)), RC_INTERNAL);
+}
+
+static void hashes_with_other_parameters_verify(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
+		assert_true(apikey_hash_ok(others[i], SECRET));
+		assert_false(apikey_hash_ok(others[i], "another-secret-of-a-key"));
+	}
+}
+
+static void hashes_that_cost_too_much_are_not_even_tried(void **state)
+{
+	static const char *const bad[] = {
+		"$argon2id$v=19$m=1048577,t=2,p=1$c29tZXNhbHQ$AAAA",
+		"$argon2id$v=19$m=4294967360,t=2,p=1$c29tZXNhbHQ$AAAA",
+		"$argon2id$v=19$m=99999999999999999999,t=2,p=1$c29tZXNhbHQ$AAAA",
+		"$argon2id$v=19$m=-64,t=2,p=1$c29tZXNhbHQ$AAAA",
+		"$argon2id$v=19$m=64,t=17,p=1$c29tZXNhbHQ$AAAA",
+		"$argon2id$v=19$m=64,t=2,p=17$c29tZXNhbHQ$AAAA",
+		"$argon2id$v=19$m=64,t=2,p=0$c29tZXNhbHQ$AAAA",
+		"$argon2id$v=19$m=0,t=2,p=1$c29tZXNhbHQ$AAAA",
+		"$argon2id$v=19$m= 64,t=2,p=1$c29tZXNhbHQ$AAAA",
+		"$argon2id$v=19$t=2,m=64,p=1$c29tZXNhbHQ$AAAA",
+		"$argon2id$v=19$m=64,t=2$c29tZXNhbHQ$AAAA",
+		"$argon2id$v=19m=64,t=2,p=1$c29tZXNhbHQ$AAAA",
+		"$argon2id$v=",
+		"$argon2id$",
+		"$argon2i$v=19$m=64,t=3,p=1$c29tZXNhbHQ$AAAA",
+		"$2b$12$abcdefghijklmnopqrstuv",
+		"",
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		assert_false(apikey_hash_readable(bad[i]));
+		assert_false(apikey_hash_ok(bad[i], SECRET));
+	}
+	assert_true(apikey_hash_readable("$argon2id$v=19$m=1048576,t=16,p=16$c29tZXNhbHQ$AAAA"));
+	assert_true(apikey_hash_readable("$argon2id$m=64,t=1,p=1$c29tZXNhbHQ$AAAA"));
+	/* Within the bounds, but no hash. */
+	assert_false(apikey_hash_ok("$argon2id$v=19$m=64,t=1,p=1$$", SECRET));
+	assert_false(apikey_hash_ok("$argon2id$v=19$m=64,t=1,p=1$!!!!$!!!!", SECRET));
+}
+
+static void an_allow_list_is_exact(void **state)
+{
+	char list[] = "[\"get_schema\", \"ex\\u0065cute\"]", none[] = "[]", broken[] = "[\"a\"",
+	     object[] = "{\"a\":1}";
+	struct apikey_grant g = {.tools = NULL};
+
+	(void)state;
+	assert_true(apikey_may_call(&g, "anything"));
+	g.tools = list;
+	assert_true(apikey_may_call(&g, "get_schema"));
+	assert_true(apikey_may_call(&g, "execute"));
+	assert_false(apikey_may_call(&g, "get_schem"));
+	assert_false(apikey_may_call(&g, "get_schema2"));
+	assert_false(apikey_may_call(&g, ""));
+	g.tools = none;
+	assert_false(apikey_may_call(&g, "a"));
+	g.tools = broken;
+	assert_false(apikey_may_call(&g, "a"));
+	g.tools = object;
+	assert_false(apikey_may_call(&g, "a"));
+}
+
+/* --- the cache ------------------------------------------------------------------------------- */
+
+#define KEY(id) "alk_" id "_" SECRET
+#define WRONG(id) "alk_" id "_the-wrong-secret-of-a-key"
+
+struct checker {
+	struct fixture *f;
+	struct db_pool *pool;
+	struct apikey_cache *cache;
+};
+
+static struct checker begin(void **state, size_t entries, int slots)
+{
+	struct checker c = {.f = fixture_of(state)};
+
+	fixture_tenant(c.f->db, "acme");
+	fixture_tenant(c.f->db, "other");
+	c.pool = db_pool_new(c.f->path, 2);
+	c.cache = apikey_cache_new(entries, slots);
+	return c;
+}
+
+static void end(struct checker *c)
+{
+	apikey_cache_free(c->cache);
+	db_pool_free(c->pool);
+}
+
+static enum rc check_at(struct checker *c, const char *text, const char *slug, int64_t now_s)
+{
+	struct apikey_grant g;
+	enum rc rc = apikey_check(c->cache, c->pool, text, slug, now_s, &g);
+
+	apikey_grant_clear(&g);
+	return rc;
+}
+
+static enum rc check(struct checker *c, const char *text, const char *slug)
+{
+	return check_at(c, text, slug, NOW);
+}
+
+/* Makes a cached key's hash useless without a version of its own: only memory can still say yes. */
+static void spoil(struct checker *c, const char *id)
+{
+	char sql[128];
+
+	snprintf(sql, sizeof(sql), "UPDATE api_keys SET hash = 'spoilt' WHERE id = '%s'", id);
+	assert_int_equal(sql_run(c->f->db, sql), RC_OK);
+}
+
+static void a_key_verifies_once_and_then_from_memory(void **state)
+{
+	struct checker c = begin(state, 10, 1);
+
+	fixture_key(c.f->db, "t_acme", "k1", CHEAP, 1);
+	assert_int_equal(check(&c, WRONG("k1"), "acme"), RC_DENIED);
+	assert_int_equal(check(&c, KEY("k1"), "acme"), RC_OK);
+	spoil(&c, "k1");
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(check(&c, KEY("k1"), "acme"), RC_OK);
+		assert_int_equal(check(&c, WRONG("k1"), "acme"), RC_DENIED);
+	}
+	end(&c);
+}
+
+/* Whoever is refused is refused in the same way; the key's id is told only when the secret was
+ * right. */
+static void refusals_look_alike(void **state)
+{
+	static const struct {
+		const char *text, *slug, *key_id;
+	} cases[] = {
+		{"", "acme", ""},
+		{"Bearer x", "acme", ""},
+		{KEY("unknown"), "acme", ""},
+		{WRONG("k1"), "acme", ""},
+		{KEY("k1"), "other", "k1"},
+		{KEY("k1"), "nobody", "k1"},
+		{KEY("k1"), "", "k1"},
+		{KEY("expired"), "acme", "expired"},
+		{KEY("revoked"), "acme", "revoked"},
+		{WRONG("revoked"), "acme", ""},
+	};
+	struct checker c = begin(state, 10, 1);
+	struct audit_record who = fixture_who();
+	struct api_key k = {.id = "expired",
+		.tenant_id = "t_acme",
+		.name = "n",
+		.hash = CHEAP,
+		.expires_at = NOW};
+	struct apikey_grant g, empty;
+
+	fixture_key(c.f->db, "t_acme", "k1", CHEAP, 1);
+	fixture_key(c.f->db, "t_acme", "revoked", CHEAP, 1);
+	assert_int_equal(api_key_create(c.f->db, &k, &who), RC_OK);
+	assert_int_equal(api_key_revoke(c.f->db, "t_acme", "revoked", &who), RC_OK);
+	/* Cold and warm. */
+	for (int round = 0; round < 2; round++) {
+		for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+			assert_int_equal(apikey_check(c.cache, c.pool, cases[i].text, cases[i].slug,
+						 NOW, &g),
+				RC_DENIED);
+			assert_string_equal(g.key_id, cases[i].key_id);
+			memset(&empty, 0, sizeof(empty));
+			str_copy(empty.key_id, sizeof(empty.key_id), cases[i].key_id);
+			assert_memory_equal(&g, &empty, sizeof(g));
+		}
+	}
+	end(&c);
+}
+
+static void an_expiry_counts_for_cached_keys_too(void **state)
+{
+	struct checker c = begin(state, 10, 1);
+	struct audit_record who = fixture_who();
+	struct api_key k = {.id = "k1",
+		.tenant_id = "t_acme",
+		.name = "n",
+		.hash = CHEAP,
+		.expires_at = NOW + 10};
+
+	assert_int_equal(api_key_create(c.f->db, &k, &who), RC_OK);
+	assert_int_equal(check_at(&c, KEY("k1"), "acme", NOW), RC_OK);
+	assert_int_equal(check_at(&c, KEY("k1"), "acme", NOW + 9), RC_OK);
+	assert_int_equal(check_at(&c, KEY("k1"), "acme", NOW + 10), RC_DENIED);
+	end(&c);
+}
+
+/* Two caches with pools of their own stand for two processes. */
+static void a_revocation_counts_at_once_in_every_cache(void **state)
+{
+	struct checker one = begin(state, 10, 1), two = one;
+	struct audit_record who = fixture_who();
+	struct tenant t;
+
+	two.pool = db_pool_new(one.f->path, 2);
+	two.cache = apikey_cache_new(10, 1);
+	fixture_key(one.f->db, "t_acme", "k1", CHEAP, 1);
+	fixture_key(one.f->db, "t_acme", "k2", CHEAP, 1);
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(check(&one, KEY("k1"), "acme"), RC_OK);
+		assert_int_equal(check(&two, KEY("k1"), "acme"), RC_OK);
+		assert_int_equal(check(&two, KEY("k2"), "acme"), RC_OK);
+	}
+	assert_int_equal(api_key_revoke(one.f->db, "t_acme", "k1", &who), RC_OK);
+	assert_int_equal(check(&one, KEY("k1"), "acme"), RC_DENIED);
+	assert_int_equal(check(&two, KEY("k1"), "acme"), RC_DENIED);
+	assert_int_equal(check(&two, KEY("k2"), "acme"), RC_OK);
+	assert_int_equal(tenant_delete(one.f->db, "t_acme", &who), RC_OK);
+	assert_int_equal(check(&two, KEY("k2"), "acme"), RC_DENIED);
+	/* The same slug and key id again, with another secret: the old one is not believed. */
+	assert_int_equal(tenant_create(one.f->db, "acme", "x", NULL, &who, &t), RC_OK);
+	fixture_key(one.f->db, "t_acme", "k2", "none", 1);
+	assert_int_equal(check(&two, KEY("k2"), "acme"), RC_DENIED);
+	apikey_cache_free(two.cache);
+	db_pool_free(two.pool);
+	end(&one);
+}
+
+static void the_grant_says_what_the_row_says(void **state)
+{
+	struct checker c = begin(state, 10, 1);
+	struct audit_record who = fixture_who();
+	char tools[] = "[\"get_schema\"]";
+	struct api_key k = {.id = "k1",
+		.tenant_id = "t_acme",
+		.name = "An agent",
+		.hash = CHEAP,
+		.tools = tools,
+		.rate_per_minute = 7};
+	struct apikey_grant g;
+	struct tenant t;
+
+	assert_int_equal(api_key_create(c.f->db, &k, &who), RC_OK);
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(apikey_check(c.cache, c.pool, KEY("k1"), "acme", NOW, &g), RC_OK);
+		assert_string_equal(g.key_id, "k1");
+		assert_string_equal(g.key_name, "An agent");
+		assert_string_equal(g.tenant_id, "t_acme");
+		assert_string_equal(g.tenant_slug, "acme");
+		assert_int_equal(g.rate_per_minute, 7);
+		assert_string_equal(g.tools, tools);
+		assert_false(g.tenant_suspended);
+		apikey_grant_clear(&g);
+		assert_null(g.tools);
+	}
+	assert_int_equal(tenant_suspend(c.f->db, "t_acme", true, &who, &t), RC_OK);
+	assert_int_equal(apikey_check(c.cache, c.pool, KEY("k1"), "acme", NOW, &g), RC_OK);
+	assert_true(g.tenant_suspended);
+	apikey_grant_clear(&g);
+	end(&c);
+}
+
+static int64_t last_used(struct checker *c, const char *id)
+{
+	struct api_key_row row;
+	int64_t at;
+
+	assert_int_equal(api_key_find(c->f->db, id, &row), RC_OK);
+	at = row.key.last_used_at;
+	api_key_clear(&row.key);
+	return at;
+}
+
+static void use_is_noted_once_a_minute(void **state)
+{
+	struct checker c = begin(state, 10, 1);
+
+	fixture_key(c.f->db, "t_acme", "k1", CHEAP, 1);
+	assert_int_equal(check_at(&c, KEY("k1"), "other", NOW), RC_DENIED);
+	assert_int_equal(last_used(&c, "k1"), 0);
+	assert_int_equal(check_at(&c, KEY("k1"), "acme", NOW), RC_OK);
+	assert_int_equal(last_used(&c, "k1"), NOW);
+	assert_int_equal(check_at(&c, KEY("k1"), "acme", NOW + 59), RC_OK);
+	assert_int_equal(last_used(&c, "k1"), NOW);
+	assert_int_equal(check_at(&c, KEY("k1"), "acme", NOW + 60), RC_OK);
+	assert_int_equal(last_used(&c, "k1"), NOW + 60);
+	end(&c);
+}
+
+static void the_least_recently_used_entry_goes_first(void **state)
+{
+	struct checker c = begin(state, 2, 1);
+
+	fixture_key(c.f->db, "t_acme", "k1", CHEAP, 1);
+	fixture_key(c.f->db, "t_acme", "k2", CHEAP, 1);
+	fixture_key(c.f->db, "t_acme", "k3", CHEAP, 1);
+	assert_int_equal(check(&c, KEY("k1"), "acme"), RC_OK);
+	assert_int_equal(check(&c, KEY("k2"), "acme"), RC_OK);
+	assert_int_equal(check(&c, KEY("k1"), "acme"), RC_OK);
+	assert_int_equal(check(&c, KEY("k3"), "acme"), RC_OK); /* k2 goes */
+	spoil(&c, "k1");
+	spoil(&c, "k2");
+	spoil(&c, "k3");
+	assert_int_equal(check(&c, KEY("k1"), "acme"), RC_OK);
+	assert_int_equal(check(&c, KEY("k3"), "acme"), RC_OK);
+	assert_int_equal(check(&c, KEY("k2"), "acme"), RC_DENIED);
+	end(&c);
+}
+
+static void without_the_state_nobody_is_let_in(void **state)
+{
+	struct apikey_cache *cache = apikey_cache_new(10, 1);
+	struct db_pool *pool = db_pool_new("/tmp/no/such/directory/state.db", 1);
+	struct apikey_grant g;
+
+	(void)state;
+	assert_int_equal(apikey_check(cache, pool, KEY("k1"), "acme", NOW, &g), RC_UNAVAILABLE);
+	assert_int_equal(apikey_check(cache, pool, "no key", "acme", NOW, &g), RC_DENIED);
+	db_pool_free(pool);
+	apikey_cache_free(cache);
+	apikey_cache_free(NULL);
+}
+
+/* --- the gate ----------------------------------------------------------------------------------
+ */
+
+struct crowd {
+	struct checker *c;
+	const char *text;
+	atomic_int count[RC_INTERNAL + 1];
+	atomic_int done;
+};
+
+static void *knock(void *arg)
+{
+	struct crowd *w = arg;
+
+	atomic_fetch_add(&w->count[check(w->c, w->text, "acme")], 1);
+	atomic_fetch_add(&w->done, 1);
+	return NULL;
+}
+
+static int64_t now_ms(clockid_t id)
+{
+	struct timespec t;
+
+	clock_gettime(id, &t);
+	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+/* Of one run, by the wall's clock or in the processor's time. */
+static int64_t time_of_one(clockid_t id)
+{
+	int64_t began = now_ms(id);
+
+	assert_true(apikey_hash_ok(SLOW, SECRET));
+	return now_ms(id) - began;
+}
+
+static void gather(struct crowd *w, pthread_t thread[THREADS])
+{
+	for (int i = 0; i < THREADS; i++)
+		assert_int_equal(pthread_create(&thread[i], NULL, knock, w), 0);
+}
+
+static void disperse(pthread_t thread[THREADS])
+{
+	for (int i = 0; i < THREADS; i++)
+		assert_int_equal(pthread_join(thread[i], NULL), 0);
+}
+
+/* Threads that come with the same new key at the same time cost one run, not one each. */
+static void one_key_is_verified_once_for_all_who_wait(void **state)
+{
+	struct checker c = begin(state, 10, THREADS);
+	struct crowd w = {.c = &c, .text = KEY("k1")};
+	pthread_t thread[THREADS];
+	int64_t one = time_of_one(CLOCK_PROCESS_CPUTIME_ID), began;
+
+	fixture_key(c.f->db, "t_acme", "k1", SLOW, 1);
+	began = now_ms(CLOCK_PROCESS_CPUTIME_ID);
+	gather(&w, thread);
+	disperse(thread);
+	assert_int_equal(w.count[RC_OK], THREADS);
+	assert_true(now_ms(CLOCK_PROCESS_CPUTIME_ID) - began < one * 3);
+	end(&c);
+}
+
+/* Guesses wait their turn or are turned away; who needs the state meanwhile gets a handle at once.
+ */
+static void guesses_leave_the_state_to_others(void **state)
+{
+	struct checker c = begin(state, 10, 1);
+	struct crowd w = {.c = &c, .text = WRONG("k1")};
+	const struct timespec pause = {.tv_nsec = 2000000};
+	int64_t one = time_of_one(CLOCK_MONOTONIC), began, longest = 0;
+	pthread_t thread[THREADS];
+	struct db *db;
+
+	fixture_key(c.f->db, "t_acme", "k1", SLOW, 1);
+	gather(&w, thread);
+	while (atomic_load(&w.done) < THREADS) {
+		began = now_ms(CLOCK_MONOTONIC);
+		assert_int_equal(db_pool_get(c.pool, &db), RC_OK);
+		if (now_ms(CLOCK_MONOTONIC) - began > longest)
+			longest = now_ms(CLOCK_MONOTONIC) - began;
+		db_pool_put(c.pool, db);
+		nanosleep(&pause, NULL);
+	}
+	disperse(thread);
+	/* One ran and four waited: there was no room for the sixth. */
+	assert_int_equal(w.count[RC_DENIED], 5);
+	assert_int_equal(w.count[RC_LIMIT], 1);
+	assert_true(longest < one / 2);
+	end(&c);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(new_credentials_are_whole_and_differ),
+		cmocka_unit_test(credentials_split),
+		cmocka_unit_test(our_hash_has_the_cost_we_say),
+		cmocka_unit_test(hashes_with_other_parameters_verify),
+		cmocka_unit_test(hashes_that_cost_too_much_are_not_even_tried),
+		cmocka_unit_test(an_allow_list_is_exact),
+		FIXTURE_TEST(a_key_verifies_once_and_then_from_memory),
+		FIXTURE_TEST(refusals_look_alike),
+		FIXTURE_TEST(an_expiry_counts_for_cached_keys_too),
+		FIXTURE_TEST(a_revocation_counts_at_once_in_every_cache),
+		FIXTURE_TEST(the_grant_says_what_the_row_says),
+		FIXTURE_TEST(use_is_noted_once_a_minute),
+		FIXTURE_TEST(the_least_recently_used_entry_goes_first),
+		cmocka_unit_test(without_the_state_nobody_is_let_in),
+		FIXTURE_TEST(one_key_is_verified_once_for_all_who_wait),
+		FIXTURE_TEST(guesses_leave_the_state_to_others),
+	};
+
+	crypto_init();
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,1 @@
+tmp/b-cli/obj/demo/generate.o: demo/generate.c

@@ -1,0 +1,25 @@
+tmp/b-cli/obj/fcgi-app/admin_enrollments.o: fcgi-app/admin_enrollments.c \
+ fcgi-app/admin_common.h fcgi-app/http.h shared/apikey.h shared/crypto.h \
+ shared/rc.h shared/store.h shared/audit.h shared/buf.h shared/jscan.h \
+ shared/db.h shared/clientip.h shared/config.h shared/log.h \
+ shared/dispatch.h shared/msg.h shared/problem.h \
+ fcgi-app/admin_handlers.h shared/clock.h shared/mem.h
+fcgi-app/admin_common.h:
+fcgi-app/http.h:
+shared/apikey.h:
+shared/crypto.h:
+shared/rc.h:
+shared/store.h:
+shared/audit.h:
+shared/buf.h:
+shared/jscan.h:
+shared/db.h:
+shared/clientip.h:
+shared/config.h:
+shared/log.h:
+shared/dispatch.h:
+shared/msg.h:
+shared/problem.h:
+fcgi-app/admin_handlers.h:
+shared/clock.h:
+shared/mem.h:

@@ -1,0 +1,22 @@
+tmp/b-cli/obj/fcgi-app/admin_live.o: fcgi-app/admin_live.c \
+ fcgi-app/admin_live.h fcgi-app/http.h shared/apikey.h shared/crypto.h \
+ shared/rc.h shared/store.h shared/audit.h shared/buf.h shared/jscan.h \
+ shared/db.h shared/clientip.h shared/config.h shared/log.h \
+ shared/dispatch.h shared/msg.h shared/problem.h shared/mem.h
+fcgi-app/admin_live.h:
+fcgi-app/http.h:
+shared/apikey.h:
+shared/crypto.h:
+shared/rc.h:
+shared/store.h:
+shared/audit.h:
+shared/buf.h:
+shared/jscan.h:
+shared/db.h:
+shared/clientip.h:
+shared/config.h:
+shared/log.h:
+shared/dispatch.h:
+shared/msg.h:
+shared/problem.h:
+shared/mem.h:

@@ -1,0 +1,26 @@
+tmp/b-cli/obj/fcgi-app/auth.o: fcgi-app/auth.c fcgi-app/auth.h \
+ fcgi-app/http.h shared/apikey.h shared/crypto.h shared/rc.h \
+ shared/store.h shared/audit.h shared/buf.h shared/jscan.h shared/db.h \
+ shared/clientip.h shared/config.h shared/log.h shared/dispatch.h \
+ shared/msg.h shared/problem.h shared/session.h fcgi-app/cors.h \
+ shared/clock.h shared/mem.h
+fcgi-app/auth.h:
+fcgi-app/http.h:
+shared/apikey.h:
+shared/crypto.h:
+shared/rc.h:
+shared/store.h:
+shared/audit.h:
+shared/buf.h:
+shared/jscan.h:
+shared/db.h:
+shared/clientip.h:
+shared/config.h:
+shared/log.h:
+shared/dispatch.h:
+shared/msg.h:
+shared/problem.h:
+shared/session.h:
+fcgi-app/cors.h:
+shared/clock.h:
+shared/mem.h:

@@ -1,0 +1,10 @@
+tmp/b-cli/obj/fcgi-app/mcp_params.o: fcgi-app/mcp_params.c \
+ fcgi-app/mcp_request.h shared/audit.h shared/buf.h shared/rc.h \
+ shared/jscan.h shared/manifest.h shared/problem.h
+fcgi-app/mcp_request.h:
+shared/audit.h:
+shared/buf.h:
+shared/rc.h:
+shared/jscan.h:
+shared/manifest.h:
+shared/problem.h:

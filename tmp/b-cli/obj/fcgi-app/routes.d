@@ -1,0 +1,33 @@
+tmp/b-cli/obj/fcgi-app/routes.o: fcgi-app/routes.c fcgi-app/routes.h \
+ fcgi-app/http.h shared/apikey.h shared/crypto.h shared/rc.h \
+ shared/store.h shared/audit.h shared/buf.h shared/jscan.h shared/db.h \
+ shared/clientip.h shared/config.h shared/log.h shared/dispatch.h \
+ shared/msg.h shared/problem.h fcgi-app/admin_handlers.h fcgi-app/auth.h \
+ shared/session.h fcgi-app/cors.h fcgi-app/enroll.h fcgi-app/health.h \
+ fcgi-app/mcp.h fcgi-app/status.h shared/clock.h shared/mem.h
+fcgi-app/routes.h:
+fcgi-app/http.h:
+shared/apikey.h:
+shared/crypto.h:
+shared/rc.h:
+shared/store.h:
+shared/audit.h:
+shared/buf.h:
+shared/jscan.h:
+shared/db.h:
+shared/clientip.h:
+shared/config.h:
+shared/log.h:
+shared/dispatch.h:
+shared/msg.h:
+shared/problem.h:
+fcgi-app/admin_handlers.h:
+fcgi-app/auth.h:
+shared/session.h:
+fcgi-app/cors.h:
+fcgi-app/enroll.h:
+fcgi-app/health.h:
+fcgi-app/mcp.h:
+fcgi-app/status.h:
+shared/clock.h:
+shared/mem.h:

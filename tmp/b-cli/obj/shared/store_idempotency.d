@@ -1,0 +1,14 @@
+tmp/b-cli/obj/shared/store_idempotency.o: shared/store_idempotency.c \
+ shared/clock.h shared/rc.h shared/mem.h shared/store.h shared/audit.h \
+ shared/buf.h shared/jscan.h shared/crypto.h shared/db.h \
+ shared/store_sql.h
+shared/clock.h:
+shared/rc.h:
+shared/mem.h:
+shared/store.h:
+shared/audit.h:
+shared/buf.h:
+shared/jscan.h:
+shared/crypto.h:
+shared/db.h:
+shared/store_sql.h:

@@ -1,0 +1,15 @@
+tmp/b-cli/obj/shared/store_key.o: shared/store_key.c shared/clock.h \
+ shared/rc.h shared/jscan.h shared/mem.h shared/store.h shared/audit.h \
+ shared/buf.h shared/crypto.h shared/db.h shared/store_sql.h \
+ shared/text.h
+shared/clock.h:
+shared/rc.h:
+shared/jscan.h:
+shared/mem.h:
+shared/store.h:
+shared/audit.h:
+shared/buf.h:
+shared/crypto.h:
+shared/db.h:
+shared/store_sql.h:
+shared/text.h:

@@ -1,0 +1,40 @@
+tmp/b-cli/obj/tunneld/loop.o: tunneld/loop.c tunneld/loop.h \
+ shared/config.h shared/buf.h shared/rc.h shared/log.h shared/crypto.h \
+ shared/clock.h shared/mem.h tunneld/dispatch_server.h shared/msg.h \
+ shared/jscan.h tunneld/hub.h shared/db.h tunneld/audit_writer.h \
+ shared/audit.h tunneld/call.h tunneld/deadline.h tunneld/map.h \
+ tunneld/outcome.h shared/problem.h tunneld/registry.h shared/clientip.h \
+ tunneld/catalog.h tunneld/metrics.h shared/handshake.h tunneld/rate.h \
+ tunneld/state_writer.h shared/store.h tunneld/lws_server.h \
+ tunneld/relay.h tunneld/tunnel.h
+tunneld/loop.h:
+shared/config.h:
+shared/buf.h:
+shared/rc.h:
+shared/log.h:
+shared/crypto.h:
+shared/clock.h:
+shared/mem.h:
+tunneld/dispatch_server.h:
+shared/msg.h:
+shared/jscan.h:
+tunneld/hub.h:
+shared/db.h:
+tunneld/audit_writer.h:
+shared/audit.h:
+tunneld/call.h:
+tunneld/deadline.h:
+tunneld/map.h:
+tunneld/outcome.h:
+shared/problem.h:
+tunneld/registry.h:
+shared/clientip.h:
+tunneld/catalog.h:
+tunneld/metrics.h:
+shared/handshake.h:
+tunneld/rate.h:
+tunneld/state_writer.h:
+shared/store.h:
+tunneld/lws_server.h:
+tunneld/relay.h:
+tunneld/tunnel.h:

@@ -1,0 +1,2 @@
+tmp/b-cli/obj/worker/backoff.o: worker/backoff.c worker/backoff.h
+worker/backoff.h:
