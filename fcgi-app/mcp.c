@@ -123,7 +123,8 @@ static bool authorize(struct request *rq, struct apikey_grant *grant)
 			"Send Authorization once.");
 		return false;
 	}
-	rc = apikey_check(rq->app->keys, rq->app->db, rc == RC_OK ? token : "", slug_of(rq), clock_wall_s(), grant);
+	rc = apikey_check(rq->app->keys, rq->app->db, rc == RC_OK ? token : "", slug_of(rq),
+		clock_wall_s(), grant);
 	switch (rc) {
 	case RC_OK:
 		break;

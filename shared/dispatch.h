@@ -6,7 +6,7 @@
  *         bytes_in}} + the JSON-RPC message (split by "more" when longer than MSG_PART_DEFAULT)
  *         -> EVENT*, then RESULT {"outcome","status":"ok"} + payload (parts; the last one is released only when the audit row is
  *         durable), or FAIL {"code":<problem code>,"detail"?,"retry_after_ms"?}: the row is durable then too, unless the code is
- *         audit_unavailable or draining.
+ *         audit_unavailable, draining or bad_request (a malformed CALL: a defect of the caller).
  * REPLY   {"id","tenant_id"} + the agent's JSON-RPC response to a server-to-client request of that call (which is on another connection)
  *         -> REPLY when it was passed on; FAIL not_found when the call is over or another tenant's. In one message.
  * AUDIT   {"audit":{...}}  -> AUDIT_OK when the row is durable, or FAIL.
