@@ -6,7 +6,7 @@
 #include "shared/crypto.h"
 
 struct seeded {
-	char worker_id[80];
+	char worker_id[80], tenant_id[80];
 	struct crypto_identity identity;
 };
 

@@ -1,5 +1,5 @@
 /* Many workers in one process: each tunnel is the product's own worker/link.c over a socket and just enough WebSocket.
- * usage: tunnels IDENTITIES TENANT_ID CP_KEY_PEM SOCKET|PORT
+ * usage: tunnels IDENTITIES CP_KEY_PEM SOCKET|PORT
  * Reads "open N" lines: from then on N tunnels are to stand. A lost one is dialed again as a real worker would. Each time that
  * all stand, it prints {"open":N,"ms":since the command or the first loss}. Ends with its standard input, or on SIGTERM. */
 #include <arpa/inet.h>
@@ -399,7 +399,7 @@ static void set_address(const char *text)
 	all.address_len = sizeof *ip;
 }
 
-static void init_tunnels(const struct seeded *seeded, const char *tenant_id, const uint8_t cp_key[CRYPTO_PUBLIC_LEN])
+static void init_tunnels(const struct seeded *seeded, const uint8_t cp_key[CRYPTO_PUBLIC_LEN])
 {
 	all.tunnels = xcalloc(all.count, sizeof *all.tunnels);
 	for (size_t i = 0; i < all.count; i++) {
@@ -408,7 +408,7 @@ static void init_tunnels(const struct seeded *seeded, const char *tenant_id, con
 		t->fd = -1;
 		t->identity = &seeded[i].identity;
 		(void)str_copy(t->enrolled.worker_id, sizeof t->enrolled.worker_id, seeded[i].worker_id);
-		(void)str_copy(t->enrolled.tenant_id, sizeof t->enrolled.tenant_id, tenant_id);
+		(void)str_copy(t->enrolled.tenant_id, sizeof t->enrolled.tenant_id, seeded[i].tenant_id);
 		memcpy(t->enrolled.cp_key, cp_key, CRYPTO_PUBLIC_LEN);
 		ev_timer_init(&t->retry, on_retry, 0., 0.);
 		t->retry.data = t;
@@ -444,18 +444,18 @@ int main(int argc, char **argv)
 
 	crypto_init();
 	log_init("tunnels", 2, LOG_FORMAT_TEXT);
-	if (argc != 5)
-		die("usage: tunnels IDENTITIES TENANT_ID CP_KEY_PEM SOCKET|PORT");
+	if (argc != 4)
+		die("usage: tunnels IDENTITIES CP_KEY_PEM SOCKET|PORT");
 	if (file_read(argv[1], IDENTITIES_MAX, &file, &len) != RC_OK || len == 0 || len % sizeof(struct seeded) != 0)
 		die("%s can't be read", argv[1]);
-	if (crypto_identity_load(argv[3], &cp) != RC_OK)
-		die("%s can't be read", argv[3]);
+	if (crypto_identity_load(argv[2], &cp) != RC_OK)
+		die("%s can't be read", argv[2]);
 	all.count = len / sizeof(struct seeded);
 	all.loop = ev_default_loop(0);
 	buf_init(&all.manifest, sizeof manifest_text);
 	buf_str(&all.manifest, manifest_text);
-	set_address(argv[4]);
-	init_tunnels((const struct seeded *)(void *)file, argv[2], cp.public_key);
+	set_address(argv[3]);
+	init_tunnels((const struct seeded *)(void *)file, cp.public_key);
 	crypto_identity_wipe(&cp);
 	run();
 	mem_wipe(file, len);
