@@ -9,7 +9,8 @@
 
 #include "shared/mem.h"
 
-#define WAL_INDEX_VERSION 3007000 /* the only layout there has been; another one is not looked at */
+#define WAL_INDEX_VERSION 3007000 /* the only layout there has been; another one is not looked at \
+				   */
 #define MAPPED 4096
 
 struct dbmark_watch {
@@ -29,7 +30,8 @@ enum rc dbmark_open(const char *db_path, struct dbmark_watch **out)
 	if (fd < 0)
 		return RC_UNAVAILABLE;
 	map = mmap(NULL, MAPPED, PROT_READ, MAP_SHARED, fd, 0);
-	/* fd stays open on purpose: closing it would drop the POSIX locks that SQLite holds on the same file in this process. */
+	/* fd stays open on purpose: closing it would drop the POSIX locks that SQLite holds on the
+	 * same file in this process. */
 	if (map == MAP_FAILED)
 		return RC_UNAVAILABLE;
 	w = xcalloc(1, sizeof(*w));
@@ -45,8 +47,10 @@ bool dbmark_read(const struct dbmark_watch *w, struct dbmark *out)
 	for (int i = 0; i < DBMARK_WORDS; i++) {
 		uint32_t first = atomic_load_explicit(&w->words[i], memory_order_acquire);
 
-		/* SQLite writes the second copy first and then this one: only when both agree is the header whole. */
-		if (first != atomic_load_explicit(&w->words[DBMARK_WORDS + i], memory_order_acquire))
+		/* SQLite writes the second copy first and then this one: only when both agree is
+		 * the header whole. */
+		if (first !=
+			atomic_load_explicit(&w->words[DBMARK_WORDS + i], memory_order_acquire))
 			return false;
 		out->words[i] = first;
 	}

@@ -1,8 +1,8 @@
-/* Fills a state database and a journal in seconds, with the product's own functions, for the lines that ask how things grow.
- *   seed tenants STATE_DB COUNT             tenants bench-1, bench-2, ...
+/* Fills a state database and a journal in seconds, with the product's own functions, for the lines
+ * that ask how things grow. seed tenants STATE_DB COUNT             tenants bench-1, bench-2, ...
  *   seed keys STATE_DB TENANT_ID COUNT      API keys that nobody knows the secret of
- *   seed workers STATE_DB COUNT IDENTITIES  enrolled workers, eight to a tenant, and their identities (identities.h)
- *   seed journal FILE ROWS                  a whole, chained audit log */
+ *   seed workers STATE_DB COUNT IDENTITIES  enrolled workers, eight to a tenant, and their
+ * identities (identities.h) seed journal FILE ROWS                  a whole, chained audit log */
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -33,7 +33,8 @@ static void must(enum rc rc, const char *what)
 /* One row of whatever is made; n counts from 1. */
 typedef void make_fn(struct db *db, long n, void *ctx);
 
-/* The records that these changes put into the outbox are dropped: the seeded state is one that has been there for long. */
+/* The records that these changes put into the outbox are dropped: the seeded state is one that has
+ * been there for long. */
 static void fill(const char *path, long count, make_fn *make, void *ctx)
 {
 	struct db *db;
@@ -75,7 +76,8 @@ static void make_key(struct db *db, long n, void *ctx)
 
 static void seed_keys(const char *path, const char *tenant_id, long count)
 {
-	struct api_key k = {.name = "bench", .rate_per_minute = -1, .created_at = clock_wall_ms() / 1000};
+	struct api_key k = {
+		.name = "bench", .rate_per_minute = -1, .created_at = clock_wall_ms() / 1000};
 
 	str_copy(k.tenant_id, sizeof k.tenant_id, tenant_id);
 	must(apikey_hash("a secret that is given to nobody at all", k.hash, sizeof k.hash), "hash");
@@ -91,7 +93,8 @@ static void make_worker(struct db *db, long n, void *ctx)
 
 	if (n % WORKERS_PER_TENANT == 1)
 		make_tenant(db, 1 + n / WORKERS_PER_TENANT, NULL);
-	(void)snprintf(s->tenant_id, sizeof s->tenant_id, "t_bench-%ld", 1 + (n - 1) / WORKERS_PER_TENANT);
+	(void)snprintf(
+		s->tenant_id, sizeof s->tenant_id, "t_bench-%ld", 1 + (n - 1) / WORKERS_PER_TENANT);
 	e.expires_at = e.created_at + 3600;
 	crypto_id("e", e.id, sizeof e.id);
 	str_copy(e.tenant_id, sizeof e.tenant_id, s->tenant_id);
