@@ -9,8 +9,8 @@
 
 #include "shared/mem.h"
 
-#define WAL_INDEX_VERSION 3007000 /* the only layout there has been; another one is not looked at \
-				   */
+/* The only layout there has been; another one is not looked at. */
+#define WAL_INDEX_VERSION 3007000
 #define MAPPED 4096
 
 struct dbmark_watch {

@@ -20,16 +20,35 @@
 #define MSG_MAX_DEFAULT (1048576 + MSG_HEADER_MAX) /* a whole message on the wire */
 #define MSG_MAC_LEN 16
 
-#define MSG_TYPE_TABLE(X)                                                                    \
-	/* handshake */                                                                      \
-	X(CHALLENGE)                                                                         \
-	X(HELLO) X(HELLO_ACK) X(HELLO_NACK) X(MANIFEST)                                      \
-		X(GOAWAY) /* calls: tunnel and dispatch socket */                            \
-		X(CALL) X(EVENT) X(REPLY) X(RESULT) X(CANCEL) X(SNAPSHOT)                    \
-			X(SNAPSHOT_GONE) /* dispatch socket only (shared/dispatch.h) */      \
-		X(PING) X(PONG) X(AUDIT) X(AUDIT_OK) X(FLUSH) X(FLUSH_OK) X(SESSIONS)        \
-			X(SESSIONS_OK) X(DETACH) X(CANCEL_OK) X(MANIFEST_GET) X(MANIFEST_OK) \
-				X(FAIL)
+/* The handshake; calls, on the tunnel and the dispatch socket; the dispatch socket alone
+ * (shared/dispatch.h). */
+#define MSG_TYPE_TABLE(X) \
+	X(CHALLENGE)      \
+	X(HELLO)          \
+	X(HELLO_ACK)      \
+	X(HELLO_NACK)     \
+	X(MANIFEST)       \
+	X(GOAWAY)         \
+	X(CALL)           \
+	X(EVENT)          \
+	X(REPLY)          \
+	X(RESULT)         \
+	X(CANCEL)         \
+	X(SNAPSHOT)       \
+	X(SNAPSHOT_GONE)  \
+	X(PING)           \
+	X(PONG)           \
+	X(AUDIT)          \
+	X(AUDIT_OK)       \
+	X(FLUSH)          \
+	X(FLUSH_OK)       \
+	X(SESSIONS)       \
+	X(SESSIONS_OK)    \
+	X(DETACH)         \
+	X(CANCEL_OK)      \
+	X(MANIFEST_GET)   \
+	X(MANIFEST_OK)    \
+	X(FAIL)
 
 enum msg_type {
 	MSG_UNKNOWN, /* a well-formed message of a type we don't know */
