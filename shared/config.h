@@ -58,7 +58,7 @@ struct config {
 	int64_t max_manifest_bytes; /* 1 MiB */
 	int call_timeout_ms; /* 60000 */
 	int calls_per_session; /* 128 in flight */
-	int calls_per_tenant; /* 256 in flight */
+	int calls_per_tenant; /* 96 in flight: below the threads of the pool */
 	int key_requests_per_minute; /* 6000; 0: no limit */
 	int argon2_concurrency; /* 2 a process */
 	int idempotency_ttl_s; /* 86400 */

@@ -491,7 +491,7 @@ static void the_headers_defaults(void **state)
 	assert_int_equal(c.max_manifest_bytes, 1 << 20);
 	assert_int_equal(c.call_timeout_ms, 60000);
 	assert_int_equal(c.calls_per_session, 128);
-	assert_int_equal(c.calls_per_tenant, 256);
+	assert_int_equal(c.calls_per_tenant, 96);
 	assert_int_equal(c.key_requests_per_minute, 6000);
 	assert_int_equal(c.argon2_concurrency, 2);
 	assert_int_equal(c.idempotency_ttl_s, 86400);
