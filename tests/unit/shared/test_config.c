@@ -776,7 +776,7 @@ static void discard(const struct config *c)
 {
 	struct config *mine;
 
-	memcpy(&mine, &c, sizeof(c));
+	memcpy(&mine, &c, sizeof(void *));
 	config_free(mine);
 }
 
