@@ -18,7 +18,7 @@
 #include "worker/identity.h"
 
 #define BYTES_DEFAULT 32
-#define BYTES_MAX (16 * 1024 * 1024)
+#define BYTES_MAX (16L * 1024 * 1024)
 #define ENVELOPE 512
 
 static const char manifest_text[] = "{\"serverInfo\":{\"name\":\"echo\",\"version\":\"1\"},"
@@ -128,8 +128,8 @@ int main(int argc, char **argv)
 
 	crypto_init();
 	log_init("echo-worker", 2, LOG_FORMAT_TEXT);
-	if (argc == 3 && strcmp(argv[1], "--in-process") == 0 && atol(argv[2]) > 0)
-		return in_process(atol(argv[2]));
+	if (argc == 3 && strcmp(argv[1], "--in-process") == 0 && strtol(argv[2], NULL, 10) > 0)
+		return in_process(strtol(argv[2], NULL, 10));
 	if (argc != 2)
 		die("usage: echo_worker STATE_DIR | --in-process CALLS");
 	if (identity_load_enrolled(argv[1], &enrolled, &err) != RC_OK ||

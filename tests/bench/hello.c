@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 #define BODY_DEFAULT 120
-#define BODY_MAX (16 * 1024 * 1024)
+#define BODY_MAX (16L * 1024 * 1024)
 
 static int listen_fd;
 static char *body; /* BODY_MAX bytes; an answer is the first so many and a quote */
@@ -69,7 +69,7 @@ static int listen_on(const char *path)
 
 int main(int argc, char **argv)
 {
-	int threads = argc == 3 ? atoi(argv[2]) : 0;
+	long threads = argc == 3 ? strtol(argv[2], NULL, 10) : 0;
 
 	if (threads < 1) {
 		(void)fprintf(stderr, "usage: hello SOCKET THREADS\n");
@@ -85,7 +85,7 @@ int main(int argc, char **argv)
 	body[0] = '"';
 	FCGX_Init();
 	(void)signal(SIGTERM, SIG_DFL);
-	for (int i = 1; i < threads; i++) {
+	for (long i = 1; i < threads; i++) {
 		pthread_t thread;
 
 		if (pthread_create(&thread, NULL, serve, NULL) != 0)

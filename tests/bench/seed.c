@@ -18,7 +18,7 @@
 #include "tests/bench/identities.h"
 
 #define BATCH 1000 /* rows a transaction */
-#define CHUNK (4 * 1024 * 1024)
+#define CHUNK ((size_t)4 * 1024 * 1024)
 #define ROW_EVERY_MS 25
 #define WORKERS_PER_TENANT 8
 
@@ -169,7 +169,7 @@ static void seed_journal(const char *path, long rows)
 
 	memset(prev, '0', AUDIT_HASH_LEN);
 	prev[AUDIT_HASH_LEN] = '\0';
-	buf_init(&b, 2 * (size_t)CHUNK);
+	buf_init(&b, 2 * CHUNK);
 	call_record(&r);
 	for (long n = 1; n <= rows; n++) {
 		size_t start = b.len;
@@ -188,6 +188,11 @@ static void seed_journal(const char *path, long rows)
 	(void)close(fd);
 }
 
+static long count_of(const char *text)
+{
+	return strtol(text, NULL, 10);
+}
+
 int main(int argc, char **argv)
 {
 	const char *kind = argc > 1 ? argv[1] : "";
@@ -197,13 +202,13 @@ int main(int argc, char **argv)
 	audit_init(&who, "bench.seed");
 	str_copy(who.actor_kind, sizeof who.actor_kind, "system");
 	if (argc == 4 && strcmp(kind, "tenants") == 0)
-		fill(argv[2], atol(argv[3]), make_tenant, NULL);
+		fill(argv[2], count_of(argv[3]), make_tenant, NULL);
 	else if (argc == 5 && strcmp(kind, "keys") == 0)
-		seed_keys(argv[2], argv[3], atol(argv[4]));
-	else if (argc == 5 && strcmp(kind, "workers") == 0 && atol(argv[3]) > 0)
-		seed_workers(argv[2], atol(argv[3]), argv[4]);
+		seed_keys(argv[2], argv[3], count_of(argv[4]));
+	else if (argc == 5 && strcmp(kind, "workers") == 0 && count_of(argv[3]) > 0)
+		seed_workers(argv[2], count_of(argv[3]), argv[4]);
 	else if (argc == 4 && strcmp(kind, "journal") == 0)
-		seed_journal(argv[2], atol(argv[3]));
+		seed_journal(argv[2], count_of(argv[3]));
 	else
 		die("usage: seed tenants|keys|workers|journal ...");
 	return 0;

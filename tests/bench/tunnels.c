@@ -24,7 +24,7 @@
 
 #define DIALS_MAX 128 /* at once, while tunnels are opened for the first time */
 #define READ_CHUNK 65536
-#define MESSAGE_MAX (2 * 1024 * 1024)
+#define MESSAGE_MAX ((size_t)2 * 1024 * 1024)
 #define IDENTITIES_MAX ((size_t)64 * 1024 * 1024)
 
 static const char manifest_text[] =
@@ -367,7 +367,7 @@ static void on_command(struct ev_loop *loop, ev_io *w, int revents)
 {
 	char line[64];
 	ssize_t n = read(w->fd, line, sizeof line - 1);
-	size_t wanted;
+	unsigned long wanted;
 
 	(void)revents;
 	if (n <= 0) {
@@ -375,7 +375,8 @@ static void on_command(struct ev_loop *loop, ev_io *w, int revents)
 		return;
 	}
 	line[n] = '\0';
-	if (sscanf(line, "open %zu", &wanted) != 1 || wanted > all.count || wanted < all.wanted)
+	wanted = strncmp(line, "open ", 5) == 0 ? strtoul(line + 5, NULL, 10) : 0;
+	if (wanted < 1 || wanted > all.count || wanted < all.wanted)
 		die("expected \"open N\", N up to %zu", all.count);
 	all.wanted = wanted;
 	all.since = clock_mono_ms();
@@ -403,7 +404,7 @@ static void set_address(const char *text)
 		return;
 	}
 	ip->sin_family = AF_INET;
-	ip->sin_port = htons((uint16_t)atoi(text));
+	ip->sin_port = htons((uint16_t)strtol(text, NULL, 10));
 	ip->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 	all.address_len = sizeof *ip;
 }

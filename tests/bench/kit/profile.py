@@ -29,6 +29,8 @@ def sample(bench, target, callers, name):
     """Where the processes are found, by role; empty when perf may not look. The flame graph is NAME.svg."""
     pids = target.pids()
     data = os.path.join(bench.out, f"{name}.perf")
+    if os.path.exists(data):
+        os.unlink(data)
     every = ",".join(str(pid) for group in pids.values() for pid in group)
     command = ["perf", "record", "-q", "-F", "499", "-g", "-o", data, "-p", every, "--", "sleep", str(SECONDS)]
     if not under_load(target, callers, command):
@@ -57,11 +59,14 @@ def under_load(target, callers, command):
 
 def symbols(data, pids):
     """The functions in which a role's processes were found most often, with their share of its samples in percent."""
-    command = ["perf", "report", "-i", data, "--stdio", "--no-children", "-g", "none", "--percentage", "relative", "-F", "overhead,sym",
+    command = ["perf", "report", "-i", data, "--stdio", "--no-children", "-g", "none", "--percentage", "relative", "-F", "overhead,dso,sym",
                "--pid", ",".join(map(str, pids))]
     output = subprocess.run(command, capture_output=True, text=True, check=False).stdout
-    rows = re.findall(r"^\s*([\d.]+)%\s+\[.\]\s+(\S+)", output, re.MULTILINE)
-    return [(name, float(share)) for share, name in rows[:TOP]]
+    shares = collections.Counter()
+    for share, library, name in re.findall(r"^\s*([\d.]+)%\s+(\S+)\s+\[.\]\s+(\S+)", output, re.MULTILINE):
+        # A library without symbols counts as one.
+        shares[f"in {library}" if name.startswith("0x") else name] += float(share)
+    return shares.most_common(TOP)
 
 
 def system_calls(bench, target, role, pids):

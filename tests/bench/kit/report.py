@@ -111,7 +111,7 @@ def machine(bench):
     return {
         "date": time.strftime("%Y-%m-%d", time.gmtime()), "cpu": cpu.group(1) if cpu else platform.machine(), "cores": os.cpu_count(),
         "memory_gib": memory, "kernel": platform.release(),
-        "ram_volume": said("stat", "-f", "-c", "%T", bench.ram), "disk_volume": said("stat", "-f", "-c", "%T", bench.disk),
+        "ram_volume": said("findmnt", "-n", "-o", "FSTYPE", "-T", bench.ram), "disk_volume": said("findmnt", "-n", "-o", "FSTYPE", "-T", bench.disk),
         "versions": {
             "airlock": said(os.path.join(bench.bin, "airlockctl"), "--version").split()[-1],
             "nginx": said("nginx", "-v").split("/")[-1], "libfcgi": package("libfcgi0ldbl"), "libwebsockets": package("libwebsockets17"),

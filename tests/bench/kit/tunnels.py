@@ -3,6 +3,7 @@
 import json
 import os
 import resource
+import select
 import subprocess
 import time
 
@@ -13,6 +14,7 @@ THROUGH_FRONT = 7000
 RESERVE = 1000  # file descriptors for everything else
 LIBRARY_BYTES = 5900  # what libwebsockets itself keeps for an idle WebSocket (measured with a server that does nothing)
 HEARTBEAT_SECONDS = 15
+PATIENCE_SECONDS = 120
 
 
 class Crowd:
@@ -30,6 +32,9 @@ class Crowd:
 
     def report(self):
         """Waits until all stand (again); seconds that took."""
+        ready, _, _ = select.select([self.process.stdout], [], [], PATIENCE_SECONDS)
+        if not ready:
+            raise procs.Failure(f"the tunnels did not all stand within {PATIENCE_SECONDS} s")
         line = self.process.stdout.readline()
         if not line:
             raise procs.Failure("the program that holds the tunnels ended")
