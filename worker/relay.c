@@ -15,6 +15,7 @@
 #include "worker/backoff.h"
 #include "worker/relay_internal.h"
 #include "worker/upstream.h"
+#include "worker/upstream_http.h"
 #include "worker/upstream_stdio.h"
 
 #define TICK_S 0.1
@@ -32,7 +33,7 @@ static void start(struct server *s)
 	s->restart_at = 0;
 	s->up_at = now;
 	s->garbage = 0;
-	if (upstream_stdio_start(s->stdio) == RC_OK)
+	if (s->http != NULL || (s->stdio != NULL && upstream_stdio_start(s->stdio) == RC_OK))
 		upstream_up(s->u, now);
 	else
 		s->restart_at = now + backoff_next(&s->backoff, now, UINT32_MAX / 2);
@@ -53,23 +54,69 @@ static void on_line(void *ctx, const char *text, size_t len)
 	}
 }
 
-static void on_ended(void *ctx, int status)
+/* Returns how long it takes until it is tried again. */
+static int64_t plan_restart(struct server *s, int64_t now)
 {
-	struct server *s = ctx;
-	int64_t now = clock_mono_ms();
 	uint32_t dice;
 
 	if (now - s->up_at >= STABLE_MS)
 		backoff_reset(&s->backoff);
 	crypto_random(&dice, sizeof dice);
 	s->restart_at = now + backoff_next(&s->backoff, now, dice);
+	return s->restart_at - now;
+}
+
+static void on_ended(void *ctx, int status)
+{
+	struct server *s = ctx;
+	long long wait = (long long)plan_restart(s, clock_mono_ms());
+
 	if (WIFSIGNALED(status))
 		log_warn("upstream %s was ended by signal %d; it starts again in %lld ms",
-			s->conf->name, WTERMSIG(status), (long long)(s->restart_at - now));
+			s->conf->name, WTERMSIG(status), wait);
 	else
 		log_warn("upstream %s has ended with status %d; it starts again in %lld ms",
-			s->conf->name, WEXITSTATUS(status), (long long)(s->restart_at - now));
+			s->conf->name, WEXITSTATUS(status), wait);
 	upstream_down(s->u);
+}
+
+static void on_http(void *ctx, const char *text, size_t len, uint64_t number)
+{
+	struct server *s = ctx;
+
+	(void)upstream_message(s->u, text, len, number, clock_mono_ms());
+}
+
+static void on_http_failed(void *ctx, uint64_t number)
+{
+	struct server *s = ctx;
+
+	upstream_failed(s->u, number, clock_mono_ms());
+}
+
+static void on_http_lost(void *ctx)
+{
+	struct server *s = ctx;
+
+	log_warn("upstream %s has forgotten its session", s->conf->name);
+	s->stop = true;
+}
+
+static void give_up_http(struct server *s, int64_t now)
+{
+	s->stop = false;
+	log_info("upstream %s is tried again in %lld ms", s->conf->name,
+		(long long)plan_restart(s, now));
+	upstream_http_reset(s->http);
+	upstream_down(s->u);
+}
+
+static void stop(struct server *s)
+{
+	if (s->stdio != NULL)
+		upstream_stdio_stop(s->stdio, clock_mono_ms());
+	else
+		s->stop = true;
 }
 
 static void on_tick(struct ev_loop *loop, ev_timer *w, int revents)
@@ -83,7 +130,10 @@ static void on_tick(struct ev_loop *loop, ev_timer *w, int revents)
 		struct server *s = &r->servers[i];
 
 		upstream_tick(s->u, now);
-		upstream_stdio_tick(s->stdio, now);
+		if (s->stdio != NULL)
+			upstream_stdio_tick(s->stdio, now);
+		else if (s->stop && s->http != NULL)
+			give_up_http(s, now);
 		if (s->restart_at != 0 && now >= s->restart_at)
 			start(s);
 	}
@@ -123,7 +173,9 @@ static enum rc owner_send(void *ctx, const void *text, size_t len)
 {
 	struct server *s = ctx;
 
-	return upstream_stdio_send(s->stdio, text, len);
+	if (s->stdio != NULL)
+		return upstream_stdio_send(s->stdio, text, len);
+	return s->http != NULL ? upstream_http_send(s->http, text, len) : RC_UNAVAILABLE;
 }
 
 static bool owner_event(void *ctx, void *call, const void *text, size_t len)
@@ -148,7 +200,7 @@ static void owner_broken(void *ctx, const char *why)
 	struct server *s = ctx;
 
 	log_err("upstream %s %s: it is stopped and started again", s->conf->name, why);
-	upstream_stdio_stop(s->stdio, clock_mono_ms());
+	stop(s);
 }
 
 static void owner_result(void *ctx, void *call, const char *outcome, struct buf *payload)
@@ -182,12 +234,17 @@ static void init_server(struct relay *r, struct server *s, const struct wconfig_
 		.notified = owner_notified,
 		.broken = owner_broken};
 	struct upstream_stdio_owner child = {.ctx = s, .line = on_line, .ended = on_ended};
+	struct upstream_http_owner http = {
+		.ctx = s, .message = on_http, .failed = on_http_failed, .lost = on_http_lost};
 
 	s->relay = r;
 	s->conf = conf;
 	s->u = upstream_new(&config, &owner);
 	s->env = build_env(conf, database_url);
-	s->stdio = upstream_stdio_new(r->loop, conf->name, conf->command, s->env, &child);
+	if (conf->command != NULL)
+		s->stdio = upstream_stdio_new(r->loop, conf->name, conf->command, s->env, &child);
+	else
+		s->http = upstream_http_new(r->loop, conf->name, conf->url, &http);
 }
 
 struct relay *relay_new(struct ev_loop *loop, const struct wconfig *config,
@@ -231,6 +288,7 @@ void relay_free(struct relay *r)
 		struct server *s = &r->servers[i];
 
 		upstream_stdio_free(s->stdio);
+		upstream_http_free(s->http);
 		upstream_free(s->u);
 		for (char **e = s->env; *e != NULL; e++)
 			mem_free_secret(*e);
@@ -252,7 +310,8 @@ bool relay_settled(const struct relay *r)
 void relay_flow(struct relay *r, bool room)
 {
 	for (size_t i = 0; i < r->count; i++)
-		upstream_stdio_read(r->servers[i].stdio, room);
+		if (r->servers[i].stdio != NULL)
+			upstream_stdio_read(r->servers[i].stdio, room);
 }
 
 /* --- what they offer -------------------------------------------------------------------- */

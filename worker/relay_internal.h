@@ -16,7 +16,9 @@ struct server {
 	struct relay *relay;
 	const struct wconfig_upstream *conf;
 	struct upstream *u;
-	struct upstream_stdio *stdio;
+	struct upstream_stdio *stdio; /* one of these two */
+	struct upstream_http *http;
+	bool stop; /* the HTTP server is given up, at the next tick */
 	char **env;
 	struct backoff backoff;
 	int64_t restart_at; /* 0: it runs */

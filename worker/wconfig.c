@@ -139,6 +139,29 @@ static enum rc get_prefix(struct parse *p, yaml_node_t *n, const char *key, char
 	return rc;
 }
 
+static bool url_is_loopback(const char *url)
+{
+	static const char scheme[] = "http://";
+	const char *host = url + sizeof(scheme) - 1;
+	char name[64];
+	size_t len;
+
+	if (strncmp(url, scheme, sizeof(scheme) - 1) != 0)
+		return false;
+	if (*host == '[') {
+		host++;
+		len = strcspn(host, "]");
+		if (host[len] != ']' || !strchr(":/?", host[len + 1]))
+			return false;
+	} else {
+		len = strcspn(host, ":/?#@");
+		if (strchr("#@", host[len]) && host[len])
+			return false;
+	}
+	return !strchr(host + len, '@') && str_copy_len(name, sizeof(name), host, len) &&
+		text_host_is_loopback(name);
+}
+
 /* --- mappings --------------------------------------------------------------------- */
 
 /* Reads the value of one key into to, which is a struct of the mapping's kind. */
@@ -537,6 +560,20 @@ static enum rc upstream_command(struct parse *p, yaml_node_t *v, const char *key
 	return rc;
 }
 
+static enum rc upstream_url(struct parse *p, yaml_node_t *v, const char *key, void *to)
+{
+	struct wconfig_upstream *u = to;
+	enum rc rc = get_text(p, v, key, PATH_MAX_BYTES, &u->url);
+
+	if (rc == RC_OK && !url_is_loopback(u->url))
+		return fail(p, v,
+			"'%s' must be http:// on this machine (127.0.0.1, [::1] or localhost), "
+			"without "
+			"user or password",
+			key);
+	return rc;
+}
+
 static enum rc upstream_env(struct parse *p, yaml_node_t *v, const char *key, void *to)
 {
 	struct wconfig_upstream *u = to;
@@ -573,6 +610,7 @@ static enum rc read_upstream(struct parse *p, yaml_node_t *n, struct wconfig_ups
 	static const struct key keys[] = {
 		{"name", upstream_name},
 		{"command", upstream_command},
+		{"url", upstream_url},
 		{"prefix", upstream_prefix},
 		{"env", upstream_env},
 		{"timeout_ms", upstream_timeout},
@@ -589,7 +627,7 @@ static enum rc read_upstream(struct parse *p, yaml_node_t *n, struct wconfig_ups
 	if (!u->name)
 		return fail(p, n, "an upstream needs a name");
 	if (!u->command == !u->url)
-		return fail(p, n, "upstream '%s' needs a command", u->name);
+		return fail(p, n, "upstream '%s' needs either command or url", u->name);
 	if (u->url && u->env)
 		return fail(p, n, "upstream '%s' has a url: env is for commands", u->name);
 	if (!u->prefix) {

@@ -205,4 +205,32 @@ YAML
 	stop worker-alone
 }
 
+@test "an upstream behind HTTP serves clients of both eras, by its newer era" {
+	start http-front "$NODE" "$REPO/tests/conformance/http-front.mjs"
+	wait_until grep -q '^http' "$LOG/http-front.log"
+	worker_enroll healthcare web
+	sed -i '/^worker:/,$!d' "$STACK/workers/worker-web/airlock.yaml"
+	cat >>"$STACK/workers/worker-web/airlock.yaml" <<YAML
+upstreams:
+  - {name: web, url: "$(grep -m 1 '^http' "$LOG/http-front.log")"}
+YAML
+	start worker-web "$BIN/airlock-worker" run --config "$STACK/workers/worker-web/airlock.yaml"
+	wait_until sessions_are healthcare 1
+	run grep -c 'upstream web is ready, speaking MCP 2026-07-28' "$LOG/worker-web.log"
+	assert_output 1
+	local key
+	key=$(mint_key t_healthcare)
+	run mcp healthcare "$key" "$(rpc tools/call '{"name":"web_test_simple_text"}')"
+	assert_line --index 1 200
+	assert_equal "$(jq -r '.result.content[0].text' <<<"${lines[0]}")" "This is a simple text response for testing."
+	run mcp healthcare "$key" "$(rpc resources/read '{"uri":"test://static-text"}')"
+	assert_equal "$(jq -r '.result.contents[0].uri' <<<"${lines[0]}")" test://static-text
+	run mcp healthcare "$key" "$(rpc prompts/get '{"name":"web_test_simple_prompt"}')"
+	assert_equal "$(jq -r '.result.messages | length' <<<"${lines[0]}")" 1
+	stop http-front
+	run mcp healthcare "$key" "$(rpc tools/call '{"name":"web_test_simple_text"}')"
+	assert_equal "$(jq -r '.error.code' <<<"${lines[0]}")" -32603
+	stop worker-web
+}
+
 @test "no log holds a sanitizer's report" { assert_logs_clean; }
