@@ -133,6 +133,13 @@ static void link_cancelled(void *ctx, const char *id)
 	d->owner.cancel(d->owner.ctx, id);
 }
 
+static void link_replied(void *ctx, const char *id, const void *text, size_t len)
+{
+	struct dialer *d = ctx;
+
+	d->owner.reply(d->owner.ctx, id, text, len);
+}
+
 static void link_goes(void *ctx, int64_t retry_after_ms)
 {
 	struct dialer *d = ctx;
@@ -200,6 +207,7 @@ static void client_up(void *ctx)
 		.opened = link_opened,
 		.call = link_called,
 		.cancel = link_cancelled,
+		.reply = link_replied,
 		.goaway = link_goes,
 		.wake = link_wakes};
 
@@ -365,6 +373,12 @@ void dialer_leave(struct dialer *d)
 		lws_client_close(d->client, CLOSE_GOING_AWAY);
 	else
 		gone(d);
+}
+
+void dialer_again(struct dialer *d)
+{
+	if (d->opened && !d->leaving)
+		lws_client_close(d->client, CLOSE_GOING_AWAY);
 }
 
 void dialer_poke(struct dialer *d)

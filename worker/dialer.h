@@ -27,6 +27,7 @@ struct dialer_owner {
 	void (*opened)(void *ctx, struct link *l);
 	void (*call)(void *ctx, struct link *l, struct link_call *call);
 	void (*cancel)(void *ctx, const char *id);
+	void (*reply)(void *ctx, const char *id, const void *text, size_t len);
 	void (*lost)(void *ctx); /* the session is over; the link is gone after this */
 	void (*refill)(
 		void *ctx, struct link *l); /* there is room again for what waits to be sent */
@@ -44,6 +45,8 @@ struct link *dialer_link(struct dialer *d);
 void dialer_goodbye(struct dialer *d);
 /* Closes for good; the owner's left follows, perhaps from within. */
 void dialer_leave(struct dialer *d);
+/* Ends the session that stands and dials again. */
+void dialer_again(struct dialer *d);
 /* A call has ended: perhaps the control plane's GOAWAY can be followed now. */
 void dialer_poke(struct dialer *d);
 void dialer_free(struct dialer *d);

@@ -25,6 +25,7 @@ struct call {
 	enum call_state state;
 	struct link_call in;
 	struct buf payload; /* of the result */
+	struct buf reply; /* of the agent, while its parts arrive */
 	size_t sent;
 	char outcome[20];
 	char snapshot_id[80];
@@ -130,6 +131,8 @@ static void forget_call(struct link *l, struct call *c)
 	if (c->state == ARRIVING)
 		stop_arriving(l, c);
 	l->call_count--;
+	l->arriving_bytes -= c->reply.len;
+	buf_free(&c->reply);
 	buf_free(&c->payload);
 	free(c);
 }
@@ -238,6 +241,33 @@ enum rc link_manifest(struct link *l, const void *manifest, size_t len)
 enum rc link_goaway(struct link *l)
 {
 	return enqueue_message(l, MSG_GOAWAY, NULL, false, NULL, 0);
+}
+
+enum rc link_event(struct link *l, const char *id, const void *message, size_t len)
+{
+	const struct call *c = find_in(&l->calls, id);
+	size_t part = (size_t)l->limits.part;
+	size_t at = 0;
+	enum rc rc = RC_OK;
+
+	if (c == NULL || c->state != RUNNING)
+		return RC_NOTFOUND;
+	/* All of its parts or none. */
+	if (len + (len / part + 1) * (MSG_HEADER_MAX + 1) + l->queued_bytes > LINK_QUEUE_MAX)
+		return RC_LIMIT;
+	while (rc == RC_OK && at < len) {
+		size_t n = len - at < part ? len - at : part;
+		struct buf b;
+
+		buf_init(&b, MSG_HEADER_MAX + 1 + n);
+		msg_begin(&b, MSG_EVENT, id);
+		if (at + n < len)
+			msg_put_flag(&b, "more", true);
+		msg_end(&b, (const char *)message + at, n);
+		rc = enqueue(l, &b);
+		at += n;
+	}
+	return rc;
 }
 
 void link_result(struct link *l, const char *id, const char *outcome, const char *snapshot_id,
@@ -434,14 +464,51 @@ static enum link_end take_call(struct link *l, const struct msg *m)
 	return LINK_GOES_ON;
 }
 
-/* None of our tools asks an agent anything, so no reply has a taker; the count must go on all the
- * same. */
+static void drop_reply(struct link *l, struct call *c)
+{
+	l->arriving_bytes -= c->reply.len;
+	buf_free(&c->reply);
+}
+
+/* A reply to a call that is gone is ignored; the count goes on all the same. One that is too large
+ * is dropped: its call waits for it and times out. */
 static enum link_end take_reply(struct link *l, const struct msg *m)
 {
+	struct call *c;
+
 	if (!msg_mac_ok(m, l->key, l->next_n))
 		return LINK_BAD_MAC;
 	l->next_n++;
-	l->ignored++;
+	c = find_in(&l->calls, m->id);
+	if (c == NULL || c->state != RUNNING) {
+		l->ignored++;
+		return LINK_GOES_ON;
+	}
+	if (c->reply.max == 0)
+		buf_init(&c->reply, (size_t)l->limits.max_request);
+	if (!c->reply.failed) {
+		size_t before = c->reply.len;
+
+		if (l->arriving_bytes + m->payload_len > LINK_ARRIVING_MAX)
+			c->reply.failed = true;
+		else
+			buf_add(&c->reply, m->payload, m->payload_len);
+		l->arriving_bytes += c->reply.len - before;
+	}
+	if (m->more)
+		return LINK_GOES_ON;
+	if (c->reply.failed) {
+		l->ignored++;
+		drop_reply(l, c);
+	} else {
+		struct buf whole = c->reply;
+
+		c->reply = (struct buf){0};
+		l->arriving_bytes -= whole.len;
+		/* The call may end in there. */
+		l->owner.reply(l->owner.ctx, m->id, whole.data, whole.len);
+		buf_free(&whole);
+	}
 	return LINK_GOES_ON;
 }
 

@@ -61,6 +61,8 @@ struct link_owner {
 	void (*opened)(void *ctx, const char *session_id);
 	void (*call)(void *ctx, struct link_call *call);
 	void (*cancel)(void *ctx, const char *id);
+	/* The agent's answer to a request that went out as an event; borrowed. */
+	void (*reply)(void *ctx, const char *id, const void *text, size_t len);
 	/* No new calls come; leave when link_idle(). */
 	void (*goaway)(void *ctx, int64_t retry_after_ms);
 	/* link_next() has something. */
@@ -102,6 +104,9 @@ size_t link_max_result(const struct link *l);
  * is ignored. */
 void link_result(struct link *l, const char *id, const char *outcome, const char *snapshot_id,
 	struct buf *payload);
+/* A notification or request for the agent, while its call runs; goes out before the call's result.
+ * RC_NOTFOUND when the call is gone; else as below. */
+enum rc link_event(struct link *l, const char *id, const void *message, size_t len) MUST_CHECK;
 /* RC_LIMIT when too much waits already; RC_CONFLICT while the session does not stand. */
 enum rc link_snapshot(struct link *l, const void *sidecar, size_t len) MUST_CHECK;
 enum rc link_snapshot_gone(struct link *l, const char *snapshot_id) MUST_CHECK;

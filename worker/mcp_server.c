@@ -97,11 +97,21 @@ static void comma(struct buf *out)
 static void put_description(const struct mcp_server *s, struct buf *out)
 {
 	comma(out);
-	buf_str(out, "\"serverInfo\":{\"name\":");
-	buf_json(out, s->name);
-	buf_str(out, ",\"version\":");
-	buf_json(out, s->version);
-	buf_str(out, "},\"capabilities\":{\"tools\":{\"listChanged\":true}}");
+	buf_str(out, "\"serverInfo\":");
+	if (s->info.kind == JSCAN_OBJECT) {
+		buf_add(out, s->info.p, s->info.len);
+	} else {
+		buf_str(out, "{\"name\":");
+		buf_json(out, s->name);
+		buf_str(out, ",\"version\":");
+		buf_json(out, s->version);
+		buf_char(out, '}');
+	}
+	buf_str(out, ",\"capabilities\":");
+	if (s->capabilities.kind == JSCAN_OBJECT)
+		buf_add(out, s->capabilities.p, s->capabilities.len);
+	else
+		buf_str(out, "{\"tools\":{\"listChanged\":true}}");
 	if (s->instructions != NULL) {
 		buf_str(out, ",\"instructions\":");
 		buf_json(out, s->instructions);
@@ -342,6 +352,10 @@ void mcp_server_manifest(const struct mcp_server *s, struct buf *out)
 	buf_char(out, '{');
 	put_description(s, out);
 	put_tools(s, out);
+	if (s->engine == NULL) {
+		buf_char(out, '}');
+		return;
+	}
 	buf_str(out, ",\"subject_argument\":\"subject_id\",\"engine\":");
 	buf_json(out, s->engine);
 	buf_printf(out,

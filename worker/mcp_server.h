@@ -45,7 +45,9 @@ struct mcp_backend {
 struct mcp_server {
 	const char *name, *version; /* serverInfo */
 	const char *instructions; /* or NULL */
-	const char *engine; /* of the snapshots */
+	/* JSON objects that say more than name and version and "tools"; empty: those. */
+	struct jscan info, capabilities;
+	const char *engine; /* of the snapshots; NULL: there is no database */
 	int64_t query_timeout_ms, result_max_rows, result_max_bytes; /* the manifest's limits */
 	struct mcp_backend backend;
 };

@@ -17,6 +17,7 @@
 #include "worker/dialer.h"
 #include "worker/identity.h"
 #include "worker/keeper.h"
+#include "worker/relay.h"
 #include "worker/secretenv.h"
 #include "worker/wconfig.h"
 
@@ -38,18 +39,21 @@ struct run {
 	struct endpoint endpoint;
 	uint8_t mask_secret[IDENTITY_MASK_LEN];
 	int lock_fd;
-	struct buf instructions, manifest;
+	struct buf instructions, manifest, own_tools, all_tools, capabilities;
 	struct mcp_server server;
 	struct announce *announce;
 	struct tools *tools; /* the keeper's, once there is one */
 	struct keeper *keeper;
 	struct calls *calls;
+	struct relay *relay;
 	struct dialer *dialer;
 	struct ev_loop *loop;
 	ev_async wake;
 	ev_signal on_term, on_int, on_hup;
 	ev_timer patience;
 	enum stage stage;
+	bool started; /* the dialer */
+	bool failed; /* what the upstreams offer can't be served */
 	bool left;
 };
 
@@ -101,75 +105,185 @@ static bool load_endpoint(struct run *r, bool allow_insecure)
 	return true;
 }
 
+static void put_own_instructions(const struct wconfig *c, struct buf *b)
+{
+	if (c->description != NULL)
+		buf_printf(b, "%s%s", c->description, c->root_table != NULL ? "\n\n" : "");
+	if (c->root_table != NULL)
+		buf_str(b,
+			"Every database tool works on the rows of one subject: pass its id as "
+			"subject_id. Call get_schema first. The data is a read-only copy in which "
+			"personal data is masked.");
+	for (size_t i = 0; i < c->hint_count; i++)
+		buf_printf(b, "%s- %s", b->len > 0 ? "\n" : "", c->hints[i]);
+}
+
 static void build_instructions(struct run *r)
 {
-	const struct wconfig *c = r->wconfig;
 	struct buf *b = &r->instructions;
 
+	buf_free(b);
 	buf_init(b, INSTRUCTIONS_MAX);
-	if (c->description != NULL)
-		buf_printf(b, "%s\n\n", c->description);
-	buf_str(b,
-		"Every tool works on the rows of one subject: pass its id as subject_id. Call "
-		"get_schema first. "
-		"The data is a read-only copy in which personal data is masked.");
-	for (size_t i = 0; i < c->hint_count; i++)
-		buf_printf(b, "\n- %s", c->hints[i]);
-	buf_char(b, '\0');
+	put_own_instructions(r->wconfig, b);
+	relay_instructions(r->relay, b);
+	if (b->len > 0)
+		buf_char(b, '\0');
 	if (b->failed) {
-		log_warn("the description and the hints in %s are longer than %d bytes together; "
-			 "agents get none of them",
-			c->path, INSTRUCTIONS_MAX);
+		log_warn("the description and the hints in %s, and what upstreams say, are longer "
+			 "than %d bytes together; agents get none of them",
+			r->wconfig->path, INSTRUCTIONS_MAX);
 		buf_free(b);
 	}
 }
 
 static void backend_list(void *ctx, struct buf *out)
 {
-	tools_list(ctx, out);
+	struct run *r = ctx;
+
+	buf_add(out, r->all_tools.data, r->all_tools.len);
 }
 
 static void backend_call(void *ctx, const struct tool_call *call, struct tool_result *out)
 {
-	tools_call(ctx, call, out);
+	struct run *r = ctx;
+
+	if (r->tools != NULL)
+		tools_call(r->tools, call, out);
+	else
+		out->outcome = TOOL_UNKNOWN;
 }
 
-static void build_server(struct run *r)
+/* Our own tools, and those of the upstreams beside them. False: two have the same name. */
+static bool build_tools(struct run *r)
 {
-	build_instructions(r);
+	struct buf *all = &r->all_tools;
+	struct jscan own = {0};
+	char name[65] = "";
+	enum rc rc;
+
+	if (r->own_tools.len == 0) {
+		buf_init(&r->own_tools, MANIFEST_MAX);
+		if (r->tools != NULL)
+			tools_list(r->tools, &r->own_tools);
+		else
+			buf_str(&r->own_tools, "[]");
+	}
+	buf_free(all);
+	buf_init(all, MANIFEST_MAX);
+	buf_add(all, r->own_tools.data, r->own_tools.len - 1);
+	if (jscan_parse((const char *)r->own_tools.data, r->own_tools.len, &own) != RC_OK)
+		own = (struct jscan){0};
+	rc = relay_tools(r->relay, own, all, name);
+	buf_char(all, ']');
+	if (rc != RC_OK)
+		log_err("two tools are called %s: give the upstreams in %s different prefixes",
+			name, r->wconfig->path);
+	return rc == RC_OK;
+}
+
+/* What never changes: threads that run our own tools read it. */
+static void init_server(struct run *r)
+{
 	r->server = (struct mcp_server){
 		.name = "airlock-worker",
 		.version = AIRLOCK_VERSION,
-		.instructions = (const char *)r->instructions.data,
-		.engine = "sqlite",
+		.engine = r->wconfig->root_table != NULL ? "sqlite" : NULL,
 		.query_timeout_ms = r->wconfig->query_timeout_ms,
 		.result_max_rows = r->wconfig->result_max_rows,
 		.result_max_bytes = r->wconfig->result_max_bytes,
-		.backend = {.ctx = r->tools, .list = backend_list, .call = backend_call},
+		.backend = {.ctx = r, .list = backend_list, .call = backend_call},
 	};
 }
 
-/* The control plane would refuse a bad one; said here, it names the file. */
-static bool build_manifest(struct run *r)
+/* What the upstreams change. False: two tools have the same name; the first of them counts. */
+static bool build_server(struct run *r)
+{
+	bool database = r->wconfig->root_table != NULL;
+	bool upstreams = r->wconfig->upstream_count > 0;
+
+	build_instructions(r);
+	buf_free(&r->capabilities);
+	buf_init(&r->capabilities, MANIFEST_MAX);
+	relay_capabilities(r->relay, &r->capabilities);
+	r->server.instructions = (const char *)r->instructions.data;
+	if (!database)
+		r->server.info = relay_info(r->relay);
+	r->server.capabilities = (struct jscan){0};
+	if (upstreams && !r->capabilities.failed &&
+		jscan_parse((const char *)r->capabilities.data, r->capabilities.len,
+			&r->server.capabilities) != RC_OK)
+		r->server.capabilities = (struct jscan){0};
+	return build_tools(r);
+}
+
+/* The control plane would refuse a bad one; said here, it names the file. RC_NOTFOUND: it says what
+ * the last one said. */
+static enum rc build_manifest(struct run *r)
 {
 	char why[256] = "";
+	struct buf b;
 	enum rc rc;
 
-	buf_init(&r->manifest, MANIFEST_MAX);
-	mcp_server_manifest(&r->server, &r->manifest);
-	rc = r->manifest.failed
-		? RC_LIMIT
-		: manifest_check((const char *)r->manifest.data, r->manifest.len, why, sizeof why);
-	if (rc == RC_OK)
-		return true;
+	buf_init(&b, MANIFEST_MAX);
+	mcp_server_manifest(&r->server, &b);
+	if (!b.failed && b.len == r->manifest.len && memcmp(b.data, r->manifest.data, b.len) == 0) {
+		buf_free(&b);
+		return RC_NOTFOUND;
+	}
+	rc = b.failed ? RC_LIMIT : manifest_check((const char *)b.data, b.len, why, sizeof why);
+	if (rc == RC_OK) {
+		buf_free(&r->manifest);
+		r->manifest = b;
+		return RC_OK;
+	}
 	if (rc == RC_DENIED)
-		log_err("a description, hint or name in %s looks like a database URL: the control "
-			"plane must never see one. Remove it",
+		log_err("a description, hint or name in %s, or of an upstream, looks like a "
+			"database "
+			"URL: the control plane must never see one. Remove it",
 			r->wconfig->path);
 	else
 		log_err("the tools that %s describes make no valid manifest%s%s", r->wconfig->path,
 			why[0] != '\0' ? ": " : " of at most 1 MiB", why);
-	return false;
+	buf_free(&b);
+	return rc;
+}
+
+/* --- the upstreams ----------------------------------------------------------------------- */
+
+static struct link *relay_link(void *ctx)
+{
+	struct run *r = ctx;
+
+	return r->dialer != NULL ? dialer_link(r->dialer) : NULL;
+}
+
+static void relay_ended(void *ctx)
+{
+	struct run *r = ctx;
+
+	ev_async_send(r->loop, &r->wake);
+}
+
+/* The first time, the worker begins to serve. Later, the control plane is told what has changed. */
+static void relay_changed(void *ctx)
+{
+	struct run *r = ctx;
+	struct link *l = relay_link(r);
+	bool distinct = build_server(r);
+	enum rc rc = build_manifest(r);
+
+	if (!r->started && (!distinct || rc != RC_OK)) {
+		r->failed = true;
+		ev_break(r->loop, EVBREAK_ALL);
+	} else if (!r->started) {
+		r->started = true;
+		if (r->stage == SERVING)
+			dialer_start(r->dialer);
+	} else if (rc == RC_OK && l != NULL &&
+		link_manifest(l, r->manifest.data, r->manifest.len) != RC_OK) {
+		log_warn("the control plane could not be told of changed tools: connecting anew");
+		dialer_again(r->dialer);
+	}
 }
 
 /* --- going down, step by step --- */
@@ -190,13 +304,16 @@ static void enter(struct run *r, enum stage stage)
 		break;
 	case DRAINING:
 		log_info("stopping: telling the control plane, finishing %zu calls",
-			calls_count(r->calls));
+			calls_count(r->calls) + relay_calls(r->relay));
+		relay_end_listens(r->relay);
 		dialer_goodbye(r->dialer);
 		wait_for(r, DRAIN_S);
 		break;
 	case CANCELLING:
-		log_warn("cancelling %zu calls that still run", calls_count(r->calls));
+		log_warn("cancelling %zu calls that still run",
+			calls_count(r->calls) + relay_calls(r->relay));
 		calls_cancel_all(r->calls);
+		relay_cancel_all(r->relay);
 		wait_for(r, CANCEL_S);
 		break;
 	case CLEANING:
@@ -205,7 +322,8 @@ static void enter(struct run *r, enum stage stage)
 		 */
 		(void)alarm(LAST_RESORT_S);
 		calls_stop(r->calls);
-		keeper_stop(r->keeper);
+		if (r->keeper != NULL)
+			keeper_stop(r->keeper);
 		break;
 	case LEAVING:
 		wait_for(r, FAREWELL_S);
@@ -223,9 +341,9 @@ static bool all_sent(struct run *r)
 static void step_down(struct run *r)
 {
 	if ((r->stage == DRAINING || r->stage == CANCELLING) && calls_count(r->calls) == 0 &&
-		all_sent(r))
+		relay_calls(r->relay) == 0 && all_sent(r))
 		enter(r, CLEANING);
-	if (r->stage == CLEANING && keeper_stopped(r->keeper))
+	if (r->stage == CLEANING && (r->keeper == NULL || keeper_stopped(r->keeper)))
 		enter(r, LEAVING);
 	if (r->stage != LEAVING || !all_sent(r))
 		return;
@@ -307,7 +425,8 @@ static void dialer_called(void *ctx, struct link *l, struct link_call *call)
 {
 	struct run *r = ctx;
 
-	calls_start(r->calls, l, call);
+	if (!relay_take(r->relay, l, call))
+		calls_start(r->calls, l, call);
 }
 
 static void dialer_cancelled(void *ctx, const char *id)
@@ -315,6 +434,14 @@ static void dialer_cancelled(void *ctx, const char *id)
 	struct run *r = ctx;
 
 	calls_cancel(r->calls, id);
+	relay_cancel(r->relay, id);
+}
+
+static void dialer_replied(void *ctx, const char *id, const void *text, size_t len)
+{
+	struct run *r = ctx;
+
+	relay_reply(r->relay, id, text, len);
 }
 
 static void dialer_lost(void *ctx)
@@ -322,6 +449,8 @@ static void dialer_lost(void *ctx)
 	struct run *r = ctx;
 
 	calls_lost(r->calls);
+	relay_lost(r->relay);
+	relay_flow(r->relay, true);
 	wake(r); /* to drop what has finished meanwhile */
 }
 
@@ -331,6 +460,7 @@ static void dialer_refill(void *ctx, struct link *l)
 
 	announce_send(r->announce, l);
 	calls_collect(r->calls, l);
+	relay_flow(r->relay, link_has_room(l));
 	if (r->stage != SERVING)
 		wake(r); /* perhaps the last byte of the drain is out */
 }
@@ -350,6 +480,10 @@ static bool open_tools(struct run *r)
 	struct wconfig_error err = {""};
 	enum rc rc;
 
+	if (r->wconfig->root_table == NULL) {
+		log_info("%s names no root_table: no database, upstreams alone", r->wconfig->path);
+		return true;
+	}
 	if (r->database_url == NULL) {
 		log_err("DATABASE_URL is not set: name the database in the environment, such as "
 			"postgresql://user:password@host/name or sqlite:///path/to/file.db");
@@ -382,6 +516,7 @@ static bool open_dialer(struct run *r)
 		.opened = dialer_opened,
 		.call = dialer_called,
 		.cancel = dialer_cancelled,
+		.reply = dialer_replied,
 		.lost = dialer_lost,
 		.refill = dialer_refill,
 		.left = dialer_left};
@@ -415,10 +550,13 @@ static bool set_up(struct run *r, const struct run_options *options)
 	ev_async_init(&r->wake, on_wake);
 	r->wake.data = r;
 	r->announce = announce_new(2 * (size_t)r->wconfig->snapshots_max + 64, wake, r);
-	if (!open_tools(r))
-		return false;
-	build_server(r);
-	if (!build_manifest(r) ||
+	init_server(r);
+	r->relay = relay_new(r->loop, r->wconfig, &r->server, r->database_url,
+		&(struct relay_owner){.ctx = r,
+			.link = relay_link,
+			.changed = relay_changed,
+			.ended = relay_ended});
+	if (!open_tools(r) ||
 		calls_new(&r->server, r->wconfig->threads, wake, r, &r->calls) != RC_OK ||
 		!open_dialer(r))
 		return false;
@@ -430,6 +568,8 @@ static bool set_up(struct run *r, const struct run_options *options)
 static void tear_down(struct run *r)
 {
 	dialer_free(r->dialer);
+	r->dialer = NULL;
+	relay_free(r->relay);
 	calls_free(r->calls);
 	if (r->keeper != NULL)
 		keeper_free(r->keeper);
@@ -440,6 +580,9 @@ static void tear_down(struct run *r)
 		ev_loop_destroy(r->loop);
 	buf_free(&r->manifest);
 	buf_free(&r->instructions);
+	buf_free(&r->own_tools);
+	buf_free(&r->all_tools);
+	buf_free(&r->capabilities);
 	mem_free_secret(r->database_url);
 	crypto_identity_wipe(&r->identity);
 	mem_wipe(r->mask_secret, sizeof r->mask_secret);
@@ -471,8 +614,10 @@ int worker_run(const struct run_options *options)
 	if (ok) {
 		log_info("%s for tenant %s starts with %d threads", r.enrolled.worker_id,
 			r.enrolled.tenant_slug, r.wconfig->threads);
-		dialer_start(r.dialer);
-		ev_run(r.loop, 0);
+		relay_start(r.relay);
+		if (!r.failed)
+			ev_run(r.loop, 0);
+		ok = !r.failed;
 		log_info("stopped");
 	}
 	tear_down(&r);

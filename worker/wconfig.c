@@ -21,6 +21,9 @@
 #define COLUMNS_MAX 1000
 #define HINTS_MAX 100
 #define QUERIES_MAX 50
+#define UPSTREAMS_MAX 32
+#define ARGUMENTS_MAX 64
+#define VARIABLES_MAX 64
 
 struct parse {
 	const char *name; /* of the file, for messages */
@@ -115,6 +118,48 @@ static enum rc get_int(
 			min, max);
 	*out = v;
 	return RC_OK;
+}
+
+#define UPSTREAM_NAME_MAX 32
+#define UPSTREAM_NAME_CHARS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-"
+#define VARIABLE_CHARS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_"
+
+static bool only(const char *s, const char *chars)
+{
+	return s[strspn(s, chars)] == '\0';
+}
+
+static enum rc get_prefix(struct parse *p, yaml_node_t *n, const char *key, char **out)
+{
+	enum rc rc = get_text(p, n, key, UPSTREAM_NAME_MAX, out);
+
+	if (rc == RC_OK && !only(*out, UPSTREAM_NAME_CHARS "./"))
+		return fail(p, n, "'%s' must be at most %d characters of A-Z a-z 0-9 _ . / -", key,
+			UPSTREAM_NAME_MAX);
+	return rc;
+}
+
+static bool url_is_loopback(const char *url)
+{
+	static const char scheme[] = "http://";
+	const char *host = url + sizeof(scheme) - 1;
+	char name[64];
+	size_t len;
+
+	if (strncmp(url, scheme, sizeof(scheme) - 1) != 0)
+		return false;
+	if (*host == '[') {
+		host++;
+		len = strcspn(host, "]");
+		if (host[len] != ']' || !strchr(":/?", host[len + 1]))
+			return false;
+	} else {
+		len = strcspn(host, ":/?#@");
+		if (strchr("#@", host[len]) && host[len])
+			return false;
+	}
+	return !strchr(host + len, '@') && str_copy_len(name, sizeof(name), host, len) &&
+		text_host_is_loopback(name);
 }
 
 /* --- mappings --------------------------------------------------------------------- */
@@ -472,6 +517,147 @@ static enum rc top_queries(struct parse *p, yaml_node_t *v, const char *key, voi
 	return rc;
 }
 
+/* --- upstreams: ------------------------------------------------------------------------- */
+
+TEXT_KEY(upstream_prefix, get_prefix, wconfig_upstream, prefix)
+
+static enum rc upstream_name(struct parse *p, yaml_node_t *v, const char *key, void *to)
+{
+	struct wconfig_upstream *u = to;
+	enum rc rc = get_text(p, v, key, UPSTREAM_NAME_MAX, &u->name);
+
+	if (rc == RC_OK && (!*u->name || !only(u->name, UPSTREAM_NAME_CHARS)))
+		return fail(p, v,
+			"the name of an upstream must be 1 to %d characters of a-z A-Z 0-9 _ -",
+			UPSTREAM_NAME_MAX);
+	return rc;
+}
+
+static enum rc get_texts(
+	struct parse *p, yaml_node_t *v, const char *key, size_t max, char ***list, size_t *count)
+{
+	yaml_node_item_t *items = NULL;
+	size_t n = 0;
+	enum rc rc = get_items(p, v, key, max, &items, &n);
+
+	if (rc != RC_OK)
+		return rc;
+	*list = xcalloc(n + 1, sizeof(**list));
+	for (size_t i = 0; i < n && rc == RC_OK; i++) {
+		*count = i + 1;
+		rc = get_text(p, node(p, items[i]), key, TEXT_MAX_BYTES, &(*list)[i]);
+	}
+	return rc;
+}
+
+static enum rc upstream_command(struct parse *p, yaml_node_t *v, const char *key, void *to)
+{
+	struct wconfig_upstream *u = to;
+	enum rc rc = get_texts(p, v, key, ARGUMENTS_MAX, &u->command, &u->command_count);
+
+	if (rc == RC_OK && (u->command_count == 0 || !*u->command[0]))
+		return fail(p, v, "'%s' must be a list: a program, then its arguments", key);
+	return rc;
+}
+
+static enum rc upstream_url(struct parse *p, yaml_node_t *v, const char *key, void *to)
+{
+	struct wconfig_upstream *u = to;
+	enum rc rc = get_text(p, v, key, PATH_MAX_BYTES, &u->url);
+
+	if (rc == RC_OK && !url_is_loopback(u->url))
+		return fail(p, v,
+			"'%s' must be http:// on this machine (127.0.0.1, [::1] or localhost), "
+			"without "
+			"user or password",
+			key);
+	return rc;
+}
+
+static enum rc upstream_env(struct parse *p, yaml_node_t *v, const char *key, void *to)
+{
+	struct wconfig_upstream *u = to;
+	enum rc rc = get_texts(p, v, key, VARIABLES_MAX, &u->env, &u->env_count);
+
+	for (size_t i = 0; i < u->env_count && rc == RC_OK; i++)
+		if (!*u->env[i] || !only(u->env[i], VARIABLE_CHARS))
+			rc = fail(p, v,
+				"'%s' must list names of environment variables, without values",
+				key);
+	return rc;
+}
+
+static enum rc upstream_timeout(struct parse *p, yaml_node_t *v, const char *key, void *to)
+{
+	int64_t n = 0;
+	enum rc rc = get_int(p, v, key, 10, 3600000, &n);
+
+	((struct wconfig_upstream *)to)->timeout_ms = (int)n;
+	return rc;
+}
+
+static enum rc upstream_max_calls(struct parse *p, yaml_node_t *v, const char *key, void *to)
+{
+	int64_t n = 0;
+	enum rc rc = get_int(p, v, key, 1, 1000, &n);
+
+	((struct wconfig_upstream *)to)->max_calls = (int)n;
+	return rc;
+}
+
+static enum rc read_upstream(struct parse *p, yaml_node_t *n, struct wconfig_upstream *u)
+{
+	static const struct key keys[] = {
+		{"name", upstream_name},
+		{"command", upstream_command},
+		{"url", upstream_url},
+		{"prefix", upstream_prefix},
+		{"env", upstream_env},
+		{"timeout_ms", upstream_timeout},
+		{"max_calls", upstream_max_calls},
+	};
+	enum rc rc;
+
+	u->line = (int)n->start_mark.line + 1;
+	u->timeout_ms = 60000;
+	u->max_calls = 64;
+	rc = read_map(p, n, "an upstream", keys, COUNT(keys), u);
+	if (rc != RC_OK)
+		return rc;
+	if (!u->name)
+		return fail(p, n, "an upstream needs a name");
+	if (!u->command == !u->url)
+		return fail(p, n, "upstream '%s' needs either command or url", u->name);
+	if (u->url && u->env)
+		return fail(p, n, "upstream '%s' has a url: env is for commands", u->name);
+	if (!u->prefix) {
+		u->prefix = xmalloc(strlen(u->name) + 2);
+		(void)sprintf(u->prefix, "%s_", u->name);
+	}
+	return RC_OK;
+}
+
+static enum rc top_upstreams(struct parse *p, yaml_node_t *v, const char *key, void *to)
+{
+	struct wconfig *c = to;
+	yaml_node_item_t *items = NULL;
+	size_t count = 0;
+	enum rc rc = get_items(p, v, key, UPSTREAMS_MAX, &items, &count);
+
+	if (rc != RC_OK)
+		return rc;
+	c->upstreams = xcalloc(count + 1, sizeof(*c->upstreams));
+	for (size_t i = 0; i < count && rc == RC_OK; i++) {
+		c->upstream_count = i + 1;
+		rc = read_upstream(p, node(p, items[i]), &c->upstreams[i]);
+		for (size_t k = 0; k < i && rc == RC_OK; k++)
+			if (strcmp(c->upstreams[k].name, c->upstreams[i].name) == 0)
+				rc = fail(p, node(p, items[i]), "upstream '%s' is listed twice",
+					c->upstreams[i].name);
+	}
+	return rc;
+}
+
 static enum rc check_relation(
 	struct parse *p, const struct wconfig_table *t, const char *other, const char *key)
 {
@@ -500,6 +686,13 @@ static enum rc check(struct parse *p, yaml_node_t *root)
 	const struct wconfig_table *rt = NULL;
 	enum rc rc = RC_OK;
 
+	if (!c->root_table && c->upstream_count > 0) {
+		if (c->table_count > 0 || c->root_filter_col)
+			return fail(p, root,
+				"tables and root_filter_col need root_table: the table whose row a "
+				"snapshot is about");
+		return RC_OK;
+	}
 	if (!c->root_table)
 		return fail(
 			p, root, "root_table is missing: the table whose row a snapshot is about");
@@ -557,6 +750,7 @@ static enum rc read_document(struct parse *p)
 		{"limits", top_limits},
 		{"hints", top_hints},
 		{"sample_queries", top_queries},
+		{"upstreams", top_upstreams},
 	};
 	yaml_node_t *root = yaml_document_get_root_node(&p->doc);
 	enum rc rc;
@@ -679,10 +873,29 @@ static void free_table(struct wconfig_table *t)
 	free(t->exclude_columns);
 }
 
+static void free_texts(char **list, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		free(list[i]);
+	free(list);
+}
+
+static void free_upstream(struct wconfig_upstream *u)
+{
+	free(u->name);
+	free_texts(u->command, u->command_count);
+	free(u->url);
+	free(u->prefix);
+	free_texts(u->env, u->env_count);
+}
+
 void wconfig_free(struct wconfig *c)
 {
 	if (!c)
 		return;
+	for (size_t i = 0; i < c->upstream_count; i++)
+		free_upstream(&c->upstreams[i]);
+	free(c->upstreams);
 	for (size_t i = 0; i < c->table_count; i++)
 		free_table(&c->tables[i]);
 	free(c->tables);

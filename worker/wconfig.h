@@ -37,6 +37,20 @@ struct wconfig_query {
 	char *title, *sql;
 };
 
+/* An MCP server behind this worker. */
+struct wconfig_upstream {
+	char *name; /* 1 to 32 characters of a-z A-Z 0-9 _ - */
+	char **command; /* a program with its arguments, NULL behind the last; or NULL ... */
+	size_t command_count;
+	char *url; /* ... for a Streamable HTTP server on this machine */
+	char *prefix; /* of its tools' and prompts' names, default "<name>_" */
+	char **env; /* names of variables that the program is given, beside a few harmless ones */
+	size_t env_count;
+	int timeout_ms; /* of a call, 60000 */
+	int max_calls; /* at once, 64 */
+	int line;
+};
+
 struct wconfig {
 	char *path; /* of the file */
 	/* worker: */
@@ -47,7 +61,7 @@ struct wconfig {
 	int threads; /* tool calls at once, 4, 1..64 */
 	/* tenant's data: */
 	char *description; /* for agents, in get_schema and instructions; or NULL */
-	char *root_table;
+	char *root_table; /* NULL: no database, upstreams alone */
 	char *root_filter_col; /* default: the root table's key */
 	struct wconfig_table *tables;
 	size_t table_count;
@@ -65,6 +79,8 @@ struct wconfig {
 	size_t hint_count;
 	struct wconfig_query *queries; /* sample_queries */
 	size_t query_count;
+	struct wconfig_upstream *upstreams;
+	size_t upstream_count;
 };
 
 struct wconfig_error {

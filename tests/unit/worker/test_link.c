@@ -30,7 +30,8 @@ struct pair {
 	uint64_t n;
 	struct buf wire; /* the message under construction */
 	char session_id[80];
-	int calls, cancels, goaways, wakes;
+	int calls, cancels, replies, goaways, wakes;
+	char reply_id[MSG_ID_MAX + 1];
 	int64_t retry_after_ms;
 	char call_id[MSG_ID_MAX + 1], cancel_id[MSG_ID_MAX + 1];
 	char request[8192], tool[65], era[16], request_id[64], refused[20];
@@ -71,6 +72,17 @@ static void on_cancel(void *ctx, const char *id)
 	assert_true(str_copy(p->cancel_id, sizeof p->cancel_id, id));
 }
 
+static void on_reply(void *ctx, const char *id, const void *text, size_t len)
+{
+	struct pair *p = ctx;
+
+	p->replies++;
+	assert_true(str_copy(p->reply_id, sizeof p->reply_id, id));
+	assert_true(len < sizeof p->request);
+	memcpy(p->request, text, len);
+	p->request[len] = '\0';
+}
+
 static void on_goaway(void *ctx, int64_t retry_after_ms)
 {
 	struct pair *p = ctx;
@@ -89,6 +101,7 @@ static void pair_init(struct pair *p)
 	static const struct link_owner callbacks = {.opened = on_opened,
 		.call = on_call,
 		.cancel = on_cancel,
+		.reply = on_reply,
 		.goaway = on_goaway,
 		.wake = on_wake};
 	struct link_owner owner = callbacks;
@@ -597,6 +610,73 @@ static void replies_and_strays_count(void **state)
 	pair_free(&p);
 }
 
+static void put_reply(struct pair *p, const char *id, bool more, const char *text)
+{
+	buf_reset(&p->wire);
+	msg_begin(&p->wire, MSG_REPLY, id);
+	if (more)
+		msg_put_flag(&p->wire, "more", true);
+	msg_end_mac(&p->wire, 0, p->key, ++p->n, text, strlen(text));
+}
+
+static void events_go_before_the_result_and_replies_come_back(void **state)
+{
+	static char text[2 * PART + 10];
+	struct pair p;
+	struct buf out, payload;
+	struct msg m;
+	size_t got = 0;
+
+	(void)state;
+	memset(text, 'e', sizeof text);
+	open_session(&p);
+	assert_int_equal(call_part(&p, "c_1", true, false, "{}"), LINK_GOES_ON);
+	assert_int_equal(link_event(p.link, "c_2", "{}", 2), RC_NOTFOUND);
+	assert_int_equal(link_event(p.link, "c_1", text, sizeof text), RC_OK);
+	assert_int_equal(link_event(p.link, "c_1", text, LINK_QUEUE_MAX), RC_LIMIT);
+	buf_init(&payload, 100);
+	buf_str(&payload, "{}");
+	link_result(p.link, "c_1", "ok", "", &payload);
+	assert_int_equal(link_event(p.link, "c_1", "{}", 2), RC_NOTFOUND);
+	buf_init(&out, 1 << 20);
+	for (int part = 0; part < 3; part++) {
+		fetch(&p, &out, &m);
+		assert_int_equal(m.type, MSG_EVENT);
+		assert_string_equal(m.id, "c_1");
+		assert_int_equal(m.more, part < 2);
+		got += m.payload_len;
+	}
+	assert_int_equal(got, sizeof text);
+	fetch(&p, &out, &m);
+	assert_int_equal(m.type, MSG_RESULT);
+
+	assert_int_equal(call_part(&p, "c_3", true, false, "{}"), LINK_GOES_ON);
+	put_reply(&p, "c_3", true, "{\"a\"");
+	assert_int_equal(deliver(&p), LINK_GOES_ON);
+	assert_int_equal(p.replies, 0);
+	put_reply(&p, "c_1", false, "{}"); /* of a call that is gone */
+	assert_int_equal(deliver(&p), LINK_GOES_ON);
+	put_reply(&p, "c_3", false, ":1}");
+	assert_int_equal(deliver(&p), LINK_GOES_ON);
+	assert_int_equal(p.replies, 1);
+	assert_string_equal(p.reply_id, "c_3");
+	assert_string_equal(p.request, "{\"a\":1}");
+	/* One above the limit for requests is dropped, and the session goes on. */
+	for (int i = 0; i < 4; i++) {
+		char part[2001];
+
+		memset(part, 'x', 2000);
+		part[2000] = '\0';
+		put_reply(&p, "c_3", i < 3, part);
+		assert_int_equal(deliver(&p), LINK_GOES_ON);
+	}
+	assert_int_equal(p.replies, 1);
+	put_reply(&p, "c_3", true, "never finished");
+	assert_int_equal(deliver(&p), LINK_GOES_ON);
+	buf_free(&out);
+	pair_free(&p);
+}
+
 static void cancelling(void **state)
 {
 	struct pair p;
@@ -908,6 +988,7 @@ int main(void)
 		cmocka_unit_test(wrong_macs_end_the_session),
 		cmocka_unit_test(replayed_and_skipped_numbers_end_the_session),
 		cmocka_unit_test(replies_and_strays_count),
+		cmocka_unit_test(events_go_before_the_result_and_replies_come_back),
 		cmocka_unit_test(cancelling),
 		cmocka_unit_test(a_request_over_the_limit_is_refused_whole),
 		cmocka_unit_test(too_many_calls_are_refused_then_end_the_session),

@@ -253,9 +253,78 @@ static void example_is_complete(void **state)
 	free(text);
 }
 
+static void upstreams(void **state)
+{
+	struct wconfig_error err;
+	struct wconfig *c;
+
+	(void)state;
+	assert_int_equal(parse("upstreams:\n"
+			       "  - {name: a, command: [x, \"\"], env: [A_B], timeout_ms: 10, "
+			       "max_calls: 1}\n"
+			       "  - {name: b, url: \"http://[::1]:80/mcp\", prefix: \"\"}\n",
+				 &c, &err),
+		RC_OK);
+	assert_null(c->root_table);
+	assert_int_equal(c->upstream_count, 2);
+	assert_string_equal(c->upstreams[0].prefix, "a_");
+	assert_string_equal(c->upstreams[0].command[0], "x");
+	assert_string_equal(c->upstreams[0].command[1], "");
+	assert_null(c->upstreams[0].command[2]);
+	assert_string_equal(c->upstreams[0].env[0], "A_B");
+	assert_int_equal(c->upstreams[0].timeout_ms, 10);
+	assert_int_equal(c->upstreams[0].max_calls, 1);
+	assert_string_equal(c->upstreams[1].prefix, "");
+	assert_int_equal(c->upstreams[1].timeout_ms, 60000);
+	assert_int_equal(c->upstreams[1].max_calls, 64);
+	wconfig_free(c);
+}
+
+static void wrong_upstreams_are_refused_by_line(void **state)
+{
+	static const struct {
+		const char *yaml, *says;
+	} cases[] = {
+		{"upstreams: []\n", "root_table is missing"},
+		{"upstreams:\n  - {command: [x]}\n", "a.yaml:2: an upstream needs a name"},
+		{"upstreams:\n  - {name: a}\n",
+			"a.yaml:2: upstream 'a' needs either command or url"},
+		{"upstreams:\n  - {name: a, command: [x], url: \"http://localhost/\"}\n",
+			"a.yaml:2:"},
+		{"upstreams:\n  - {name: a, command: []}\n", "a.yaml:2: 'command' must be a list"},
+		{"upstreams:\n  - {name: a b, command: [x]}\n", "a.yaml:2: the name"},
+		{"upstreams:\n  - name: a\n    command: [x]\n    prefix: \"a b\"\n",
+			"a.yaml:4: 'prefix'"},
+		{"upstreams:\n  - {name: a, command: [x], env: [\"A=b\"]}\n", "a.yaml:2: 'env'"},
+		{"upstreams:\n  - {name: a, comand: [x]}\n", "did you mean 'command'?"},
+		{"upstreams:\n  - {name: a, command: [x]}\n  - {name: a, command: [y]}\n",
+			"a.yaml:3: upstream 'a' is listed twice"},
+		{"upstreams:\n  - {name: a, url: \"http://example.com/\"}\n", "a.yaml:2: 'url'"},
+		{"upstreams:\n  - {name: a, url: \"http://127.0.0.1@example.com/\"}\n",
+			"a.yaml:2: 'url'"},
+		{"upstreams:\n  - {name: a, url: \"http://localhost:x@example.com/\"}\n",
+			"a.yaml:2: 'url'"},
+		{"upstreams:\n  - {name: a, url: \"http://[::1].example.com/\"}\n",
+			"a.yaml:2: 'url'"},
+		{"upstreams:\n  - {name: a, url: \"https://localhost/\"}\n", "a.yaml:2: 'url'"},
+		{"upstreams:\n  - {name: a, command: [x]}\ntables:\n  - name: t\n", "root_table"},
+	};
+	struct wconfig_error err;
+	struct wconfig *c;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		assert_int_equal(parse(cases[i].yaml, &c, &err), RC_INVALID);
+		if (strstr(err.text, cases[i].says) == NULL)
+			fail_msg("%s: %s", cases[i].yaml, err.text);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(upstreams),
+		cmocka_unit_test(wrong_upstreams_are_refused_by_line),
 		cmocka_unit_test(defaults),
 		cmocka_unit_test(everything),
 		cmocka_unit_test(refusals),

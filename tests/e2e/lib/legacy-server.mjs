@@ -1,0 +1,54 @@
+// A small MCP server of the revisions before 2026-07-28, over stdio, that behaves badly on request.
+//   whoami  its pid and environment      ask   asks the client for a colour and returns the answer
+//   die     ends without an answer       hang  never answers
+const send = (message) => process.stdout.write(`${JSON.stringify({ jsonrpc: "2.0", ...message })}\n`);
+const text = (value) => ({ content: [{ type: "text", text: JSON.stringify(value) }] });
+const tool = (name) => ({ name, description: name, inputSchema: { type: "object" } });
+const asked = new Map();
+
+const TOOLS = {
+  whoami: () => text({ pid: process.pid, env: process.env }),
+  die: () => process.exit(3),
+  hang: () => new Promise(() => {}),
+  ask: async () => {
+    const params = { message: "Which?", requestedSchema: { type: "object", properties: { colour: { type: "string" } } } };
+    const answer = new Promise((resolve) => asked.set("q-1", resolve));
+    send({ id: "q-1", method: "elicitation/create", params });
+    return text(await answer);
+  },
+};
+
+const METHODS = {
+  initialize: () => ({
+    protocolVersion: "2025-11-25",
+    capabilities: { tools: {}, resources: {} },
+    serverInfo: { name: "legacy-server", version: "1" },
+  }),
+  ping: () => ({}),
+  "tools/list": () => ({ tools: Object.keys(TOOLS).map(tool) }),
+  "tools/call": ({ name }) => TOOLS[name](),
+  "resources/list": () => ({ resources: [{ uri: "spy://one", name: "one" }] }),
+  "resources/read": ({ uri }) => {
+    if (uri !== "spy://one") throw { code: -32002, message: "Resource not found" };
+    return { contents: [{ uri, text: "one" }] };
+  },
+};
+
+async function receive({ id, method, params = {}, result }) {
+  if (method === undefined) return asked.get(id)?.(result);
+  if (id === undefined) return;
+  try {
+    if (METHODS[method] === undefined) throw { code: -32601, message: "Method not found" };
+    send({ id, result: await METHODS[method](params) });
+  } catch (error) {
+    send({ id, error });
+  }
+}
+
+let waiting = "";
+process.stdin.setEncoding("utf8").on("data", (chunk) => {
+  const lines = (waiting + chunk).split("\n");
+  waiting = lines.pop();
+  for (const line of lines) receive(JSON.parse(line));
+});
+process.stdin.on("end", () => process.exit(0));

@@ -1,0 +1,432 @@
+/* One upstream as a state machine: what goes to the server and what comes back to clients,
+ * literally. No process, no clock. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "worker/upstream.h"
+
+#define NOW 1000
+#define META "io.modelcontextprotocol/"
+
+struct rig {
+	struct upstream *u;
+	char sent[16][4096]; /* the last messages to the server */
+	int sents;
+	char event[4096], result[8192], outcome[32], notified[128], broken[128];
+	int events, results, changes;
+	void *event_call, *result_call;
+};
+
+static enum rc on_send(void *ctx, const void *text, size_t len)
+{
+	struct rig *r = ctx;
+
+	assert_true(len < sizeof r->sent[0]);
+	memcpy(r->sent[r->sents % 16], text, len);
+	r->sent[r->sents++ % 16][len] = '\0';
+	return RC_OK;
+}
+
+static bool on_event(void *ctx, void *call, const void *text, size_t len)
+{
+	struct rig *r = ctx;
+
+	assert_true(len < sizeof r->event);
+	memcpy(r->event, text, len);
+	r->event[len] = '\0';
+	r->event_call = call;
+	r->events++;
+	return true;
+}
+
+static void on_result(void *ctx, void *call, const char *outcome, struct buf *payload)
+{
+	struct rig *r = ctx;
+
+	assert_true(payload->len < sizeof r->result);
+	memcpy(r->result, payload->data, payload->len);
+	r->result[payload->len] = '\0';
+	(void)snprintf(r->outcome, sizeof r->outcome, "%s", outcome);
+	r->result_call = call;
+	r->results++;
+	buf_free(payload);
+}
+
+static void on_changed(void *ctx)
+{
+	((struct rig *)ctx)->changes++;
+}
+
+static void on_notified(void *ctx, const char *method, struct jscan message)
+{
+	(void)message;
+	(void)snprintf(((struct rig *)ctx)->notified, 128, "%s", method);
+}
+
+static void on_broken(void *ctx, const char *why)
+{
+	(void)snprintf(((struct rig *)ctx)->broken, 128, "%s", why);
+}
+
+static void rig_new(struct rig *r, int max_calls)
+{
+	struct upstream_config config = {
+		.name = "up", .prefix = "p_", .max_calls = max_calls, .timeout_ms = 500};
+	struct upstream_owner owner = {.ctx = r,
+		.send = on_send,
+		.event = on_event,
+		.result = on_result,
+		.changed = on_changed,
+		.notified = on_notified,
+		.broken = on_broken};
+
+	memset(r, 0, sizeof *r);
+	r->u = upstream_new(&config, &owner);
+}
+
+static const char *last_sent(struct rig *r)
+{
+	assert_true(r->sents > 0);
+	return r->sent[(r->sents - 1) % 16];
+}
+
+static void says(struct rig *r, const char *text)
+{
+	assert_true(upstream_message(r->u, text, strlen(text), 0, NOW));
+}
+
+static void become_legacy(struct rig *r)
+{
+	upstream_up(r->u, NOW);
+	assert_non_null(strstr(last_sent(r), "\"id\":1,\"method\":\"server/discover\""));
+	says(r, "{\"jsonrpc\":\"2.0\",\"id\":1,\"error\":{\"code\":-32601,\"message\":\"no\"}}");
+	assert_non_null(strstr(last_sent(r), "\"id\":2,\"method\":\"initialize\""));
+	says(r,
+		"{\"jsonrpc\":\"2.0\",\"id\":2,\"result\":{\"protocolVersion\":\"2025-11-25\","
+		"\"capabilities\":{\"tools\":{}},\"serverInfo\":{\"name\":\"s\",\"version\":\"1\"}}"
+		"}");
+	assert_non_null(strstr(last_sent(r), "\"id\":3,\"method\":\"tools/list\""));
+	says(r,
+		"{\"jsonrpc\":\"2.0\",\"id\":3,\"result\":{\"tools\":[{\"name\":\"a\","
+		"\"inputSchema\":{ }}]}}");
+	assert_true(upstream_ready(r->u));
+	assert_false(upstream_modern(r->u));
+	assert_int_equal(r->changes, 1);
+}
+
+static void become_modern(struct rig *r)
+{
+	upstream_up(r->u, NOW);
+	says(r,
+		"{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{\"resultType\":\"complete\","
+		"\"supportedVersions\":[\"2026-07-28\"],\"capabilities\":{\"prompts\":{}}}}");
+	assert_true(upstream_ready(r->u));
+	assert_true(upstream_modern(r->u));
+}
+
+static char calls[8];
+
+static enum rc call(struct rig *r, int n, bool modern, const char *text)
+{
+	struct upstream_call c = {.call = &calls[n],
+		.id = "c_1",
+		.text = text,
+		.len = strlen(text),
+		.modern = modern,
+		.deadline_ms = NOW + 60000,
+		.result_max = 4096};
+
+	return upstream_call(r->u, &c, NOW);
+}
+
+static void tools_get_the_prefix_and_stay_verbatim(void **state)
+{
+	struct rig r;
+
+	(void)state;
+	rig_new(&r, 4);
+	become_legacy(&r);
+	const struct buf *tools = upstream_tools(r.u);
+	assert_int_equal(tools->len, strlen("{\"name\":\"p_a\",\"inputSchema\":{ }}"));
+	assert_memory_equal(tools->data, "{\"name\":\"p_a\",\"inputSchema\":{ }}", tools->len);
+	upstream_free(r.u);
+}
+
+static void ids_and_tokens_are_rewritten_and_restored(void **state)
+{
+	struct rig r;
+
+	(void)state;
+	rig_new(&r, 4);
+	become_legacy(&r);
+	assert_int_equal(call(&r, 0, false,
+				 "{\"jsonrpc\":\"2.0\", "
+				 "\"id\":\"\\u0061\",\"method\":\"tools/call\",\"params\":{"
+				 "\"name\":\"p_a\",\"arguments\":{\"n\":1.0e400},\"_meta\":{"
+				 "\"progressToken\":1.50}}}"),
+		RC_OK);
+	assert_string_equal(last_sent(&r),
+		"{\"jsonrpc\":\"2.0\", \"id\":4,\"method\":\"tools/call\",\"params\":{"
+		"\"name\":\"a\",\"arguments\":{\"n\":1.0e400},\"_meta\":{\"progressToken\":4}}}");
+	says(&r,
+		"{\"jsonrpc\":\"2.0\",\"method\":\"notifications/"
+		"progress\",\"params\":{\"progressToken\":4,\"progress\":1}}");
+	assert_ptr_equal(r.event_call, &calls[0]);
+	assert_string_equal(r.event,
+		"{\"jsonrpc\":\"2.0\",\"method\":\"notifications/"
+		"progress\",\"params\":{\"progressToken\":1.50,\"progress\":1}}");
+	says(&r, "{\"jsonrpc\":\"2.0\",\"id\":4,\"result\":{\"content\":[], \"x\":0.10}}");
+	assert_string_equal(r.result,
+		"{\"jsonrpc\":\"2.0\",\"id\":\"\\u0061\",\"result\":{\"content\":[], \"x\":0.10}}");
+	assert_string_equal(r.outcome, "ok");
+	/* Late news of a call that has ended reaches nobody. */
+	says(&r,
+		"{\"jsonrpc\":\"2.0\",\"method\":\"notifications/"
+		"progress\",\"params\":{\"progressToken\":4,\"progress\":2}}");
+	assert_int_equal(r.events, 1);
+	upstream_free(r.u);
+}
+
+static void a_subscription_id_is_restored(void **state)
+{
+	static const char text[] =
+		"{\"jsonrpc\":\"2.0\",\"id\":\"s\",\"method\":\"subscriptions/listen\",\"params\":{"
+		"\"_meta\":{},\"notifications\":{}}}";
+	struct upstream_call c = {.call = &calls[0],
+		.id = "c_1",
+		.text = text,
+		.len = sizeof text - 1,
+		.modern = true,
+		.listen = true,
+		.deadline_ms = NOW + 1,
+		.result_max = 4096};
+	struct rig r;
+
+	(void)state;
+	rig_new(&r, 1);
+	become_modern(&r);
+	assert_int_equal(upstream_call(r.u, &c, NOW), RC_OK);
+	says(&r,
+		"{\"jsonrpc\":\"2.0\",\"method\":\"notifications/x\",\"params\":{\"_meta\":{\"" META
+		"subscriptionId\":2}}}");
+	assert_string_equal(r.event,
+		"{\"jsonrpc\":\"2.0\",\"method\":\"notifications/x\",\"params\":{\"_meta\":{\"" META
+		"subscriptionId\":\"s\"}}}");
+	upstream_tick(r.u, NOW + 1000000);
+	assert_int_equal(r.results, 0); /* it has no deadline */
+	upstream_cancel(r.u, &calls[0], "gone");
+	assert_non_null(strstr(last_sent(&r), "\"requestId\":2"));
+	upstream_free(r.u);
+}
+
+static void input_required_becomes_requests_to_a_legacy_client(void **state)
+{
+	struct rig r;
+
+	(void)state;
+	rig_new(&r, 4);
+	become_modern(&r);
+	assert_int_equal(call(&r, 0, false,
+				 "{\"jsonrpc\":\"2.0\",\"id\":7,\"method\":\"tools/"
+				 "call\",\"params\":{\"name\":\"p_t\"}}"),
+		RC_OK);
+	assert_non_null(strstr(last_sent(&r), "\"" META "protocolVersion\":\"2026-07-28\""));
+	says(&r,
+		"{\"jsonrpc\":\"2.0\",\"id\":2,\"result\":{\"resultType\":\"input_required\","
+		"\"requestState\":\"st\\u00e9\","
+		"\"inputRequests\":{\"k\":{\"method\":\"roots/list\",\"params\":{}}}}}");
+	assert_string_equal(r.event,
+		"{\"jsonrpc\":\"2.0\",\"id\":\"c_1.1\",\"method\":\"roots/list\",\"params\":{}}");
+	assert_int_equal(r.results, 0);
+	static const char stranger[] = "{\"jsonrpc\":\"2.0\",\"id\":\"c_2.1\",\"result\":{}}";
+	int before = r.sents;
+	upstream_reply(r.u, &calls[0], stranger, sizeof stranger - 1, NOW);
+	assert_int_equal(r.sents, before);
+	static const char reply[] =
+		"{\"jsonrpc\":\"2.0\",\"id\":\"c_1.1\",\"result\":{\"roots\":[]}}";
+	upstream_reply(r.u, &calls[0], reply, sizeof reply - 1, NOW);
+	assert_non_null(strstr(last_sent(&r), "\"id\":3,"));
+	assert_non_null(strstr(last_sent(&r),
+		"\"inputResponses\":{\"k\":{\"roots\":[]}},\"requestState\":\"st\\u00e9\""));
+	says(&r,
+		"{\"jsonrpc\":\"2.0\",\"id\":3,\"result\":{\"resultType\":\"complete\",\"content\":"
+		"[]}}");
+	assert_string_equal(r.result, "{\"jsonrpc\":\"2.0\",\"id\":7,\"result\":{\"content\":[]}}");
+	upstream_free(r.u);
+}
+
+static void a_server_request_reaches_a_legacy_client_and_its_answer_the_server(void **state)
+{
+	static const char reply[] =
+		"{\"jsonrpc\":\"2.0\",\"id\":\"c_1.1\",\"result\":{\"action\":\"cancel\"}}";
+	struct rig r;
+
+	(void)state;
+	rig_new(&r, 4);
+	become_legacy(&r);
+	assert_int_equal(call(&r, 0, false,
+				 "{\"jsonrpc\":\"2.0\",\"id\":7,\"method\":\"tools/"
+				 "call\",\"params\":{\"name\":\"p_a\"}}"),
+		RC_OK);
+	says(&r,
+		"{\"jsonrpc\":\"2.0\",\"id\":99,\"method\":\"elicitation/"
+		"create\",\"params\":{\"message\":\"?\"}}");
+	assert_string_equal(r.event,
+		"{\"jsonrpc\":\"2.0\",\"id\":\"c_1.1\",\"method\":\"elicitation/"
+		"create\",\"params\":{\"message\":\"?\"}}");
+	upstream_reply(r.u, &calls[0], reply, sizeof reply - 1, NOW);
+	assert_string_equal(last_sent(&r),
+		"{\"jsonrpc\":\"2.0\",\"id\":99,\"result\":{\"action\":\"cancel\"}}");
+	upstream_free(r.u);
+}
+
+static void what_names_no_call_reaches_nobody_while_two_run(void **state)
+{
+	static const char text[] = "{\"jsonrpc\":\"2.0\",\"id\":7,\"method\":\"tools/"
+				   "call\",\"params\":{\"name\":\"p_a\"}}";
+	struct rig r;
+
+	(void)state;
+	rig_new(&r, 2);
+	become_legacy(&r);
+	assert_int_equal(call(&r, 0, false, text), RC_OK);
+	assert_int_equal(call(&r, 1, false, text), RC_OK);
+	says(&r,
+		"{\"jsonrpc\":\"2.0\",\"id\":\"q\",\"method\":\"elicitation/"
+		"create\",\"params\":{}}");
+	assert_int_equal(r.events, 0);
+	assert_non_null(strstr(last_sent(&r), "\"id\":\"q\",\"error\""));
+	says(&r,
+		"{\"jsonrpc\":\"2.0\",\"method\":\"notifications/"
+		"message\",\"params\":{\"level\":\"error\"}}");
+	assert_int_equal(r.events, 0);
+	assert_int_equal(call(&r, 2, false, text), RC_LIMIT);
+	upstream_cancel(r.u, &calls[1], "gone");
+	says(&r,
+		"{\"jsonrpc\":\"2.0\",\"method\":\"notifications/"
+		"message\",\"params\":{\"level\":\"error\"}}");
+	assert_int_equal(r.events, 1);
+	assert_ptr_equal(r.event_call, &calls[0]);
+	upstream_free(r.u);
+}
+
+static void a_hang_is_noticed(void **state)
+{
+	struct rig r;
+
+	(void)state;
+	rig_new(&r, 4);
+	become_legacy(&r);
+	assert_int_equal(call(&r, 0, false,
+				 "{\"jsonrpc\":\"2.0\",\"id\":7,\"method\":\"tools/"
+				 "call\",\"params\":{\"name\":\"p_a\"}}"),
+		RC_OK);
+	upstream_tick(r.u, NOW + 499);
+	assert_int_equal(r.results, 0);
+	upstream_tick(r.u, NOW + 500); /* the upstream's own limit, before the call's */
+	assert_string_equal(r.outcome, "timeout");
+	assert_non_null(strstr(r.result, "-32052"));
+	assert_non_null(strstr(last_sent(&r), "\"ping\""));
+	assert_string_equal(r.broken, "");
+	upstream_tick(r.u, NOW + 500 + UPSTREAM_HANG_MS);
+	assert_string_equal(r.broken, "hangs");
+	upstream_free(r.u);
+}
+
+static void an_end_answers_what_is_in_hand(void **state)
+{
+	struct rig r;
+
+	(void)state;
+	rig_new(&r, 4);
+	become_legacy(&r);
+	assert_int_equal(call(&r, 0, false,
+				 "{\"jsonrpc\":\"2.0\",\"id\":7,\"method\":\"tools/"
+				 "call\",\"params\":{\"name\":\"p_a\"}}"),
+		RC_OK);
+	upstream_down(r.u);
+	assert_string_equal(r.outcome, "tool_error");
+	assert_non_null(strstr(r.result, "\"id\":7,\"error\":{\"code\":-32603"));
+	assert_int_equal(
+		call(&r, 1, false, "{\"jsonrpc\":\"2.0\",\"id\":8,\"method\":\"tools/call\"}"),
+		RC_UNAVAILABLE);
+	/* The next one is asked for its era no more. */
+	upstream_up(r.u, NOW);
+	assert_non_null(strstr(last_sent(&r), "\"initialize\""));
+	upstream_free(r.u);
+}
+
+static void changed_tools_are_told(void **state)
+{
+	struct rig r;
+
+	(void)state;
+	rig_new(&r, 4);
+	become_legacy(&r);
+	says(&r, "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/tools/list_changed\"}");
+	says(&r,
+		"{\"jsonrpc\":\"2.0\",\"id\":4,\"result\":{\"tools\":[{\"name\":\"a\","
+		"\"inputSchema\":{ }}]}}");
+	assert_int_equal(r.changes, 1);
+	says(&r, "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/tools/list_changed\"}");
+	says(&r,
+		"{\"jsonrpc\":\"2.0\",\"id\":5,\"result\":{\"tools\":["
+		"{\"name\":\"bad "
+		"name\",\"inputSchema\":{}},{\"name\":\"b\",\"inputSchema\":{}},{\"name\":\"c\"}]}"
+		"}");
+	assert_int_equal(r.changes, 2);
+	assert_int_equal(upstream_tools(r.u)->len, strlen("{\"name\":\"p_b\",\"inputSchema\":{}}"));
+	upstream_free(r.u);
+}
+
+static void nonsense_does_no_harm(void **state)
+{
+	static const char *const lines[] = {"[]", "1", "{}", "{\"id\":1}",
+		"{\"id\":\"x\",\"result\":{}}", "{\"id\":-4,\"result\":{}}",
+		"{\"id\":9999,\"result\":{}}", "{\"method\":5}", "{\"method\":\"\"}",
+		"{\"id\":null,\"method\":\"ping\"}",
+		"{\"method\":\"notifications/progress\",\"params\":[]}",
+		"{\"method\":\"notifications/progress\",\"params\":{\"progressToken\":0}}",
+		"nonsense", ""};
+	struct rig r;
+
+	(void)state;
+	rig_new(&r, 4);
+	become_legacy(&r);
+	assert_int_equal(call(&r, 0, false,
+				 "{\"jsonrpc\":\"2.0\",\"id\":7,\"method\":\"tools/"
+				 "call\",\"params\":{\"name\":\"p_a\"}}"),
+		RC_OK);
+	for (size_t i = 0; i < sizeof lines / sizeof *lines; i++)
+		(void)upstream_message(r.u, lines[i], strlen(lines[i]), 0, NOW);
+	assert_int_equal(r.events + r.results, 0);
+	says(&r, "{\"id\":4,\"result\":{}}");
+	assert_int_equal(r.results, 1);
+	upstream_free(r.u);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(tools_get_the_prefix_and_stay_verbatim),
+		cmocka_unit_test(ids_and_tokens_are_rewritten_and_restored),
+		cmocka_unit_test(a_subscription_id_is_restored),
+		cmocka_unit_test(input_required_becomes_requests_to_a_legacy_client),
+		cmocka_unit_test(
+			a_server_request_reaches_a_legacy_client_and_its_answer_the_server),
+		cmocka_unit_test(what_names_no_call_reaches_nobody_while_two_run),
+		cmocka_unit_test(a_hang_is_noticed),
+		cmocka_unit_test(an_end_answers_what_is_in_hand),
+		cmocka_unit_test(changed_tools_are_told),
+		cmocka_unit_test(nonsense_does_no_harm),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

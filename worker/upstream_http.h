@@ -1,0 +1,38 @@
+/* upstream_http: an MCP server behind a Streamable HTTP URL of this machine: each message a POST on
+ * the event loop, answered by JSON or by a stream of events; the session of legacy servers. Knows
+ * of a message no more than HTTP asks for. */
+#ifndef WORKER_UPSTREAM_HTTP_H
+#define WORKER_UPSTREAM_HTTP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "shared/rc.h"
+
+#define UPSTREAM_HTTP_MAX 1200 /* requests at once, subscriptions among them */
+
+struct ev_loop;
+
+struct upstream_http_owner {
+	void *ctx;
+	/* number: the id of the request that it came with, or 0. */
+	void (*message)(void *ctx, const char *text, size_t len, uint64_t number);
+	/* This request was not carried, or not answered. */
+	void (*failed)(void *ctx, uint64_t number);
+	/* The server has forgotten the session. */
+	void (*lost)(void *ctx);
+};
+
+struct upstream_http;
+/* name and url are borrowed. NULL: libcurl can't be set up (logged). */
+struct upstream_http *upstream_http_new(struct ev_loop *loop, const char *name, const char *url,
+	const struct upstream_http_owner *owner);
+/* NULL is fine. */
+void upstream_http_free(struct upstream_http *h);
+/* Ends everything under way without a word, and forgets the session. */
+void upstream_http_reset(struct upstream_http *h);
+/* RC_LIMIT: too many under way. A modern cancellation closes its request's stream instead. */
+enum rc upstream_http_send(struct upstream_http *h, const char *text, size_t len) MUST_CHECK;
+
+#endif
