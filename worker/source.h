@@ -60,6 +60,7 @@ struct source_select {
 	size_t column_count;
 	const char *filter_column;
 	const struct value_list *keys;
+	size_t sample_rows; /* when keys is NULL: so many rows, whichever, and no filter */
 };
 /* One row; values are borrowed for the call. Anything but RC_OK ends the select with that code. */
 typedef enum rc source_row_fn(void *ctx, const struct value *row);

@@ -454,9 +454,9 @@ static enum rc put_filter(struct work *w, const struct column *filter)
 static enum rc make_sql(struct work *w)
 {
 	char schema[SOURCE_NAME_MAX + 1];
-	const struct column *filter = find_column(w, w->q->filter_column);
+	const struct column *filter = w->q->keys ? find_column(w, w->q->filter_column) : NULL;
 	const char *table;
-	enum rc rc = filter ? put_columns(w) : RC_INVALID;
+	enum rc rc = filter || !w->q->keys ? put_columns(w) : RC_INVALID;
 
 	if (rc != RC_OK)
 		return rc;
@@ -466,7 +466,10 @@ static enum rc make_sql(struct work *w)
 	buf_char(&w->sql, '.');
 	put_name(w, table);
 	buf_str(&w->sql, " AS t");
-	rc = put_filter(w, filter);
+	if (filter)
+		rc = put_filter(w, filter);
+	else
+		buf_printf(&w->sql, " LIMIT %zu", w->q->sample_rows);
 	buf_char(&w->sql, '\0');
 	return rc == RC_OK && w->sql.failed ? RC_LIMIT : rc;
 }
@@ -498,7 +501,8 @@ static enum rc stream(struct work *w, source_row_fn *fn, void *ctx)
 	struct value *values = xcalloc(w->q->column_count + 1, sizeof(*values));
 	struct buf *scratch = xcalloc(w->q->column_count + 1, sizeof(*scratch));
 	PGresult *row;
-	enum rc rc = pg_send(w->pg, (const char *)w->sql.data, params, 1, w->q->table, w->err);
+	enum rc rc = pg_send(
+		w->pg, (const char *)w->sql.data, params, w->q->keys ? 1 : 0, w->q->table, w->err);
 
 	for (size_t i = 0; i < w->q->column_count; i++)
 		buf_init(&scratch[i], SCRATCH_MAX);

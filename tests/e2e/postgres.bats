@@ -126,4 +126,22 @@ message() { ask "$@" | jq -r 'select(.result.isError) | .result.content[0].text'
 	done
 }
 
+@test "init proposes a file for the database, and check says what it holds and masks" {
+	export DATABASE_URL="postgresql://reader@/postgres?host=$PG_DIR/pg"
+	cd "$BATS_TEST_TMPDIR"
+	run "$BIN/airlock-worker" init --output airlock.yaml
+	assert_success
+	run cat airlock.yaml
+	assert_line --partial 'root_table: customers'
+	assert_line '  - name: "billing.invoices"'
+	assert_line '      note: redact # the name of free text'
+	assert_output --partial 'not followed: referred_by -> customers, which is the table itself'
+	refute_output --partial canary
+	run "$BIN/airlock-worker" check --subject 7
+	assert_success
+	assert_line 'customers: 1 rows, 5 columns, 3 masked, 0 left out; the subject, by id'
+	assert_line 'billing.invoices: 10 rows, 6 columns, 1 masked, 0 left out; below customers, by customer_id'
+	refute_output --partial canary
+}
+
 @test "no log holds a sanitizer's report" { assert_logs_clean; }
