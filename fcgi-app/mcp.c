@@ -26,6 +26,7 @@ struct reply {
 	struct buf body; /* our own answer ... */
 	struct mcp_answer answer; /* ... or a worker's, when relayed */
 	bool relayed;
+	struct mcp_stream stream; /* where the answer goes once it is open */
 };
 
 static const char *slug_of(const struct request *rq)
@@ -35,20 +36,34 @@ static const char *slug_of(const struct request *rq)
 
 /* --- refusals before the message is read ---------------------------------------------------- */
 
-/* One audit row, then the answer. Without the row there is no answer but that. */
-static void refuse(struct request *rq, const char *tenant_id, enum problem p, const char *outcome,
-	const char *detail)
+/* One audit row; without it there is no answer but that there is none. */
+static bool write_down(
+	struct request *rq, const char *event, const char *tenant_id, const char *outcome)
 {
 	struct audit_record r = rq->who;
 
-	(void)str_copy(r.event, sizeof(r.event), "access.refused");
+	(void)str_copy(r.event, sizeof(r.event), event);
 	(void)str_copy(r.tenant_id, sizeof(r.tenant_id), tenant_id);
 	(void)str_copy(r.outcome, sizeof(r.outcome), outcome);
 	if (text_slug_ok(slug_of(rq)))
 		(void)str_copy(r.target, sizeof(r.target), slug_of(rq));
-	if (http_audit(rq, &r) != RC_OK)
-		http_problem(rq, PROBLEM_AUDIT_DOWN, NULL);
-	else
+	if (http_audit(rq, &r) == RC_OK)
+		return true;
+	http_problem(rq, PROBLEM_AUDIT_DOWN, NULL);
+	return false;
+}
+
+static void refuse(struct request *rq, const char *tenant_id, enum problem p, const char *outcome,
+	const char *detail)
+{
+	if (write_down(rq, "access.refused", tenant_id, outcome))
+		http_problem(rq, p, detail);
+}
+
+/* The key is good, the request is not. */
+static void refuse_request(struct request *rq, enum problem p, const char *detail)
+{
+	if (write_down(rq, "mcp.refused", rq->who.tenant_id, problem_code(p)))
 		http_problem(rq, p, detail);
 }
 
@@ -123,7 +138,8 @@ static bool authorize(struct request *rq, struct apikey_grant *grant)
 			"Send Authorization once.");
 		return false;
 	}
-	rc = apikey_check(rq->app->keys, rq->app->db, rc == RC_OK ? token : "", slug_of(rq), clock_wall_s(), grant);
+	rc = apikey_check(rq->app->keys, rq->app->db, rc == RC_OK ? token : "", slug_of(rq),
+		clock_wall_s(), grant);
 	switch (rc) {
 	case RC_OK:
 		break;
@@ -154,11 +170,11 @@ static bool read_body(struct request *rq)
 	case RC_OK:
 		return true;
 	case RC_LIMIT:
-		http_problem(rq, PROBLEM_TOO_LARGE,
+		refuse_request(rq, PROBLEM_TOO_LARGE,
 			"The request is longer than limits.max_request_bytes.");
 		return false;
 	case RC_INVALID:
-		http_problem(rq, PROBLEM_BAD_REQUEST, "The body ended early or took too long.");
+		refuse_request(rq, PROBLEM_BAD_REQUEST, "The body ended early or took too long.");
 		return false;
 	default:
 		http_problem(rq, PROBLEM_INTERNAL, NULL);
@@ -176,7 +192,7 @@ static bool read_headers(struct request *rq, struct mcp_headers *h)
 	if (http_header_once(rq, "Content-Type", &h->content_type) == RC_CONFLICT ||
 		http_header_once(rq, "MCP-Protocol-Version", &h->version) == RC_CONFLICT ||
 		http_header_once(rq, "Mcp-Method", &h->method) == RC_CONFLICT) {
-		http_problem(rq, PROBLEM_AMBIGUOUS_HEADER,
+		refuse_request(rq, PROBLEM_AMBIGUOUS_HEADER,
 			"Send Content-Type, MCP-Protocol-Version and Mcp-Method once each.");
 		return false;
 	}
@@ -330,7 +346,7 @@ static void relay(struct request *rq, const struct apikey_grant *grant, const st
 		if (!guide_call(rq, grant, m, r, affinity))
 			return;
 	}
-	mcp_relay(rq, grant, m, affinity, &r->answer);
+	mcp_relay(rq, grant, m, affinity, &r->stream, &r->answer);
 	r->relayed = r->answer.kind == MCP_ANSWER_RESULT;
 	r->gone = r->answer.kind == MCP_ANSWER_GONE;
 	if (r->relayed) {
@@ -388,15 +404,23 @@ static void give_up(struct request *rq)
 
 static void send_reply(struct request *rq, struct reply *r)
 {
+	const struct buf *own = &r->body;
+
 	if (r->gone) {
 		give_up(rq);
+		return;
+	}
+	if (r->stream.open) {
+		if (!mcp_stream_event(&r->stream, rq, r->relayed ? r->answer.payload : own->data,
+			    r->relayed ? r->answer.len : own->len, clock_mono_ms()))
+			log_info("the agent hung up before its answer was sent");
 		return;
 	}
 	add_retry_after(rq, r->status, r->retry_after_ms);
 	if (r->relayed)
 		http_reply(rq, r->status, "application/json", r->answer.payload, r->answer.len);
 	else
-		http_reply(rq, r->status, "application/json", r->body.data, r->body.len);
+		http_reply(rq, r->status, "application/json", own->data, own->len);
 }
 
 /* Appends one member's answer, if it has one. False when the agent is gone. */
@@ -456,6 +480,34 @@ static void serve_batch(struct request *rq, const struct apikey_grant *grant, st
 	buf_free(&all);
 }
 
+/* A name for the client, so that its cancellations mean its own calls. Nothing is kept for it: it
+ * need not come back. */
+static void name_session(struct request *rq, const struct mcp_request *m)
+{
+	char session[32];
+
+	if (m->action != MCP_DO_INITIALIZE)
+		return;
+	crypto_id("mcp", session, sizeof(session));
+	http_add_header(rq, "Mcp-Session-Id", session);
+}
+
+/* A notification or a response: 202 whatever becomes of it, as long as it can be passed on. */
+static void take_aside(
+	struct request *rq, const struct apikey_grant *grant, const struct mcp_request *m)
+{
+	enum rc rc = RC_OK;
+
+	if (m->kind == MCP_RESPONSE)
+		rc = mcp_relay_response(rq, grant, m);
+	else if (m->era == MCP_LEGACY && !strcmp(m->method, "notifications/cancelled"))
+		rc = mcp_relay_cancel(rq, grant, m);
+	if (rc == RC_OK || rc == RC_NOTFOUND)
+		http_reply(rq, 202, NULL, NULL, 0);
+	else
+		http_problem(rq, PROBLEM_TUNNEL_DOWN, NULL);
+}
+
 static void serve_post(struct request *rq, const struct apikey_grant *grant)
 {
 	struct mcp_headers headers;
@@ -468,18 +520,25 @@ static void serve_post(struct request *rq, const struct apikey_grant *grant)
 	reply_init(&r);
 	if (mcp_request_read(&headers, rq->body.data, rq->body.len, &m, &why) != RC_OK) {
 		if (why.plain) {
-			http_problem(rq, why.problem, why.detail);
-		} else {
+			refuse_request(rq, why.problem, why.detail);
+		} else if (why.code != MCP_PARSE_ERROR ||
+			write_down(rq, "mcp.refused", grant->tenant_id,
+				problem_code(PROBLEM_INVALID_JSON))) {
 			reply_error(rq, &r, m.id, &why);
 			send_reply(rq, &r);
 		}
 	} else if (m.kind == MCP_BATCH) {
 		serve_batch(rq, grant, m.message);
 	} else if (m.kind == MCP_REQUEST) {
+		mcp_stream_init(&r.stream,
+			headers.accept && strstr(headers.accept, "text/event-stream"),
+			headers.version && !strcmp(headers.version, MCP_LEGACY_NEWEST),
+			clock_mono_ms());
 		serve(rq, grant, &m, &r);
+		name_session(rq, &m);
 		send_reply(rq, &r);
 	} else {
-		http_reply(rq, 202, NULL, NULL, 0);
+		take_aside(rq, grant, &m);
 	}
 	reply_free(&r);
 }

@@ -40,10 +40,10 @@ void crypto_init(void)
 {
 	const struct rlimit none = {0, 0};
 
-	/* Seeded by the kernel, then generated in the process and per thread, since every request and call draws ids; a child
-	 * seeds itself anew, so that it never repeats its parent. */
-	if (randombytes_set_implementation(&randombytes_internal_implementation) != 0 || sodium_init() < 0 ||
-		pthread_atfork(NULL, NULL, randombytes_stir) != 0)
+	/* Seeded by the kernel, then generated in the process and per thread, since every request
+	 * and call draws ids; a child seeds itself anew, so that it never repeats its parent. */
+	if (randombytes_set_implementation(&randombytes_internal_implementation) != 0 ||
+		sodium_init() < 0 || pthread_atfork(NULL, NULL, randombytes_stir) != 0)
 		die("libsodium can't be initialised");
 	if (setrlimit(RLIMIT_CORE, &none) != 0)
 		die("core dumps can't be turned off");
