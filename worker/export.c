@@ -158,7 +158,9 @@ static enum export_status failed(
 			"operator");
 	case RC_UNAVAILABLE:
 		return say(m, EXPORT_UNAVAILABLE,
-			"the worker can't read its database at the moment: try again in a minute");
+			err->advice[0] ? err->advice
+				       : "the worker can't read its database at the moment: try "
+					 "again in a minute");
 	default:
 		return say(m, EXPORT_FAILED,
 			"the worker could not make the snapshot: its log says why");
@@ -168,7 +170,7 @@ static enum export_status failed(
 static enum export_status copy_tables(struct copy *c, struct engine_message *m)
 {
 	const struct export_job *job = c->job;
-	struct source_error err = {""};
+	struct source_error err = {.text = ""};
 	struct source_read *read = NULL;
 	enum export_status status = EXPORT_OK;
 	enum rc rc = job->source_ops->begin(job->source, job->budget, &read, &err);
@@ -208,7 +210,7 @@ static enum export_status finish(struct copy *c, struct engine **engine, struct 
 		if (rc != RC_OK)
 			(void)unlink(job->path);
 	}
-	return rc == RC_OK ? EXPORT_OK : failed(c, rc, &(struct source_error){""}, m);
+	return rc == RC_OK ? EXPORT_OK : failed(c, rc, &(struct source_error){.text = ""}, m);
 }
 
 enum export_status export_run(const struct export_job *job, struct engine **engine, int64_t **rows,
@@ -228,7 +230,7 @@ enum export_status export_run(const struct export_job *job, struct engine **engi
 	if (rc == RC_LIMIT)
 		c.full = FULL_BYTES;
 	status = rc == RC_OK ? copy_tables(&c, message)
-			     : failed(&c, rc, &(struct source_error){""}, message);
+			     : failed(&c, rc, &(struct source_error){.text = ""}, message);
 	if (status == EXPORT_OK)
 		status = finish(&c, engine, message);
 	job->engine_ops->abandon(c.build);

@@ -280,6 +280,13 @@ static enum engine_status no_such_table(struct guard *g, const char *name, struc
 		names[i] = g->shape->tables[i].name;
 	clean_name(name, clean);
 	snprintf(m->text, sizeof(m->text), "no such table: %s", clean);
+	if (shape_table(g, name)) {
+		/* Unquoted, the part before the dot would name another database. */
+		snprintf(m->text, sizeof(m->text),
+			"write the table name in double quotes, since it has a dot: \"%s\"", clean);
+		free(names);
+		return ENGINE_REFUSED;
+	}
 	clean_name(dot ? dot + 1 : name, clean);
 	suggest(m, clean, names, g->shape->table_count, "; tables here: ");
 	free(names);

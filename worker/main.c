@@ -7,6 +7,7 @@
 #include "shared/crypto.h"
 #include "shared/log.h"
 #include "worker/enroll.h"
+#include "worker/inspect.h"
 #include "worker/run.h"
 
 #define USAGE_STATUS 2
@@ -16,7 +17,11 @@ static const char usage[] =
 	"Usage: airlock-worker enroll --url URL [options]   enroll this worker with a control "
 	"plane\n"
 	"       airlock-worker run [options]                connect, and answer tool calls\n"
-	"       airlock-worker check [options]              say whether airlock.yaml is right\n"
+	"       airlock-worker init [options]               propose an airlock.yaml for a "
+	"database\n"
+	"       airlock-worker check [options]              say whether airlock.yaml is right, and "
+	"what\n"
+	"                                                   a snapshot holds and masks\n"
 	"\n"
 	"Options of all:\n"
 	"  -c, --config FILE      the worker's configuration (default: airlock.yaml)\n"
@@ -31,13 +36,18 @@ static const char usage[] =
 	"  -n, --name NAME        what the operator sees (default: worker.name of the file)\n"
 	"      --token-file FILE  read the enrollment token from there\n"
 	"      --force            enroll anew, with a new key, although enrolled already\n"
+	"Options of init:\n"
+	"      --root TABLE       the table of subjects (default: guessed)\n"
+	"  -o, --output FILE      a new file (default: standard output)\n"
+	"Options of check:\n"
+	"      --subject ID       count this subject's rows\n"
 	"\n"
 	"Environment:\n"
-	"  DATABASE_URL              run: the database; it is read from nowhere else\n"
+	"  DATABASE_URL              run, init, check: the database; it is read from nowhere else\n"
 	"  AIRLOCK_ENROLLMENT_TOKEN  enroll: the one-time token; without it and without\n"
 	"                            --token-file it is read from standard input\n";
 
-enum { OPT_TOKEN_FILE = 256, OPT_FORCE, OPT_ALLOW_INSECURE };
+enum { OPT_TOKEN_FILE = 256, OPT_FORCE, OPT_ALLOW_INSECURE, OPT_ROOT, OPT_SUBJECT };
 
 static const struct option options[] = {
 	{"config", required_argument, NULL, 'c'},
@@ -46,6 +56,9 @@ static const struct option options[] = {
 	{"token-file", required_argument, NULL, OPT_TOKEN_FILE},
 	{"force", no_argument, NULL, OPT_FORCE},
 	{"allow-insecure", no_argument, NULL, OPT_ALLOW_INSECURE},
+	{"root", required_argument, NULL, OPT_ROOT},
+	{"output", required_argument, NULL, 'o'},
+	{"subject", required_argument, NULL, OPT_SUBJECT},
 	{"verbose", no_argument, NULL, 'v'},
 	{"quiet", no_argument, NULL, 'q'},
 	{"help", no_argument, NULL, 'h'},
@@ -60,16 +73,16 @@ static int wrong_usage(const char *what)
 }
 
 /* Either -1, or the status to exit with. */
-static int read_options(
-	int argc, char *argv[], struct enroll_options *enroll, struct run_options *run)
+static int read_options(int argc, char *argv[], struct enroll_options *enroll,
+	struct run_options *run, struct inspect_options *inspect)
 {
 	int c;
 
-	enroll->config_path = run->config_path = CONFIG_DEFAULT;
-	while ((c = getopt_long(argc, argv, "c:u:n:vqhV", options, NULL)) != -1) {
+	enroll->config_path = run->config_path = inspect->config_path = CONFIG_DEFAULT;
+	while ((c = getopt_long(argc, argv, "c:u:n:o:vqhV", options, NULL)) != -1) {
 		switch (c) {
 		case 'c':
-			enroll->config_path = run->config_path = optarg;
+			enroll->config_path = run->config_path = inspect->config_path = optarg;
 			break;
 		case 'u':
 			enroll->url = optarg;
@@ -85,6 +98,15 @@ static int read_options(
 			break;
 		case OPT_ALLOW_INSECURE:
 			enroll->allow_insecure = run->allow_insecure = true;
+			break;
+		case OPT_ROOT:
+			inspect->root = optarg;
+			break;
+		case 'o':
+			inspect->output = optarg;
+			break;
+		case OPT_SUBJECT:
+			inspect->subject = optarg;
 			break;
 		case 'v':
 			log_set_level(LOG_LEVEL_DEBUG);
@@ -109,13 +131,14 @@ int main(int argc, char *argv[])
 {
 	struct enroll_options enroll = {0};
 	struct run_options run = {0};
+	struct inspect_options inspect = {0};
 
 	log_init("airlock-worker", 2, LOG_FORMAT_TEXT);
-	int status = read_options(argc, argv, &enroll, &run);
+	int status = read_options(argc, argv, &enroll, &run, &inspect);
 	if (status >= 0)
 		return status;
 	if (argc - optind != 1)
-		return wrong_usage("say one of: enroll, run, check");
+		return wrong_usage("say one of: init, check, enroll, run");
 	crypto_init();
 
 	const char *command = argv[optind];
@@ -124,9 +147,9 @@ int main(int argc, char *argv[])
 					  : wrong_usage("enroll needs --url");
 	if (strcmp(command, "run") == 0)
 		return worker_run(&run);
-	if (strcmp(command, "check") == 0) {
-		run.check = true;
-		return worker_run(&run);
-	}
-	return wrong_usage("say one of: enroll, run, check");
+	if (strcmp(command, "init") == 0)
+		return inspect_init(&inspect);
+	if (strcmp(command, "check") == 0)
+		return inspect_check(&inspect);
+	return wrong_usage("say one of: init, check, enroll, run");
 }

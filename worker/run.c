@@ -601,11 +601,6 @@ int worker_run(const struct run_options *options)
 		tear_down(&r);
 		return 1;
 	}
-	if (options->check) {
-		log_info("%s is good", options->config_path);
-		tear_down(&r);
-		return 0;
-	}
 	(void)signal(SIGPIPE, SIG_IGN);
 	/* libwebsockets would take an HTTP proxy from here; the tunnel is dialed directly. */
 	(void)unsetenv("http_proxy");

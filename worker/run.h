@@ -8,7 +8,6 @@
 struct run_options {
 	const char *config_path;
 	bool allow_insecure; /* a tunnel without TLS to another machine */
-	bool check; /* only say whether airlock.yaml is right */
 };
 
 /* The process's exit status. */

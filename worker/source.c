@@ -5,23 +5,45 @@
 #include <string.h>
 #include <strings.h>
 
+static void names_free(char **names, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		free(names[i]);
+	free(names);
+}
+
+static void foreign_key_free(struct source_foreign_key *k)
+{
+	names_free(k->columns, k->column_count);
+	names_free(k->far_columns, k->column_count);
+	free(k->table);
+}
+
+static void table_free(struct source_table *t)
+{
+	for (size_t i = 0; i < t->column_count; i++) {
+		free(t->columns[i].name);
+		free(t->columns[i].type);
+	}
+	for (size_t i = 0; i < t->foreign_key_count; i++)
+		foreign_key_free(&t->foreign_keys[i]);
+	free(t->foreign_keys);
+	names_free(t->key, t->key_count);
+	free(t->columns);
+	free(t->name);
+}
+
 void source_schema_free(struct source_schema *s)
 {
 	if (!s)
 		return;
-	for (size_t i = 0; i < s->table_count; i++) {
-		for (size_t k = 0; k < s->tables[i].column_count; k++) {
-			free(s->tables[i].columns[k].name);
-			free(s->tables[i].columns[k].type);
-		}
-		free(s->tables[i].columns);
-		free(s->tables[i].name);
-	}
+	for (size_t i = 0; i < s->table_count; i++)
+		table_free(&s->tables[i]);
 	free(s->tables);
 	free(s);
 }
 
-const struct source_table *source_schema_table(const struct source_schema *s, const char *name)
+struct source_table *source_schema_table(const struct source_schema *s, const char *name)
 {
 	for (size_t i = 0; i < s->table_count; i++)
 		if (strcmp(s->tables[i].name, name) == 0)
@@ -48,12 +70,12 @@ enum rc source_for_url(const char *url, const struct source_ops **out, struct so
 		*out = &source_sqlite;
 		return RC_OK;
 	}
-	if (starts(url, "postgres:") || starts(url, "postgresql:"))
-		snprintf(err->text, sizeof(err->text),
-			"DATABASE_URL: PostgreSQL is not supported yet; use "
-			"sqlite:/absolute/path.db");
-	else
-		snprintf(err->text, sizeof(err->text),
-			"DATABASE_URL: unknown kind of database; use sqlite:/absolute/path.db");
+	if (starts(url, "postgres://") || starts(url, "postgresql://")) {
+		*out = &source_pg;
+		return RC_OK;
+	}
+	snprintf(err->text, sizeof(err->text),
+		"DATABASE_URL: unknown kind of database; use postgresql://user:password@host/name "
+		"or sqlite:/absolute/path.db");
 	return RC_INVALID;
 }

@@ -15,6 +15,8 @@
 
 struct source_error {
 	char text[256]; /* for the operator's log; names tables and columns, never values */
+	char advice[192]; /* for agents: what to do; "" when there is nothing better to say than
+			   * the usual */
 };
 
 struct source_column {
@@ -23,19 +25,31 @@ struct source_column {
 	enum column_kind kind;
 };
 
+/* columns[i] holds table's far_columns[i]. table may be the one it belongs to. */
+struct source_foreign_key {
+	char *table;
+	char **columns, **far_columns;
+	size_t column_count;
+};
+
 struct source_table {
 	char *name;
 	struct source_column *columns;
 	size_t column_count;
+	char **key; /* the primary key's columns */
+	size_t key_count; /* 0: it has none */
+	struct source_foreign_key *foreign_keys;
+	size_t foreign_key_count;
 };
 
+/* A table outside of the database's default schema is called schema.table. */
 struct source_schema {
 	struct source_table *tables;
 	size_t table_count;
 };
 void source_schema_free(struct source_schema *s);
 /* Exact names. NULL when absent. */
-const struct source_table *source_schema_table(const struct source_schema *s, const char *name);
+struct source_table *source_schema_table(const struct source_schema *s, const char *name);
 const struct source_column *source_table_column(const struct source_table *t, const char *name);
 
 /* SELECT columns FROM table WHERE filter_column is one of keys; each row once. Names are quoted by
@@ -46,6 +60,7 @@ struct source_select {
 	size_t column_count;
 	const char *filter_column;
 	const struct value_list *keys;
+	size_t sample_rows; /* when keys is NULL: so many rows, whichever, and no filter */
 };
 /* One row; values are borrowed for the call. Anything but RC_OK ends the select with that code. */
 typedef enum rc source_row_fn(void *ctx, const struct value *row);
@@ -78,5 +93,6 @@ enum rc source_for_url(
 	const char *url, const struct source_ops **out, struct source_error *err) MUST_CHECK;
 
 extern const struct source_ops source_sqlite;
+extern const struct source_ops source_pg;
 
 #endif

@@ -184,6 +184,63 @@ static int read_columns(sqlite3 *db, struct source_table *t)
 	return SQLITE_OK;
 }
 
+/* The primary key and the foreign keys. A reference that names no columns is to the far primary
+ * key, which is filled in when all tables are read. */
+static int read_keys(sqlite3 *db, struct source_table *t)
+{
+	sqlite3_stmt *stmt;
+	int last = -1, code;
+
+	code = sqlite3_prepare_v2(db,
+		"SELECT name FROM pragma_table_info(?1) WHERE pk > 0 ORDER BY pk", -1, &stmt, NULL);
+	if (code != SQLITE_OK)
+		return code;
+	sqlite3_bind_text(stmt, 1, t->name, -1, SQLITE_STATIC);
+	while (t->key_count < COLUMNS_MAX && sqlite3_step(stmt) == SQLITE_ROW) {
+		t->key = xrealloc(t->key, (t->key_count + 1) * sizeof(char *));
+		t->key[t->key_count++] = dup_column(stmt, 0, SOURCE_NAME_MAX);
+	}
+	sqlite3_finalize(stmt);
+	code = sqlite3_prepare_v2(db,
+		"SELECT id, \"table\", \"from\", \"to\" FROM pragma_foreign_key_list(?1) ORDER BY "
+		"id, "
+		"seq",
+		-1, &stmt, NULL);
+	if (code != SQLITE_OK)
+		return code;
+	sqlite3_bind_text(stmt, 1, t->name, -1, SQLITE_STATIC);
+	while (sqlite3_step(stmt) == SQLITE_ROW) {
+		struct source_foreign_key *k;
+
+		if (sqlite3_column_int(stmt, 0) != last) {
+			t->foreign_keys = xrealloc(t->foreign_keys,
+				(t->foreign_key_count + 1) * sizeof(*t->foreign_keys));
+			t->foreign_keys[t->foreign_key_count++] = (struct source_foreign_key){
+				.table = dup_column(stmt, 1, SOURCE_NAME_MAX)};
+		}
+		last = sqlite3_column_int(stmt, 0);
+		k = &t->foreign_keys[t->foreign_key_count - 1];
+		k->columns = xrealloc(k->columns, (k->column_count + 1) * sizeof(char *));
+		k->far_columns = xrealloc(k->far_columns, (k->column_count + 1) * sizeof(char *));
+		k->columns[k->column_count] = dup_column(stmt, 2, SOURCE_NAME_MAX);
+		k->far_columns[k->column_count++] = dup_column(stmt, 3, SOURCE_NAME_MAX);
+	}
+	sqlite3_finalize(stmt);
+	return SQLITE_OK;
+}
+
+static void fill_far_columns(struct source_schema *s, struct source_foreign_key *k)
+{
+	const struct source_table *far = source_schema_table(s, k->table);
+
+	for (size_t i = 0; far && i < k->column_count && i < far->key_count; i++) {
+		if (k->far_columns[i][0])
+			continue;
+		free(k->far_columns[i]);
+		k->far_columns[i] = xstrdup(far->key[i]);
+	}
+}
+
 static int read_schema(sqlite3 *db, struct source_schema *s)
 {
 	sqlite3_stmt *stmt;
@@ -203,6 +260,11 @@ static int read_schema(sqlite3 *db, struct source_schema *s)
 		code = SQLITE_OK;
 	for (size_t i = 0; code == SQLITE_OK && i < s->table_count; i++)
 		code = read_columns(db, &s->tables[i]);
+	for (size_t i = 0; code == SQLITE_OK && i < s->table_count; i++)
+		code = read_keys(db, &s->tables[i]);
+	for (size_t i = 0; code == SQLITE_OK && i < s->table_count; i++)
+		for (size_t k = 0; k < s->tables[i].foreign_key_count; k++)
+			fill_far_columns(s, &s->tables[i].foreign_keys[k]);
 	return code;
 }
 
@@ -282,6 +344,10 @@ static char *select_sql(const struct source_select *q)
 	}
 	buf_str(&sql, " FROM main.");
 	put_name(&sql, q->table);
+	if (!q->keys) {
+		buf_printf(&sql, " AS t LIMIT %zu", q->sample_rows);
+		return buf_steal(&sql);
+	}
 	buf_str(&sql, " AS t WHERE t.");
 	put_name(&sql, q->filter_column);
 	/* A key list without a type takes on the column's affinity in the comparison, as a bound
@@ -419,7 +485,7 @@ static enum rc sqlite_select(struct source_read *r, const struct source_select *
 
 	if (!sql)
 		return select_failed(SQLITE_NOMEM, q->table, err);
-	code = fill_keys(r, q->keys);
+	code = q->keys ? fill_keys(r, q->keys) : SQLITE_OK;
 	if (code == SQLITE_OK)
 		code = sqlite3_prepare_v2(r->db, sql, -1, &stmt, NULL);
 	if (code == SQLITE_OK)

@@ -90,7 +90,7 @@ static enum rc read_plan(
 	struct tools *t, const struct budget *b, struct plan **out, struct wconfig_error *err)
 {
 	struct source_schema *schema;
-	struct source_error source_err = {""};
+	struct source_error source_err = {.text = ""};
 	enum rc rc = t->source_ops->schema(t->source, b, &schema, &source_err);
 
 	if (rc != RC_OK) {
@@ -105,7 +105,7 @@ static enum rc read_plan(
 static enum rc open_source(struct tools *t, const char *url, struct wconfig_error *err)
 {
 	struct budget unlimited = {.check = NULL};
-	struct source_error source_err = {""};
+	struct source_error source_err = {.text = ""};
 	enum rc rc = source_for_url(url, &t->source_ops, &source_err);
 
 	if (rc == RC_OK)

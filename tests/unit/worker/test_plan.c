@@ -15,8 +15,11 @@ static struct source_column orders[] = {
 	{"id", INT}, {"customer_id", INT}, {"product_id", INT}, {"note", TEXT}};
 static struct source_column items[] = {{"order_id", INT}, {"price", REAL}};
 static struct source_column products[] = {{"id", INT}, {"label", TEXT}};
-static struct source_table tables[] = {{"customers", customers, 4}, {"orders", orders, 4},
-	{"items", items, 2}, {"products", products, 2}};
+static struct source_table tables[] = {
+	{.name = "customers", .columns = customers, .column_count = 4},
+	{.name = "orders", .columns = orders, .column_count = 4},
+	{.name = "items", .columns = items, .column_count = 2},
+	{.name = "products", .columns = products, .column_count = 2}};
 static struct source_schema whole = {tables, 4};
 
 static enum rc build(const char *yaml, struct plan **p, struct wconfig_error *err)
@@ -156,7 +159,7 @@ static void live_schema(void **state)
 				  "ble\"; CREATE INDEX i ON \"we\"\"ird t\xc3\xa4"
 				  "ble\"(c)";
 	struct budget unlimited = {NULL, NULL};
-	struct source_error err = {""};
+	struct source_error err = {.text = ""};
 	struct source_schema *s;
 	struct source *source;
 	const struct source_table *t;
@@ -191,8 +194,10 @@ static void urls(void **state)
 		enum rc rc;
 		const char *message;
 	} cases[] = {
-		{"postgres://u:secret@h/db", RC_INVALID, "PostgreSQL is not supported yet"},
-		{"postgresql://u:secret@h/db", RC_INVALID, "PostgreSQL is not supported yet"},
+		{"postgres://u:secret@127.0.0.1:1/db", RC_UNAVAILABLE, "can't be reached"},
+		{"postgresql://u:secret@127.0.0.1:1/db", RC_UNAVAILABLE, "can't be reached"},
+		{"postgresql://u:sec%zzret@h/secret", RC_INVALID, "not a well-formed URL"},
+		{"postgresql:secret", RC_INVALID, "unknown kind of database"},
 		{"mysql://u:secret@h/db", RC_INVALID, "unknown kind of database"},
 		{"", RC_INVALID, "unknown kind of database"},
 		{"sqlite:secret.db", RC_INVALID, "absolute path"},
@@ -207,7 +212,7 @@ static void urls(void **state)
 	(void)state;
 	assert_int_equal(heap_install(), RC_OK);
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		struct source_error err = {""};
+		struct source_error err = {.text = ""};
 		const struct source_ops *ops;
 		struct source *s = NULL;
 		enum rc rc = source_for_url(cases[i].url, &ops, &err);

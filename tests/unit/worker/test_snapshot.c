@@ -554,7 +554,9 @@ static void slow_open(struct slow *s)
 		{"id", "INTEGER", COLUMN_INT}, {"name", "TEXT", COLUMN_TEXT}};
 	static struct source_column orders[] = {{"id", "INTEGER", COLUMN_INT},
 		{"customer_id", "INTEGER", COLUMN_INT}, {"note", "TEXT", COLUMN_TEXT}};
-	static struct source_table tables[] = {{"customers", customers, 2}, {"orders", orders, 3}};
+	static struct source_table tables[] = {
+		{.name = "customers", .columns = customers, .column_count = 2},
+		{.name = "orders", .columns = orders, .column_count = 3}};
 	struct source_schema schema = {tables, 2};
 	struct wconfig_error err = {""};
 
