@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "shared/audit_chain.h"
 #include "shared/clock.h"
 #include "shared/crypto.h"
 #include "shared/file.h"
@@ -18,8 +19,8 @@
 #include "shared/mem.h"
 #include "shared/text.h"
 
-/* Longer than any line can be; an unfinished one is not longer either. */
-#define TAIL_MAX 262144
+/* An unfinished line is not longer than a whole one. */
+#define TAIL_MAX AUDIT_LINE_MAX
 /* As much as a busy moment's batch. */
 #define PROBE_BYTES 8192
 
@@ -87,6 +88,7 @@ static enum rc read_last_line(struct journal *j, const char *line, size_t len)
 		return RC_INVALID;
 	}
 	hash_line(line, len, j->prev);
+	j->signed_head = audit_checkpoint_is(line, len);
 	return RC_OK;
 }
 
@@ -142,7 +144,7 @@ static enum rc open_and_lock(struct journal *j)
 
 enum rc journal_open(const char *path, struct journal *out)
 {
-	struct journal j = {.fd = -1, .path = xstrdup(path)};
+	struct journal j = {.fd = -1, .path = xstrdup(path), .signed_head = true};
 	enum rc rc;
 
 	memset(j.prev, '0', AUDIT_HASH_LEN);
@@ -164,17 +166,31 @@ void journal_close(struct journal *j)
 	*j = (struct journal){.fd = -1};
 }
 
+static void end_line(struct buf *b, size_t start, int64_t *seq, char prev[AUDIT_HASH_LEN + 1])
+{
+	if (b->failed)
+		return;
+	hash_line((const char *)b->data + start, b->len - start, prev);
+	buf_char(b, '\n');
+	++*seq;
+}
+
 void journal_line(struct buf *b, const struct audit_record *r, int64_t wall_ms, int64_t *seq,
 	char prev[AUDIT_HASH_LEN + 1])
 {
 	size_t start = b->len;
 
 	audit_line(b, r, *seq + 1, wall_ms, prev);
-	if (b->failed)
-		return;
-	hash_line((const char *)b->data + start, b->len - start, prev);
-	buf_char(b, '\n');
-	++*seq;
+	end_line(b, start, seq, prev);
+}
+
+void journal_checkpoint(struct buf *b, const struct crypto_identity *id, int64_t wall_ms,
+	int64_t *seq, char prev[AUDIT_HASH_LEN + 1])
+{
+	size_t start = b->len;
+
+	audit_checkpoint_line(b, id, *seq + 1, wall_ms, prev);
+	end_line(b, start, seq, prev);
 }
 
 /* Cuts off what a failed append left. As long as that does not succeed, nothing may be appended. */

@@ -10,6 +10,7 @@
 
 #include "shared/audit.h"
 #include "shared/buf.h"
+#include "shared/crypto.h"
 #include "shared/rc.h"
 
 struct journal {
@@ -18,6 +19,7 @@ struct journal {
 	off_t size; /* up to here every line is whole and chained */
 	int64_t seq; /* of the last line; 0 in an empty journal */
 	char prev[AUDIT_HASH_LEN + 1]; /* hash of the last line; 64 zeros in an empty journal */
+	bool signed_head; /* the last line is a checkpoint, or there is none */
 	bool dirty; /* bytes past size could not be cut off */
 };
 
@@ -29,6 +31,9 @@ void journal_close(struct journal *j);
 /* Adds a row's line to b and moves *seq and prev on; the journal itself is not touched. */
 void journal_line(struct buf *b, const struct audit_record *r, int64_t wall_ms, int64_t *seq,
 	char prev[AUDIT_HASH_LEN + 1]);
+/* The same with a checkpoint. */
+void journal_checkpoint(struct buf *b, const struct crypto_identity *id, int64_t wall_ms,
+	int64_t *seq, char prev[AUDIT_HASH_LEN + 1]);
 /* Appends the lines made with journal_line() starting at j's seq and prev; with sync, returns once
  * they are on disk. RC_UNAVAILABLE (errno says why): nothing was appended. */
 enum rc journal_append(struct journal *j, const struct buf *lines, int64_t seq,
