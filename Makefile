@@ -35,13 +35,14 @@ shared_OBJ := $(call objects,$(wildcard shared/*.c))
 $(foreach p,$(PROGRAMS),$(eval $(p)_OBJ := $(call objects,$(filter-out $(p)/main.c,$(wildcard $(p)/*.c)))))
 BINS    := $(foreach p,$(PROGRAMS),$(BUILD)/bin/$(BIN_$(p))) $(BUILD)/bin/airlock-demo-data
 TESTS   := $(patsubst tests/unit/%.c,$(BUILD)/test/%,$(wildcard tests/unit/*/test_*.c))
+BENCH   := $(patsubst tests/bench/%.c,$(BUILD)/bench/bin/%,$(wildcard tests/bench/*.c))
 FUZZERS := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzzer/%,$(wildcard tests/fuzz/fuzz_*.c))
 
 # The quiet form of a recipe: V=1 shows the command instead.
 say  = $(if $(V),,@printf '  %-5s %s\n' $(1) $(2);)
 link = $(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS)
 
-.PHONY: all tests demo demo-stop check lint fuzz fuzzers deps install clean help toolchain
+.PHONY: all tests demo demo-stop check bench bench-programs lint fuzz fuzzers deps install clean help toolchain
 all: $(BINS) ## Build the programs
 tests: $(TESTS)
 fuzzers: $(FUZZERS)
@@ -55,6 +56,12 @@ demo-stop: ## Stop what `make demo` started
 check: ## Run every test (SAN=1: under ASan and UBSan)
 	@scripts/install-packages build run nginx caddy check
 	@+BUILD=$(BUILD) SAN=$(SAN) scripts/check
+
+bench: ## Measure, in ten minutes (QUICK=1: in one), and write docs/performance.md
+	@scripts/install-packages build run nginx bench
+	@+BUILD=$(BUILD) scripts/bench
+
+bench-programs: all $(BENCH)
 
 lint: ## Check format, includes, static analysis and shell scripts
 	@scripts/install-packages build lint
@@ -103,6 +110,12 @@ $(BUILD)/test/shared/%: $(BUILD)/obj/tests/unit/shared/%.o $(BUILD)/lib/shared.a
 $(BUILD)/fuzzer/%: $(BUILD)/obj/tests/fuzz/%.o $(foreach p,$(PROGRAMS),$(BUILD)/lib/$(p).a) $(BUILD)/lib/shared.a
 	@mkdir -p $(@D)
 	$(call say,LD,$@)$(link) -fsanitize=fuzzer
+$(BUILD)/bench/bin/seed: $(BUILD)/obj/tests/bench/seed.o $(BUILD)/lib/shared.a
+	@mkdir -p $(@D)
+	$(call say,LD,$@)$(link)
+$(BUILD)/bench/bin/%: $(BUILD)/obj/tests/bench/%.o $(BUILD)/lib/worker.a $(BUILD)/lib/shared.a
+	@mkdir -p $(@D)
+	$(call say,LD,$@)$(link)
 $(BUILD)/bin/airlock-demo-data: $(BUILD)/obj/demo/generate.o $(BUILD)/lib/shared.a
 	@mkdir -p $(@D)
 	$(call say,LD,$@)$(link)

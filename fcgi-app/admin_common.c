@@ -14,8 +14,7 @@
 
 #define PAGE_MAX 200
 
-/* --- fields --------------------------------------------------------------------------------------
- */
+/* --- fields ------------------------------------------------------------------------------ */
 
 void admin_field_problem(struct request *rq, const char *name, const char *rule)
 {
@@ -143,8 +142,7 @@ void admin_wipe(const json_t *body, const char *name)
 		mem_wipe((char *)json_string_value(value), json_string_length(value));
 }
 
-/* --- answers
- * ---------------------------------------------------------------------------------------- */
+/* --- answers ----------------------------------------------------------------------------- */
 
 void admin_set_time(json_t *object, const char *name, int64_t utc_s)
 {
@@ -212,8 +210,7 @@ void admin_store_problem(struct request *rq, enum rc rc, const char *detail)
 	http_problem_rc(rq, rc, theirs ? detail : NULL);
 }
 
-/* --- state
- * ------------------------------------------------------------------------------------------- */
+/* --- state ------------------------------------------------------------------------------- */
 
 bool admin_db(struct request *rq, struct db **out)
 {
@@ -280,8 +277,7 @@ void admin_gone(struct request *rq, const char *tenant_id, enum rc rc, const cha
 	http_reply(rq, 204, NULL, NULL, 0);
 }
 
-/* --- creating once
- * ------------------------------------------------------------------------------------------ */
+/* --- creating once ----------------------------------------------------------------------- */
 
 bool admin_once_init(struct request *rq, struct admin_once *once)
 {

@@ -11,8 +11,7 @@
 #include "fcgi-app/http.h"
 #include "shared/store.h"
 
-/* --- the body's fields: 422 invalid_field names the field and the rule ---------------------------
- */
+/* --- the body's fields: 422 invalid_field names the field and the rule ------------------- */
 
 /* The body as an object that has no members but names (NULL-terminated). Caller json_decref()s. */
 bool admin_body(struct request *rq, const char *const *names, json_t **out);
@@ -30,8 +29,7 @@ bool admin_int(struct request *rq, const json_t *body, const char *name, int64_t
 /* Overwrites a string member in memory: it was a credential. */
 void admin_wipe(const json_t *body, const char *name);
 
-/* --- answers
- * ---------------------------------------------------------------------------------------- */
+/* --- answers ----------------------------------------------------------------------------- */
 
 /* RFC 3339, or null for 0. */
 void admin_set_time(json_t *object, const char *name, int64_t utc_s);
@@ -50,8 +48,7 @@ void admin_reply_list(struct request *rq, const char *name, json_t *list, const 
 void admin_store_problem(struct request *rq, enum rc rc, const char *detail);
 #define ADMIN_BAD_CURSOR "cursor must be a next_cursor as it was given."
 
-/* --- state
- * ------------------------------------------------------------------------------------------- */
+/* --- state ------------------------------------------------------------------------------- */
 
 bool admin_db(struct request *rq, struct db **out);
 void admin_db_done(struct request *rq, struct db *db);
@@ -65,8 +62,7 @@ void admin_flush(struct request *rq, const char *tenant_id);
 /* Ends a request that revoked or deleted something of a tenant: 204, or the problem for rc. */
 void admin_gone(struct request *rq, const char *tenant_id, enum rc rc, const char *not_found);
 
-/* --- creating once: Idempotency-Key
- * ---------------------------------------------------------------------- */
+/* --- creating once: Idempotency-Key ------------------------------------------------------ */
 
 struct admin_once {
 	const char *key; /* NULL: the client gave none */

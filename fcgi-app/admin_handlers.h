@@ -5,35 +5,35 @@
 
 #include "fcgi-app/http.h"
 
-/* --- admin_session.c --- */
+/* --- admin_session.c --------------------------------------------------------------------- */
 /* Checks the operator token of the body itself. */
 void admin_session_create(struct request *rq);
 void admin_session_get(struct request *rq);
 /* Forgets the cookie; nobody needs to be signed in for that. */
 void admin_session_delete(struct request *rq);
 
-/* --- admin_tenants.c --- */
+/* --- admin_tenants.c --------------------------------------------------------------------- */
 void admin_tenants_list(struct request *rq);
 void admin_tenants_create(struct request *rq);
 void admin_tenants_get(struct request *rq);
 void admin_tenants_change(struct request *rq);
 void admin_tenants_delete(struct request *rq);
 
-/* --- admin_keys.c --- */
+/* --- admin_keys.c ------------------------------------------------------------------------ */
 void admin_keys_list(struct request *rq);
 void admin_keys_create(struct request *rq);
 void admin_keys_revoke(struct request *rq);
 
-/* --- admin_enrollments.c --- */
+/* --- admin_enrollments.c ----------------------------------------------------------------- */
 void admin_enrollments_list(struct request *rq);
 void admin_enrollments_create(struct request *rq);
 void admin_enrollments_revoke(struct request *rq);
 
-/* --- admin_workers.c --- */
+/* --- admin_workers.c --------------------------------------------------------------------- */
 void admin_workers_list(struct request *rq);
 void admin_workers_revoke(struct request *rq);
 
-/* --- admin_snapshots.c --- */
+/* --- admin_snapshots.c ------------------------------------------------------------------- */
 void admin_snapshots_list(struct request *rq);
 
 #endif

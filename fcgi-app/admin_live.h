@@ -1,5 +1,4 @@
-/* admin_live: the live tunnel sessions, as tunneld knows them, counted per worker and per tenant.
- */
+/* admin_live: the live tunnel sessions, as tunneld knows them, counted per worker or tenant. */
 #ifndef FCGI_APP_ADMIN_LIVE_H
 #define FCGI_APP_ADMIN_LIVE_H
 

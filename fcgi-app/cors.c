@@ -7,8 +7,7 @@
 
 #define ORIGIN_MAX 300
 
-/* scheme://host[:port] in lower case without path and default port; "" when it is no http(s) URL.
- */
+/* scheme://host[:port] in lower case without path and default port; "" when not http(s). */
 static void normal_origin(const char *url, char out[ORIGIN_MAX])
 {
 	const char *authority = strstr(url, "://");

@@ -29,7 +29,7 @@ static FCGX_Request *fcgx(const struct request *rq)
 	return rq->fcgx;
 }
 
-/* --- reading: parameters and headers --------------------------------------------------------- */
+/* --- reading: parameters and headers ----------------------------------------------------- */
 
 /* How often a parameter is there; *value is its first. nginx repeats parameters for repeated
  * headers. */
@@ -72,8 +72,7 @@ static int header_count(const struct request *rq, const char *name, const char *
 		const char *other;
 
 		(void)snprintf(again, sizeof(again), "HTTP_%s", cgi_name);
-		/* Here nginx repeats and Caddy joins what came twice; there is the first of them.
-		 */
+		/* This one nginx repeats and Caddy joins; the other has the first alone. */
 		if (param_count(rq, again, &other) > 1 || (other && strchr(other, ',')))
 			count = 2;
 		if (*value && !**value) {
@@ -137,7 +136,7 @@ int http_fd(const struct request *rq)
 	return fcgx(rq)->ipcFd;
 }
 
-/* --- a request's beginning and end ------------------------------------------------------------ */
+/* --- a request's beginning and end ------------------------------------------------------- */
 
 static bool params_bounded(const struct request *rq)
 {
@@ -285,8 +284,7 @@ void http_finish(struct request *rq)
 	log_context(NULL, NULL, NULL);
 }
 
-/* --- the body -----------------------------------------------------------------------------------
- */
+/* --- the body ---------------------------------------------------------------------------- */
 
 static enum rc read_body(struct request *rq, size_t max)
 {
@@ -341,8 +339,7 @@ static enum rc parse_json(struct request *rq, json_t **out)
 	const char *text = (const char *)rq->body.data;
 	struct jscan value;
 
-	/* jscan bounds the depth before jansson recurses, on a small stack, over what a peer sent.
-	 */
+	/* jscan bounds the depth before jansson recurses on our small stack. */
 	if (jscan_parse(text, rq->body.len, &value) == RC_OK && value.kind == JSCAN_OBJECT) {
 		*out = json_loadb(text, rq->body.len, JSON_REJECT_DUPLICATES, NULL);
 		if (*out)
@@ -378,8 +375,7 @@ enum rc http_body_json(struct request *rq, json_t **out)
 	return parse_json(rq, out);
 }
 
-/* --- the answer
- * ----------------------------------------------------------------------------------- */
+/* --- the answer -------------------------------------------------------------------------- */
 
 static const char *reason(int status)
 {
@@ -560,8 +556,7 @@ void http_problem_rc(struct request *rq, enum rc rc, const char *detail)
 	http_problem(rq, problem_from_rc(rc), detail);
 }
 
-/* --- tunneld
- * ------------------------------------------------------------------------------------------ */
+/* --- tunneld ----------------------------------------------------------------------------- */
 
 enum rc http_dispatch(
 	const struct request *rq, enum rc (*exchange)(struct dispatch *d, void *ctx), void *ctx)

@@ -86,16 +86,15 @@ enum rc http_bearer(const struct request *rq, const char **token) MUST_CHECK;
 /* A cookie's value; RC_NOTFOUND, RC_CONFLICT when it is there twice, RC_INVALID when malformed or
  * too long. */
 enum rc http_cookie(const struct request *rq, const char *name, char *out, size_t cap) MUST_CHECK;
-/* A query parameter, percent-decoded. RC_NOTFOUND; RC_INVALID when malformed, too long or repeated.
- */
+/* A query parameter, decoded. RC_NOTFOUND; RC_INVALID when malformed, too long or repeated. */
 enum rc http_query(const struct request *rq, const char *name, char *out, size_t cap) MUST_CHECK;
 
 /* Reads the body into rq->body, at most limits.max_request_bytes, also without a Content-Length.
  * RC_LIMIT when longer, RC_INVALID when it ended early. Idempotent. */
 enum rc http_body(struct request *rq) MUST_CHECK;
 /* The body as a JSON object for the admin API: Content-Type checked, duplicates refused, at most 64
- * KiB. Answers the problem itself when it is not RC_OK. Caller json_decref()s. An empty body is {}.
- */
+ * KiB. Answers the problem itself when it is not RC_OK. Caller json_decref()s.
+ * An empty body is {}. */
 enum rc http_body_json(struct request *rq, json_t **out) MUST_CHECK;
 
 /* Exactly one of these a request. Extra headers: http_add_header() before. */

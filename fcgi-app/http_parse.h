@@ -37,8 +37,7 @@ bool http_parse_request_id_ok(const char *id);
 bool http_parse_method_ok(const char *method);
 /* 1 to 128 visible ASCII characters without comma. */
 bool http_parse_idempotency_key_ok(const char *key);
-/* "Mcp-Method" -> "HTTP_MCP_METHOD", "Content-Type" -> "CONTENT_TYPE". False when it does not fit.
- */
+/* "Mcp-Method" -> "HTTP_MCP_METHOD", "Content-Type" -> "CONTENT_TYPE". False: does not fit. */
 bool http_parse_param_name(const char *header, char *out, size_t cap);
 
 #endif

@@ -26,6 +26,7 @@ struct reply {
 	struct buf body; /* our own answer ... */
 	struct mcp_answer answer; /* ... or a worker's, when relayed */
 	bool relayed;
+	struct mcp_stream stream; /* where the answer goes once it is open */
 };
 
 static const char *slug_of(const struct request *rq)
@@ -123,7 +124,8 @@ static bool authorize(struct request *rq, struct apikey_grant *grant)
 			"Send Authorization once.");
 		return false;
 	}
-	rc = apikey_check(rq->app->keys, rq->app->db, rc == RC_OK ? token : "", slug_of(rq), clock_wall_s(), grant);
+	rc = apikey_check(rq->app->keys, rq->app->db, rc == RC_OK ? token : "", slug_of(rq),
+		clock_wall_s(), grant);
 	switch (rc) {
 	case RC_OK:
 		break;
@@ -330,7 +332,7 @@ static void relay(struct request *rq, const struct apikey_grant *grant, const st
 		if (!guide_call(rq, grant, m, r, affinity))
 			return;
 	}
-	mcp_relay(rq, grant, m, affinity, &r->answer);
+	mcp_relay(rq, grant, m, affinity, &r->stream, &r->answer);
 	r->relayed = r->answer.kind == MCP_ANSWER_RESULT;
 	r->gone = r->answer.kind == MCP_ANSWER_GONE;
 	if (r->relayed) {
@@ -388,15 +390,23 @@ static void give_up(struct request *rq)
 
 static void send_reply(struct request *rq, struct reply *r)
 {
+	const struct buf *own = &r->body;
+
 	if (r->gone) {
 		give_up(rq);
+		return;
+	}
+	if (r->stream.open) {
+		if (!mcp_stream_event(&r->stream, rq, r->relayed ? r->answer.payload : own->data,
+			    r->relayed ? r->answer.len : own->len, clock_mono_ms()))
+			log_info("the agent hung up before its answer was sent");
 		return;
 	}
 	add_retry_after(rq, r->status, r->retry_after_ms);
 	if (r->relayed)
 		http_reply(rq, r->status, "application/json", r->answer.payload, r->answer.len);
 	else
-		http_reply(rq, r->status, "application/json", r->body.data, r->body.len);
+		http_reply(rq, r->status, "application/json", own->data, own->len);
 }
 
 /* Appends one member's answer, if it has one. False when the agent is gone. */
@@ -456,6 +466,34 @@ static void serve_batch(struct request *rq, const struct apikey_grant *grant, st
 	buf_free(&all);
 }
 
+/* A name for the client, so that its cancellations mean its own calls. Nothing is kept for it: it
+ * need not come back. */
+static void name_session(struct request *rq, const struct mcp_request *m)
+{
+	char session[32];
+
+	if (m->action != MCP_DO_INITIALIZE)
+		return;
+	crypto_id("mcp", session, sizeof(session));
+	http_add_header(rq, "Mcp-Session-Id", session);
+}
+
+/* A notification or a response: 202 whatever becomes of it, as long as it can be passed on. */
+static void take_aside(
+	struct request *rq, const struct apikey_grant *grant, const struct mcp_request *m)
+{
+	enum rc rc = RC_OK;
+
+	if (m->kind == MCP_RESPONSE)
+		rc = mcp_relay_response(rq, grant, m);
+	else if (m->era == MCP_LEGACY && !strcmp(m->method, "notifications/cancelled"))
+		rc = mcp_relay_cancel(rq, grant, m);
+	if (rc == RC_OK || rc == RC_NOTFOUND)
+		http_reply(rq, 202, NULL, NULL, 0);
+	else
+		http_problem(rq, PROBLEM_TUNNEL_DOWN, NULL);
+}
+
 static void serve_post(struct request *rq, const struct apikey_grant *grant)
 {
 	struct mcp_headers headers;
@@ -476,10 +514,15 @@ static void serve_post(struct request *rq, const struct apikey_grant *grant)
 	} else if (m.kind == MCP_BATCH) {
 		serve_batch(rq, grant, m.message);
 	} else if (m.kind == MCP_REQUEST) {
+		mcp_stream_init(&r.stream,
+			headers.accept && strstr(headers.accept, "text/event-stream"),
+			headers.version && !strcmp(headers.version, MCP_LEGACY_NEWEST),
+			clock_mono_ms());
 		serve(rq, grant, &m, &r);
+		name_session(rq, &m);
 		send_reply(rq, &r);
 	} else {
-		http_reply(rq, 202, NULL, NULL, 0);
+		take_aside(rq, grant, &m);
 	}
 	reply_free(&r);
 }

@@ -12,6 +12,8 @@
 #define GRACE_MS 10000
 #define SUBJECT_MAX 1024
 #define TRACESTATE_MAX 512
+#define RPC_ID_MAX 64
+#define CLIENT_MAX 64
 
 struct mcp_error mcp_relay_error(enum problem p, const char *detail)
 {
@@ -102,6 +104,32 @@ static void put_audit(struct buf *b, const struct request *rq, const struct apik
 	buf_free(&text);
 }
 
+/* The id as it is spelt; what is long goes as a digest, which serves to find it again just as well.
+ */
+static void put_rpc_id(struct buf *b, struct jscan id)
+{
+	char text[RPC_ID_MAX + 1];
+	uint8_t digest[CRYPTO_HASH_LEN];
+
+	if (id.kind == JSCAN_NONE)
+		return;
+	if (!str_copy_len(text, sizeof(text), id.p, id.len)) {
+		crypto_sha256(id.p, id.len, digest);
+		text_hex(digest, sizeof(digest), text);
+	}
+	msg_put_str(b, "rpc_id", text);
+}
+
+/* Ours are short; what is no plausible session id counts as none. */
+static void put_client(struct buf *b, const struct request *rq)
+{
+	const char *session;
+
+	if (http_header_once(rq, "Mcp-Session-Id", &session) == RC_OK &&
+		strlen(session) <= CLIENT_MAX && text_name_ok(session, CLIENT_MAX))
+		msg_put_str(b, "client", session);
+}
+
 static void put_fields(struct buf *b, const struct request *rq, const struct apikey_grant *grant,
 	const struct mcp_request *m, const char *affinity)
 {
@@ -117,6 +145,8 @@ static void put_fields(struct buf *b, const struct request *rq, const struct api
 	if (rate > 0)
 		msg_put_int(b, "rate", rate);
 	msg_put_str(b, "era", m->era == MCP_MODERN ? "modern" : "legacy");
+	put_rpc_id(b, m->id);
+	put_client(b, rq);
 	put_trace(b, rq);
 	msg_put_int(b, "timeout_ms", rq->config->call_timeout_ms);
 	put_audit(b, rq, grant, m);
@@ -206,63 +236,217 @@ static bool take_result(struct mcp_answer *a, const struct msg *m)
 	return !m->more || a->joined.failed;
 }
 
-/* True when the exchange is over. */
-static bool take_message(struct mcp_answer *a, const struct msg *m)
+/* One exchange with a worker, as it goes. */
+struct exchange {
+	struct request *rq;
+	struct dispatch *d;
+	struct mcp_stream *stream;
+	struct mcp_answer *answer;
+	struct buf event; /* parts of an event that is not complete */
+	bool legacy;
+};
+
+/* False: the agent is gone. */
+static bool take_event(struct exchange *x, const struct msg *m)
+{
+	bool here = true;
+
+	if (!x->stream->allowed)
+		return true;
+	if (m->more || x->event.len > 0)
+		buf_add(&x->event, m->payload, m->payload_len);
+	if (m->more)
+		return true;
+	if (x->event.failed)
+		log_warn("an event of a worker was dropped: it is longer than "
+			 "limits.max_result_bytes");
+	else if (x->event.len > 0)
+		here = mcp_stream_event(
+			x->stream, x->rq, x->event.data, x->event.len, clock_mono_ms());
+	else
+		here = mcp_stream_event(
+			x->stream, x->rq, m->payload, m->payload_len, clock_mono_ms());
+	buf_reset(&x->event);
+	return here;
+}
+
+enum progress { GOES_ON, OVER, LEFT /* in the middle of the call */ };
+
+/* The agent hung up: in the modern era that cancels the call; before, the call goes on for nobody.
+ */
+static enum progress agent_gone(struct exchange *x)
+{
+	struct buf *b;
+
+	x->answer->kind = MCP_ANSWER_GONE;
+	if (x->legacy) {
+		b = dispatch_message(x->d);
+		msg_begin(b, MSG_DETACH, NULL);
+		msg_end(b, NULL, 0);
+		if (dispatch_send(x->d) != RC_OK)
+			log_debug("a call could not be left to itself: the tunnel daemon is gone");
+	}
+	return LEFT;
+}
+
+static enum progress take_message(struct exchange *x, const struct msg *m)
 {
 	switch (m->type) {
 	case MSG_RESULT:
-		return take_result(a, m);
+		if (!take_result(x->answer, m))
+			return GOES_ON;
+		return m->more ? LEFT : OVER;
 	case MSG_FAIL:
-		take_fail(a, m);
-		return true;
+		take_fail(x->answer, m);
+		return OVER;
 	case MSG_EVENT:
-		return false; /* an answer in one JSON object has no place for it; a stream would
-				 write it here */
+		return take_event(x, m) ? GOES_ON : agent_gone(x);
 	default:
 		log_warn("the tunnel daemon answered a call with %s", msg_type_name(m->type));
-		fail(a, PROBLEM_INTERNAL);
-		return true;
+		fail(x->answer, PROBLEM_INTERNAL);
+		return LEFT;
 	}
 }
 
-/* False when the call was left in the middle. */
-static bool wait_for_answer(struct dispatch *d, struct request *rq, struct mcp_answer *a)
+/* Nothing came for a while: a sign of life to the agent, or the end of waiting. */
+static enum progress take_silence(struct exchange *x, int64_t deadline)
 {
-	int64_t deadline = clock_mono_ms() + rq->config->call_timeout_ms + GRACE_MS;
+	int64_t now = clock_mono_ms();
+
+	if (now >= deadline) {
+		fail(x->answer, PROBLEM_TIMEOUT);
+		return LEFT;
+	}
+	return mcp_stream_tick(x->stream, x->rq, now) ? GOES_ON : agent_gone(x);
+}
+
+static enum progress step(struct exchange *x, int64_t deadline)
+{
+	int64_t until = deadline;
 	struct msg m;
 
-	for (;;) {
-		switch (dispatch_wait(d, http_fd(rq), deadline, &m)) {
-		case DISPATCH_MESSAGE:
-			if (take_message(a, &m))
-				return !m.more;
-			break;
-		case DISPATCH_HANGUP:
-			a->kind = MCP_ANSWER_GONE;
-			return false;
-		case DISPATCH_TIMEOUT:
-			fail(a, PROBLEM_TIMEOUT);
-			return false;
-		case DISPATCH_LOST:
-			fail(a, PROBLEM_TUNNEL_DOWN);
-			return false;
-		}
+	if (x->stream->allowed && x->stream->tick_ms < until)
+		until = x->stream->tick_ms;
+	switch (dispatch_wait(x->d, http_fd(x->rq), until, &m)) {
+	case DISPATCH_MESSAGE:
+		return take_message(x, &m);
+	case DISPATCH_TIMEOUT:
+		return take_silence(x, deadline);
+	case DISPATCH_HANGUP:
+		return agent_gone(x);
+	case DISPATCH_LOST:
+		break;
 	}
+	fail(x->answer, PROBLEM_TUNNEL_DOWN);
+	return LEFT;
 }
 
 void mcp_relay(struct request *rq, const struct apikey_grant *grant, const struct mcp_request *m,
-	const char *affinity, struct mcp_answer *out)
+	const char *affinity, struct mcp_stream *stream, struct mcp_answer *out)
 {
-	struct dispatch *d;
+	int64_t deadline = clock_mono_ms() + rq->config->call_timeout_ms + GRACE_MS;
+	struct exchange x = {
+		.rq = rq, .stream = stream, .answer = out, .legacy = m->era == MCP_LEGACY};
+	enum progress progress = GOES_ON;
 	enum rc rc;
 
 	*out = (struct mcp_answer){.kind = MCP_ANSWER_ERROR};
 	buf_init(&out->joined, (size_t)rq->config->max_result_bytes);
-	rc = start_call(&d, rq, grant, m, affinity);
-	if (rc != RC_OK)
+	buf_init(&x.event, (size_t)rq->config->max_result_bytes);
+	rc = start_call(&x.d, rq, grant, m, affinity);
+	if (rc != RC_OK) {
 		fail(out, rc == RC_UNAVAILABLE ? PROBLEM_TUNNEL_DOWN : PROBLEM_INTERNAL);
-	else if (!wait_for_answer(d, rq, out))
-		dispatch_mine_drop(); /* which cancels the call */
+		return;
+	}
+	while (progress == GOES_ON)
+		progress = step(&x, deadline);
+	if (progress == LEFT)
+		dispatch_mine_drop(); /* which cancels the call, unless it was detached */
+	buf_free(&x.event);
+}
+
+/* --- what is about a call, and comes on a request of its own --------------------------------- */
+
+/* One question, one answer, on this thread's connection; sent again once when that was an old one.
+ */
+static enum rc ask(struct request *rq,
+	void (*put)(struct buf *b, struct request *rq, const struct apikey_grant *grant,
+		const struct mcp_request *m),
+	const struct apikey_grant *grant, const struct mcp_request *m, enum msg_type answer)
+{
+	struct dispatch *d;
+	struct msg out;
+	bool fresh;
+	enum rc rc = dispatch_mine(rq->app->dispatch_path, &d, &fresh);
+
+	if (rc != RC_OK)
+		return rc;
+	put(dispatch_message(d), rq, grant, m);
+	rc = dispatch_ask(d, answer, &out);
+	if (rc != RC_OK)
+		dispatch_mine_drop();
+	else if (out.type == MSG_FAIL)
+		rc = RC_NOTFOUND;
+	return rc;
+}
+
+/* "<call id>.<n>", as the worker made it. */
+static bool call_of(struct jscan id, char call[MSG_ID_MAX + 1])
+{
+	char text[MSG_ID_MAX + 24];
+	char *dot;
+
+	if (jscan_str(id, text, sizeof(text)) != RC_OK)
+		return false;
+	dot = strrchr(text, '.');
+	if (!dot)
+		return false;
+	*dot = '\0';
+	return *text && str_copy(call, MSG_ID_MAX + 1, text) &&
+		strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-") ==
+		strlen(text);
+}
+
+static void put_response(struct buf *b, struct request *rq, const struct apikey_grant *grant,
+	const struct mcp_request *m)
+{
+	char call[MSG_ID_MAX + 1] = "";
+
+	(void)rq;
+	(void)call_of(m->id, call);
+	msg_begin(b, MSG_REPLY, call);
+	msg_put_str(b, "tenant_id", grant->tenant_id);
+	msg_end(b, m->message.p, m->message.len);
+}
+
+enum rc mcp_relay_response(
+	struct request *rq, const struct apikey_grant *grant, const struct mcp_request *m)
+{
+	char call[MSG_ID_MAX + 1];
+
+	if (!call_of(m->id, call) || m->message.len > MSG_MAX_DEFAULT - MSG_HEADER_MAX)
+		return RC_NOTFOUND;
+	return ask(rq, put_response, grant, m, MSG_REPLY);
+}
+
+static void put_cancel(struct buf *b, struct request *rq, const struct apikey_grant *grant,
+	const struct mcp_request *m)
+{
+	struct jscan id = {NULL, 0, JSCAN_NONE};
+
+	(void)jscan_get(m->params, "requestId", &id);
+	msg_begin(b, MSG_CANCEL, NULL);
+	msg_put_str(b, "tenant_id", grant->tenant_id);
+	msg_put_str(b, "key_id", grant->key_id);
+	put_rpc_id(b, id);
+	put_client(b, rq);
+	msg_end(b, NULL, 0);
+}
+
+enum rc mcp_relay_cancel(
+	struct request *rq, const struct apikey_grant *grant, const struct mcp_request *m)
+{
+	return ask(rq, put_cancel, grant, m, MSG_CANCEL_OK);
 }
 
 void mcp_answer_free(struct mcp_answer *a)

@@ -8,6 +8,7 @@
 
 #include "fcgi-app/http.h"
 #include "fcgi-app/mcp_request.h"
+#include "fcgi-app/mcp_stream.h"
 
 #define MCP_AFFINITY_LEN (2 * CRYPTO_HASH_LEN)
 
@@ -29,9 +30,18 @@ struct mcp_answer {
 };
 
 /* grant is who calls; affinity is "" or hex. The call is audited by tunneld before its answer
- * comes. */
+ * comes. What the worker says before its result goes out on the stream at once, if that is allowed,
+ * and is dropped otherwise; the answer itself is always left to the caller. */
 void mcp_relay(struct request *rq, const struct apikey_grant *grant, const struct mcp_request *m,
-	const char *affinity, struct mcp_answer *out);
+	const char *affinity, struct mcp_stream *stream, struct mcp_answer *out);
+/* Takes an agent's response to the worker's request whose id names the call: "<call id>.<n>".
+ * RC_NOTFOUND when no such call of the tenant is in flight. */
+enum rc mcp_relay_response(struct request *rq, const struct apikey_grant *grant,
+	const struct mcp_request *m) MUST_CHECK;
+/* notifications/cancelled: the call of this key (and client) with that JSON-RPC id is told to stop.
+ */
+enum rc mcp_relay_cancel(struct request *rq, const struct apikey_grant *grant,
+	const struct mcp_request *m) MUST_CHECK;
 void mcp_answer_free(struct mcp_answer *a);
 /* A digest of the subject that a call names in arguments[argument], "" when it names none. The same
  * in every process of a control plane, so that calls about a subject find the session with its

@@ -390,7 +390,7 @@ static enum rc check_legacy(
 
 /* --- who answers -------------------------------------------------------------------------- */
 
-/* Methods of the other era, and those whose answer is a stream. */
+/* Methods of the other era, and the one whose answer outlives any call. */
 static bool is_gone(enum mcp_era era, const char *method)
 {
 	static const char *const not_modern[] = {"initialize", "ping", "logging/setLevel",

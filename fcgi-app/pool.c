@@ -43,8 +43,7 @@ struct pool {
 	sigset_t signals;
 };
 
-/* --- the socket ---------------------------------------------------------------------------------
- */
+/* --- the socket -------------------------------------------------------------------------- */
 
 static void set_address(struct sockaddr_un *addr, const char *path)
 {
@@ -121,8 +120,7 @@ static void raise_fd_limit(const struct config *config)
 			config->pool_threads, (unsigned long long)limit.rlim_cur);
 }
 
-/* --- members
- * -------------------------------------------------------------------------------------- */
+/* --- members ----------------------------------------------------------------------------- */
 
 static void start(struct pool *p, struct member *m)
 {
@@ -212,8 +210,7 @@ static int running(const struct pool *p)
 	return n;
 }
 
-/* --- the loop
- * --------------------------------------------------------------------------------------- */
+/* --- the loop ---------------------------------------------------------------------------- */
 
 /* Waits for a signal until a time (clock_mono_ms; -1: for ever). 0: the time is up. */
 static int wait_signal(const struct pool *p, int64_t until_ms)
@@ -286,8 +283,7 @@ static int stop(struct pool *p)
 
 	log_info("stopping: no new requests, %d ms for those in hand", p->config->drain_timeout_ms);
 	remove_socket(p);
-	/* The socket is one for all processes: this ends every accept(), and refuses who comes now.
-	 */
+	/* The socket is one for all processes: this ends every accept(). */
 	(void)shutdown(p->listen_fd, SHUT_RDWR);
 	signal_all(p, SIGTERM);
 	for (reap(p, true); running(p) > 0; reap(p, true)) {

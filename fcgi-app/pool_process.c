@@ -50,8 +50,7 @@ struct worker_thread {
 	FCGX_Request request;
 };
 
-/* --- the configuration that requests hold
- * ---------------------------------------------------------- */
+/* --- the configuration that requests hold ------------------------------------------------ */
 
 static struct generation *generation_new(struct config *config)
 {
@@ -114,8 +113,7 @@ static void reload(struct process *p)
 	free_unused(p);
 }
 
-/* --- a thread
- * ------------------------------------------------------------------------------------------ */
+/* --- a thread ---------------------------------------------------------------------------- */
 
 static void serve(struct worker_thread *t)
 {
@@ -216,8 +214,7 @@ static bool stop_threads(struct process *p, int64_t deadline_ms)
 	return true;
 }
 
-/* --- the process
- * ----------------------------------------------------------------------------------------- */
+/* --- the process ------------------------------------------------------------------------- */
 
 static void woken(int sig)
 {

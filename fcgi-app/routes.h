@@ -6,8 +6,7 @@
 
 enum guard {
 	GUARD_NONE, /* anyone */
-	/* Operator token or session; fills rq->who and rq->org_id; CSRF header for cookie writes.
-	 */
+	/* Operator token or session; fills rq->who, rq->org_id; CSRF header for cookie writes. */
 	GUARD_OPERATOR,
 	GUARD_OWN, /* the handler checks its own credential (mcp, enroll, session login) */
 };

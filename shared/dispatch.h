@@ -6,9 +6,16 @@
  *         bytes_in}} + the JSON-RPC message (split by "more" when longer than MSG_PART_DEFAULT)
  *         -> EVENT*, then RESULT {"outcome","status":"ok"} + payload (parts; the last one is released only when the audit row is
  *         durable), or FAIL {"code":<problem code>,"detail"?,"retry_after_ms"?}: the row is durable then too, unless the code is
- *         audit_unavailable or draining.
+ *         audit_unavailable, draining or bad_request (a malformed CALL: a defect of the caller).
  * REPLY   {"id","tenant_id"} + the agent's JSON-RPC response to a server-to-client request of that call (which is on another connection)
  *         -> REPLY when it was passed on; FAIL not_found when the call is over or another tenant's. In one message.
+ *         CALL also takes "rpc_id" (the JSON-RPC id as it is spelt, or a digest of a long one) and "client" (the agent's
+ *         Mcp-Session-Id), by which CANCEL finds it.
+ * DETACH  on a connection with a call: the agent of an old protocol hung up, which is no cancellation: the call goes on, its
+ *         answer is dropped. No answer; the connection is then closed.
+ * REPLY   {"id" (of the call),"tenant_id"} + the agent's JSON-RPC response -> REPLY, or FAIL not_found.
+ * CANCEL  {"tenant_id","key_id","client"?,"rpc_id"} -> CANCEL_OK {"count"}: the key's calls with that id (and client) are told to stop; without a
+ *         client only when there is exactly one.
  * AUDIT   {"audit":{...}}  -> AUDIT_OK when the row is durable, or FAIL.
  * FLUSH   {"tenant_id"?}   -> FLUSH_OK when every outbox row committed before it is in the journal; sessions of revoked workers and
  *         suspended tenants have been told to go by then. FAIL otherwise.

@@ -25,7 +25,7 @@
 	/* calls: tunnel and dispatch socket */                                                    \
 	X(CALL) X(EVENT) X(REPLY) X(RESULT) X(CANCEL) X(SNAPSHOT) X(SNAPSHOT_GONE)                 \
 	/* dispatch socket only (shared/dispatch.h) */                                             \
-	X(PING) X(PONG) X(AUDIT) X(AUDIT_OK) X(FLUSH) X(FLUSH_OK) X(SESSIONS) X(SESSIONS_OK)       \
+	X(PING) X(PONG) X(AUDIT) X(AUDIT_OK) X(FLUSH) X(FLUSH_OK) X(SESSIONS) X(SESSIONS_OK) X(DETACH) X(CANCEL_OK)       \
 	X(MANIFEST_GET) X(MANIFEST_OK) X(FAIL)
 
 enum msg_type {

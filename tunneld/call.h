@@ -16,6 +16,8 @@
 
 #define CALL_ID_LEN 28 /* "c_" and base32 of 16 random bytes */
 
+#define CALL_RPC_ID_MAX 64
+
 enum call_state {
 	CALL_SENDING, /* parts of the request still come from the caller */
 	CALL_WAITING, /* the worker has all of it */
@@ -47,6 +49,9 @@ struct call {
 	struct metrics_tool *tool; /* NULL for what is no tools/call */
 	enum call_state state;
 	char id[CALL_ID_LEN + 1];
+	char rpc_id[CALL_RPC_ID_MAX +
+		1]; /* the agent's own name for it, with key and client, for CANCEL */
+	char agent[CALL_RPC_ID_MAX + 1];
 	int64_t started_us;
 	int64_t bytes_in, bytes_out;
 	struct buf answer; /* the framed last message, held until the audit row is durable */

@@ -245,12 +245,19 @@ static void handle_manifest_get(struct dispatch_conn *c, const struct msg *m)
 
 bool dispatch_server_handle(struct dispatch_conn *c, const struct msg *m)
 {
+	if (m->type == MSG_DETACH) {
+		relay_detach(&c->client);
+		return true;
+	}
 	if (m->type == MSG_CALL)
 		return !c->waiting && relay_call(c->server->hub, &c->client, m, clock_mono_us());
 	/* One exchange at a time. */
 	if (c->waiting || c->client.call || c->client.sending || m->more)
 		return false;
 	switch (m->type) {
+	case MSG_CANCEL:
+		relay_cancel(c->server->hub, &c->client, m);
+		return true;
 	case MSG_REPLY:
 		relay_reply(c->server->hub, &c->client, m);
 		return true;

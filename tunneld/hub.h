@@ -42,6 +42,7 @@ struct hub {
 	size_t greeting_bytes; /* received from connections that are still in the handshake */
 
 	size_t connections; /* on the tunnel socket, upgraded or not */
+	size_t max_connections; /* of those */
 	size_t dispatch_connections;
 	bool draining;
 	int64_t started_at; /* UTC seconds */

@@ -9,6 +9,7 @@
 #include "shared/log.h"
 #include "shared/mem.h"
 #include "tunneld/dispatch_server.h"
+#include "tunneld/fds.h"
 #include "tunneld/hub.h"
 #include "tunneld/lws_server.h"
 #include "tunneld/relay.h"
@@ -116,6 +117,7 @@ static void on_term(struct ev_loop *ev, ev_signal *w, int events)
 	if (l->phase != RUNNING) {
 		log_warn("signal %d again: ending at once", w->signum);
 		relay_abort_all(&l->hub);
+		tunnel_end_all(&l->hub, TUNNEL_END_GOING_AWAY);
 		ev_break(ev, EVBREAK_ALL);
 		return;
 	}
@@ -131,16 +133,18 @@ static void on_term(struct ev_loop *ev, ev_signal *w, int events)
 
 static void on_hangup(struct ev_loop *ev, ev_signal *w, int events)
 {
+	struct loop *l = w->data;
+	const struct config *old = l->hub.config;
 	struct config *fresh = config_reload();
 
 	(void)ev;
-	(void)w;
 	(void)events;
 	if (!fresh)
 		return;
-	log_set_level(fresh->log_level);
-	log_info("the log level was read again");
-	config_free(fresh);
+	/* The writers' threads have copies of what they need. */
+	l->hub.config = fresh;
+	config_free((struct config *)old);
+	log_info("what can be reloaded was reloaded");
 }
 
 /* --- opening and closing ---------------------------------------------------------------------- */
@@ -179,6 +183,7 @@ enum rc loop_open(
 	if (rc == RC_OK) {
 		l->hub.arm = arm;
 		l->hub.arm_ctx = l;
+		l->hub.max_connections = fds_for_tunnels(config, dispatch_server_max(config));
 		rc = lws_server_open(l->ev, &l->hub, &l->lws);
 	}
 	if (rc == RC_OK)
@@ -197,8 +202,11 @@ void loop_run(struct loop *l)
 
 void loop_close(struct loop *l)
 {
+	const struct config *config;
+
 	if (!l)
 		return;
+	config = l->hub.config;
 	if (l->hub.audit) {
 		/* Rows of sessions that end only now still go into the journal, and answers that
 		 * wait for a row still go out. */
@@ -210,4 +218,5 @@ void loop_close(struct loop *l)
 	ev_async_stop(l->ev, &l->wake);
 	ev_loop_destroy(l->ev);
 	free(l);
+	config_free((struct config *)config);
 }

@@ -6,11 +6,13 @@
 #include <unistd.h>
 
 #include "shared/log.h"
+#include "shared/mem.h"
 #include "tunneld/lws_metrics.h"
 #include "tunneld/lws_tunnel.h"
 
 #define HEADER_MAX 16384
 #define PIECE 65536
+#define METRICS_ADDRESS_MAX 256
 /* For the request line and headers of a connection. */
 #define REQUEST_S 10
 
@@ -90,10 +92,13 @@ enum rc lws_server_open(struct ev_loop *loop, struct hub *hub, struct lws_contex
 {
 	const struct config *c = hub->config;
 	struct lws_context *server;
-	char path[108];
+	/* libwebsockets keeps these pointers. */
+	static char path[108], address[METRICS_ADDRESS_MAX];
 
-	if (config_socket_path(c, "tunnel.sock", path) != RC_OK) {
-		log_err("server.run_dir is too long for a socket's path");
+	if (config_socket_path(c, "tunnel.sock", path) != RC_OK ||
+		!str_copy(address, sizeof(address), c->metrics_address)) {
+		log_err("server.run_dir is too long for a socket's path, or server.metrics_address "
+			"for an address");
 		return RC_INVALID;
 	}
 	server = make_context(loop, hub);
@@ -102,8 +107,7 @@ enum rc lws_server_open(struct ev_loop *loop, struct hub *hub, struct lws_contex
 		return RC_UNAVAILABLE;
 	}
 	if (!listen_tunnel(server, path) ||
-		(c->metrics_port > 0 &&
-			!listen_metrics(server, c->metrics_address, c->metrics_port))) {
+		(c->metrics_port > 0 && !listen_metrics(server, address, c->metrics_port))) {
 		lws_context_destroy(server);
 		return RC_UNAVAILABLE;
 	}

@@ -234,7 +234,7 @@ static int refuse_connection(struct lws *wsi)
 {
 	struct hub *hub = hub_of(wsi);
 
-	if (hub->connections < (size_t)hub->config->max_connections)
+	if (hub->connections < hub->max_connections)
 		return 0;
 	hub->metrics.refused[METRICS_REFUSED_CONNECTIONS]++;
 	return -1;

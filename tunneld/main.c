@@ -4,17 +4,12 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/resource.h>
 
 #include "shared/config.h"
 #include "shared/crypto.h"
 #include "shared/firstboot.h"
 #include "shared/log.h"
-#include "tunneld/dispatch_server.h"
 #include "tunneld/loop.h"
-
-/* Files of our own: databases, journal, listeners, event loop, and what comes and goes. */
-#define FD_RESERVE 128
 
 static const char usage[] =
 	"Usage: airlock-tunneld [-t] [--help] [--version]\n"
@@ -59,24 +54,6 @@ static bool read_flags(int argc, char *argv[])
 	return test;
 }
 
-/* At its limit libwebsockets would stop accepting everywhere, on the metrics port too. */
-static void raise_fd_limit(const struct config *c)
-{
-	rlim_t wanted = (rlim_t)c->max_connections + dispatch_server_max(c) + FD_RESERVE;
-	struct rlimit limit;
-
-	if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= wanted)
-		return;
-	limit.rlim_cur = limit.rlim_max == RLIM_INFINITY || limit.rlim_max > wanted
-		? wanted
-		: limit.rlim_max;
-	if (setrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur >= wanted)
-		return;
-	log_warn("at most %llu files can be open, tunnel.max_connections needs %llu: raise the "
-		 "limit or lower the setting",
-		(unsigned long long)limit.rlim_cur, (unsigned long long)wanted);
-}
-
 static void ignore(int signal_number)
 {
 	const struct sigaction action = {.sa_handler = SIG_IGN};
@@ -99,9 +76,8 @@ int main(int argc, char *argv[])
 	}
 	crypto_init();
 	ignore(SIGPIPE);
-	ignore(SIGXFSZ); /* a journal at its size limit is a journal that can't be written, not the
-			    end */
-	raise_fd_limit(config);
+	/* A journal at its size limit is a journal that can't be written, not the end. */
+	ignore(SIGXFSZ);
 	firstboot(config, &identity);
 	if (loop_open(config, &identity, &loop) != RC_OK)
 		die("airlock-tunneld %s does not start; the lines above say why", AIRLOCK_VERSION);

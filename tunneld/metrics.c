@@ -80,7 +80,7 @@ static void labelled(struct buf *b, const char *name, const char *label, const c
 {
 	buf_printf(b, "%s{%s=\"", name, label);
 	put_label_value(b, value);
-	if (label2) {
+	if (label2 && value2) {
 		buf_printf(b, "\",%s=\"", label2);
 		put_label_value(b, value2);
 	}

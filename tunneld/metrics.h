@@ -20,16 +20,22 @@
 #define METRICS_TYPES (MSG_FAIL + 1)
 
 /* Calls that never reached a worker, and connections that were turned away. */
-#define METRICS_REFUSAL_TABLE(X)                                                                  \
-	X(DRAINING, "draining")                                                                   \
-	X(AUDIT, "audit_unavailable")                                                             \
-	X(RATE, "rate_limited") X(TENANT_CALLS, "tenant_calls") X(SESSION_CALLS, "session_calls") \
-		X(NO_WORKER, "no_worker") X(REQUEST_SIZE, "request_too_large")                    \
-			X(BAD_DISPATCH, "bad_dispatch_message") X(CONNECTIONS, "max_connections") \
-				X(DISPATCH_CONNECTIONS, "max_dispatch_connections")               \
-					X(NO_SUBPROTOCOL, "no_subprotocol")                       \
-						X(GREETING_MEMORY, "handshake_memory")            \
-							X(SIDECARS, "sidecar_queue")
+/* clang-format off */
+#define METRICS_REFUSAL_TABLE(X) \
+	X(DRAINING, "draining") \
+	X(AUDIT, "audit_unavailable") \
+	X(RATE, "rate_limited") \
+	X(TENANT_CALLS, "tenant_calls") \
+	X(SESSION_CALLS, "session_calls") \
+	X(NO_WORKER, "no_worker") \
+	X(REQUEST_SIZE, "request_too_large") \
+	X(BAD_DISPATCH, "bad_dispatch_message") \
+	X(CONNECTIONS, "max_connections") \
+	X(DISPATCH_CONNECTIONS, "max_dispatch_connections") \
+	X(NO_SUBPROTOCOL, "no_subprotocol") \
+	X(GREETING_MEMORY, "handshake_memory") \
+	X(SIDECARS, "sidecar_queue")
+/* clang-format on */
 enum metrics_refusal {
 #define X(name, text) METRICS_REFUSED_##name,
 	METRICS_REFUSAL_TABLE(X)

@@ -223,6 +223,8 @@ struct request {
 	char era[16];
 	char traceparent[64];
 	char tracestate[513];
+	char rpc_id[CALL_RPC_ID_MAX + 1];
+	char client[CALL_RPC_ID_MAX + 1];
 	int64_t rate, timeout_ms;
 	struct audit_record record;
 };
@@ -232,7 +234,7 @@ static enum rc read_number(struct jscan v, int64_t *out)
 	return v.kind == JSCAN_NONE ? RC_OK : jscan_int(v, out);
 }
 
-#define TEXTS 9
+#define TEXTS 11
 
 /* One walk over the header: this is on every call's way. */
 static enum rc read_request(const struct msg *m, struct request *rq)
@@ -247,7 +249,9 @@ static enum rc read_request(const struct msg *m, struct request *rq)
 		{"key_id", rq->key_id, sizeof(rq->key_id)},
 		{"key_name", rq->key_name, sizeof(rq->key_name)}, {"era", rq->era, sizeof(rq->era)},
 		{"traceparent", rq->traceparent, sizeof(rq->traceparent)},
-		{"tracestate", rq->tracestate, sizeof(rq->tracestate)}};
+		{"tracestate", rq->tracestate, sizeof(rq->tracestate)},
+		{"rpc_id", rq->rpc_id, sizeof(rq->rpc_id)},
+		{"client", rq->client, sizeof(rq->client)}};
 	struct jscan key, value, audit = {NULL, 0, JSCAN_NONE}, rate = audit, timeout = audit;
 	struct jscan_iter it = jscan_iter(m->header);
 
@@ -400,6 +404,8 @@ static void start_call(struct hub *hub, struct client *c, const struct request *
 		? metrics_tool(&hub->metrics, rq->tool,
 			  s->manifest && catalog_has_tool(s->manifest, rq->tool))
 		: NULL;
+	(void)str_copy(call->rpc_id, sizeof(call->rpc_id), rq->rpc_id);
+	(void)str_copy(call->agent, sizeof(call->agent), rq->client);
 	r = &call->row.record;
 	*r = rq->record;
 	(void)str_copy(r->session_id, sizeof(r->session_id), s->id);
@@ -498,6 +504,67 @@ void relay_reply(struct hub *hub, struct client *c, const struct msg *m)
 	relay_frame_send(c, &f, NULL, 0);
 }
 
+/* Is it the call that a CANCEL means? Without a client's name on both sides the key and the id must
+ * do. */
+static bool is_meant(
+	const struct call *call, const char *key_id, const char *client, const char *rpc_id)
+{
+	return !strcmp(call->rpc_id, rpc_id) && !strcmp(call->row.record.key_id, key_id) &&
+		!strcmp(call->agent, client);
+}
+
+static int count_meant(const struct registry_tenant *t, const char *key_id, const char *client,
+	const char *rpc_id, struct call **one)
+{
+	int n = 0;
+
+	for (size_t i = 0; i < t->count; i++) {
+		for (struct call *call = t->sessions[i]->calls; call; call = call->next) {
+			if (is_meant(call, key_id, client, rpc_id)) {
+				*one = call;
+				n++;
+			}
+		}
+	}
+	return n;
+}
+
+void relay_cancel(struct hub *hub, struct client *c, const struct msg *m)
+{
+	char tenant_id[AUDIT_ID_MAX + 1], key_id[AUDIT_ID_MAX + 1],
+		client[CALL_RPC_ID_MAX + 1] = "", rpc_id[CALL_RPC_ID_MAX + 1];
+	const struct registry_tenant *t;
+	struct call *call = NULL;
+	struct relay_frame f;
+	int count = 0;
+
+	if (msg_str(m, "tenant_id", tenant_id, sizeof(tenant_id)) != RC_OK ||
+		msg_str(m, "key_id", key_id, sizeof(key_id)) != RC_OK ||
+		msg_str(m, "client", client, sizeof(client)) == RC_INVALID ||
+		msg_str(m, "rpc_id", rpc_id, sizeof(rpc_id)) != RC_OK) {
+		relay_fail(c, PROBLEM_BAD_REQUEST, NULL, 0);
+		return;
+	}
+	t = registry_tenant(&hub->registry, tenant_id);
+	if (t)
+		count = count_meant(t, key_id, client, rpc_id, &call);
+	/* Two clients may share a key and count their requests alike: a guess would stop somebody
+	 * else's call. */
+	if (count == 1)
+		end_call(call, OUTCOME_CANCELLED, PROBLEM_CANCELLED, "cancelled");
+	relay_frame_begin(&f, MSG_CANCEL_OK, NULL);
+	msg_put_int(&f.buf, "count", count == 1);
+	relay_frame_send(c, &f, NULL, 0);
+}
+
+void relay_detach(struct client *c)
+{
+	relay_client_drained(c);
+	if (c->call)
+		c->call->client = NULL;
+	c->call = NULL;
+}
+
 /* --- an answer comes back -------------------------------------------------------------------- */
 
 static void pass_on(struct call *call, const struct msg *m)
@@ -505,6 +572,8 @@ static void pass_on(struct call *call, const struct msg *m)
 	struct client *c = call->client;
 	struct buf b;
 
+	if (!c)
+		return; /* detached: nobody listens */
 	put_worker_message(&b, m, NULL);
 	if (b.failed) {
 		buf_free(&b);
@@ -544,8 +613,10 @@ static bool finish(struct hub *hub, struct call *call, const struct msg *m)
 	if (rc == RC_OK)
 		(void)str_copy(call->row.record.snapshot_id, sizeof(call->row.record.snapshot_id),
 			snapshot_id);
-	put_worker_message(&call->answer, m, name);
-	relay_client_drained(call->client);
+	if (call->client) {
+		put_worker_message(&call->answer, m, name);
+		relay_client_drained(call->client);
+	}
 	(void)call_step(&hub->calls, call, CALL_END);
 	settle(call, outcome);
 	return true;

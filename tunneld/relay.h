@@ -35,6 +35,10 @@ bool relay_call(struct hub *hub, struct client *c, const struct msg *m, int64_t 
 /* A REPLY message: the agent's answer to a server-to-client request of a call, which may be on
  * another connection. */
 void relay_reply(struct hub *hub, struct client *c, const struct msg *m);
+/* A CANCEL message: the agent's wish, come on another connection. */
+void relay_cancel(struct hub *hub, struct client *c, const struct msg *m);
+/* A DETACH message: the call goes on without anybody to answer to. */
+void relay_detach(struct client *c);
 /* The peer hung up: its call, if any, is cancelled. */
 void relay_client_gone(struct hub *hub, struct client *c);
 /* The backlog is small again. */

@@ -69,7 +69,7 @@ static void put_get_schema(const struct wconfig *c, struct buf *out)
 		"\"string\"}},"
 		"\"sample_queries\":{\"type\":\"array\",\"items\":{\"type\":\"object\"}}"
 		"," SNAPSHOT_PROPERTIES "},\"required\":[\"subject\",\"engine\",\"tables\","
-					"\"relations\",\"snapshot_id\",\"expires_at\"]}");
+		"\"relations\",\"snapshot_id\",\"expires_at\"]}");
 	put_annotations(out, "Get schema");
 }
 

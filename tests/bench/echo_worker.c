@@ -1,9 +1,13 @@
 /* A worker whose one tool answers at once: what the relay costs, and nothing else, is measured. It speaks the tunnel with the
- * product's own code (worker/link, worker/dialer). usage: echo_worker STATE_DIR, after `airlock-worker enroll`.
+ * product's own code (worker/link, worker/dialer). usage: echo_worker STATE_DIR, after `airlock-worker enroll`; or
+ * echo_worker --in-process CALLS, which prints the nanoseconds of a call without anything around it.
  * Tool echo {"bytes": N}: a text result of N bytes, 32 unless given. */
 #include <ev.h>
 #include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "shared/crypto.h"
 #include "shared/jscan.h"
@@ -76,6 +80,28 @@ static void on_signal(struct ev_loop *loop, ev_signal *w, int revents)
 	ev_break(loop, EVBREAK_ALL);
 }
 
+static int in_process(long calls)
+{
+	static const char text[] =
+		"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"tools/call\",\"params\":{\"name\":\"echo\",\"arguments\":{}}}";
+	struct timespec from, to;
+	struct jscan request;
+	struct buf out;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &from);
+	for (long i = 0; i < calls; i++) {
+		buf_init(&out, BYTES_MAX + ENVELOPE);
+		if (jscan_parse(text, sizeof text - 1, &request) == RC_OK)
+			answer(&out, request);
+		if (out.failed || out.len == 0)
+			return 1;
+		buf_free(&out);
+	}
+	(void)clock_gettime(CLOCK_MONOTONIC, &to);
+	(void)printf("%.1f\n", ((double)(to.tv_sec - from.tv_sec) * 1e9 + (double)(to.tv_nsec - from.tv_nsec)) / (double)calls);
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	static const struct dialer_owner owner = {
@@ -92,8 +118,10 @@ int main(int argc, char **argv)
 
 	crypto_init();
 	log_init("echo-worker", 2, LOG_FORMAT_TEXT);
+	if (argc == 3 && strcmp(argv[1], "--in-process") == 0 && atol(argv[2]) > 0)
+		return in_process(atol(argv[2]));
 	if (argc != 2)
-		die("usage: echo_worker STATE_DIR");
+		die("usage: echo_worker STATE_DIR | --in-process CALLS");
 	if (identity_load_enrolled(argv[1], &enrolled, &err) != RC_OK || identity_load_key(argv[1], &identity, &err) != RC_OK)
 		die("%s", err.text);
 	if (endpoint_parse(enrolled.tunnel_url, &endpoint, why, sizeof why) != RC_OK)

@@ -1,6 +1,6 @@
 """The shape of the original: one Starlette/uvicorn process with the control plane's duties on the relay path.
 
-Bearer key check, JSON-RPC parse, the same tunnel protocol to the same worker, one JSON audit line a call (buffered, not
+Bearer key check, JSON-RPC parse, the same tunnel protocol to the same worker, one JSON audit line a call (written, not
 synced). Written for the benchmark, to measure beside; it is no product.
 
 Run under uvicorn. Environment: BENCH_KEY_FILE (the API key), BENCH_AUDIT (path), BENCH_WORKER_KEY (the worker's public key, base64),
@@ -25,6 +25,7 @@ from starlette.responses import Response
 from starlette.routing import Route, WebSocketRoute
 
 SUBPROTOCOL = "airlock.tunnel.v1"
+LIMITS = {"heartbeat_ms": 15000, "max_message": 1056768, "part": 131072, "max_result": 16777216, "max_request": 4194304}
 with open(os.environ["BENCH_KEY_FILE"], encoding="ascii") as key_file:
     KEY_DIGEST = hashlib.sha256(key_file.read().strip().encode()).digest()
 WORKER_KEY = Ed25519PublicKey.from_public_bytes(b64decode(os.environ["BENCH_WORKER_KEY"]))
@@ -78,7 +79,7 @@ class Tunnel:
         shared = ephemeral.exchange(X25519PublicKey.from_public_bytes(worker_eph))
         material = transcript("key", nonce, worker_nonce, self.id)
         self.key = hashlib.blake2b(material, digest_size=32, key=shared).digest()
-        signature = IDENTITY.sign(transcript("ack", worker_nonce, nonce, self.id, hello["worker_id"], worker_eph, eph))
+        signature = IDENTITY.sign(transcript("ack", worker_nonce, nonce, self.id, hello["worker_id"], worker_eph, eph, *LIMITS.values()))
         await self.send({"t": "HELLO_ACK", "session_id": self.id, **LIMITS, "sig": b64(signature)})
 
     async def call(self, tool, request_id, payload):

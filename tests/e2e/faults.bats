@@ -66,10 +66,12 @@ call_in_flight() { admin GET /v1/admin/status | jq -e '.. | .calls_in_flight? //
 }
 
 @test "an agent that hangs up in mid-call: the worker is told, one row says cancelled" {
-	[[ $FRONT == nginx ]] || skip "Caddy passes a hang-up on only when it writes to the client"
 	stack_config limits.call_timeout_ms 20000
 	ready
-	curl -sS -m 30 -o /dev/null -H "Authorization: Bearer $KEY" -H 'Content-Type: application/json' --data-binary "$SLOW" "$URL/mcp/fintech" &
+	local modern='{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}'
+	curl -sS -m 30 -o /dev/null -H "Authorization: Bearer $KEY" -H 'Content-Type: application/json' -H 'MCP-Protocol-Version: 2026-07-28' \
+		-H 'Mcp-Method: tools/call' -H 'Mcp-Name: execute_sql' \
+		--data-binary "$(jq -c --argjson meta "$modern" '.params._meta = $meta' <<<"$SLOW")" "$URL/mcp/fintech" &
 	local agent=$!
 	wait_until call_in_flight
 	kill -KILL "$agent"

@@ -45,6 +45,7 @@ static enum rc take_row(void *ctx, const struct value *values, size_t count)
 	for (size_t i = 0; i < count; i++)
 		for (size_t k = 0; values[i].kind >= VALUE_TEXT && k < values[i].len; k += 4096)
 			sum += ((const unsigned char *)values[i].p)[k];
+	(void)sum; /* read for the sanitizer's eyes */
 	return ++*rows == 1000 ? RC_LIMIT : RC_OK;
 }
 

@@ -215,7 +215,7 @@ def hello_target(front, program, key_file, size=None):
 
 def static_target(front):
     """(b) A small file, straight from the same nginx."""
-    return load.Target("static", f"{front.url}/robots.txt", {"front": [front.process]}, method="GET")
+    return load.Target("static", f"{front.url}/icon.svg", {"front": [front.process]}, method="GET")
 
 
 def starlette_front(text):

@@ -40,7 +40,7 @@ static void fill(struct engine_build *b)
 		row[5] = i % 2 ? value_int(i) : (struct value){.kind = VALUE_NULL};
 		assert_int_equal(engine_sqlite.insert(b, 0, row), RC_OK);
 		row[1] = value_int(1 + i % 10);
-		row[2] = value_int(i * 100);
+		row[2] = value_int(i * 100L);
 		row[3] = value_text(date, strlen(date));
 		row[4] = value_text("{\"a\":[1,2,{\"b\":3}]}", 19);
 		assert_int_equal(engine_sqlite.insert(b, 1, row), RC_OK);
@@ -384,28 +384,27 @@ static const char *const hostile[] = {
 	"SELECT secret FROM outside",
 	"SELECT p.nothing FROM people p",
 	/* Unicode look-alikes and odd bytes */
-	"\xef\xbb\xbf\xef\xbb\xbf"
-	"DELETE FROM people",
+	"\xef\xbb\xbf\xef\xbb\xbf DELETE FROM people",
 	"S\xd0\x95LECT 1",
-	"SELECT\xc2\xa0"
-	"1 FROM sqlite_master",
+	"SELECT\xc2\xa0 1 FROM sqlite_master",
 	"SELECT 1\xff FROM people",
 	"SELECT 1 FROM people\xe2\x80\xae",
 	"\xef\xbc\xb3\xef\xbc\xa5LECT 1",
 	/* bombs */
 	"WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) SELECT count(*) FROM c",
 	"WITH RECURSIVE c(x) AS (SELECT 1 UNION SELECT x + 1 FROM c) SELECT count(*) FROM c",
-	"WITH RECURSIVE c(x) AS (SELECT 'x' UNION ALL SELECT x || x FROM c) SELECT length(x) FROM "
-	"c ORDER BY 1 DESC",
+	("WITH RECURSIVE c(x) AS (SELECT 'x' UNION ALL SELECT x || x FROM c) SELECT length(x) FROM "
+	 "c ORDER BY 1 DESC"),
 	"SELECT count(*) FROM people a, people b, people c, people d, people e, people f",
-	"SELECT * FROM people a, people b, people c, people d ORDER BY a.name || b.name || c.name "
-	"|| d.name",
-	"SELECT group_concat(a.name || b.name || c.name || d.name) FROM people a, people b, people "
-	"c, people d",
-	"SELECT DISTINCT a.name || b.name || c.name || d.name FROM people a, people b, people c, "
-	"people d ORDER BY 1",
-	"SELECT json_group_array(a.name || b.name || c.name) FROM people a, people b, people c, "
-	"people d",
+	("SELECT * FROM people a, people b, people c, people d ORDER BY a.name || b.name || c.name "
+	 "|| d.name"),
+	("SELECT group_concat(a.name || b.name || c.name || d.name) FROM people a, people b, "
+	 "people "
+	 "c, people d"),
+	("SELECT DISTINCT a.name || b.name || c.name || d.name FROM people a, people b, people c, "
+	 "people d ORDER BY 1"),
+	("SELECT json_group_array(a.name || b.name || c.name) FROM people a, people b, people c, "
+	 "people d"),
 	"SELECT length(printf('%.1000000000c', 'x'))",
 	"SELECT length(printf('%2147483647d', 1))",
 	"SELECT printf('%*d', 2000000000, 1)",
@@ -415,31 +414,35 @@ static const char *const hostile[] = {
 	"SELECT printf('%n', 1)",
 	"SELECT printf('%')",
 	"SELECT printf('%-+ #0!,-d', 1)",
-	"WITH RECURSIVE " BIG(1000000) " SELECT length(replace(s, 'a', s)) FROM big",
-	"WITH RECURSIVE " BIG(500000) " SELECT hex(hex(hex(s))) FROM big",
-	"WITH RECURSIVE " BIG(500000) " SELECT printf('%s%s%s%s%s%s', s, s, s, s, s, s) FROM big",
-	"WITH RECURSIVE " BIG(
+	("WITH RECURSIVE " BIG(1000000) " SELECT length(replace(s, 'a', s)) FROM big"),
+	("WITH RECURSIVE " BIG(500000) " SELECT hex(hex(hex(s))) FROM big"),
+	("WITH RECURSIVE " BIG(500000) " SELECT printf('%s%s%s%s%s%s', s, s, s, s, s, s) FROM big"),
+	("WITH RECURSIVE " BIG(
 		500000) ", " COUNTER
-			" SELECT count(*) FROM c, big WHERE instr(s || s, s || 'b' || x) > 0",
-	"WITH RECURSIVE " BIG(500000) ", " COUNTER " SELECT count(*) FROM c, big WHERE "
-				      "length(replace(s || s, s || 'b' || x, 'c')) = 0",
-	"WITH RECURSIVE " BIG(500000) " SELECT trim(s, "
-				      "char(1000,1001,1002,1003,1004,1005,1006,1007,1008,1009,1010,"
-				      "1011,1012,1013,1014,1015,1016)) FROM big",
-	"WITH RECURSIVE " BIG(500000) ", " COUNTER " SELECT count(*) FROM c, big WHERE s || x LIKE "
-				      "'%a%a%a%a%a%a%a%a%a%a%a%a%a%a%a%a%a%a%a%a%a%a%ab'",
-	"WITH RECURSIVE " BIG(500000) ", " COUNTER " SELECT count(*) FROM c, big WHERE s || x GLOB "
-				      "'*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*ab'",
-	"WITH RECURSIVE " BIG(500000) " SELECT 'x' LIKE s FROM big",
-	"WITH RECURSIVE " BIG(500000) " SELECT json(replace(s, 'a', '[')) FROM big",
+			" SELECT count(*) FROM c, big WHERE instr(s || s, s || 'b' || x) > 0"),
+	("WITH RECURSIVE " BIG(500000) ", " COUNTER " SELECT count(*) FROM c, big WHERE "
+				       "length(replace(s || s, s || 'b' || x, 'c')) = 0"),
+	("WITH RECURSIVE " BIG(
+		500000) " SELECT trim(s, "
+			"char(1000,1001,1002,1003,1004,1005,1006,1007,1008,1009,1010,"
+			"1011,1012,1013,1014,1015,1016)) FROM big"),
+	("WITH RECURSIVE " BIG(500000) ", " COUNTER
+				       " SELECT count(*) FROM c, big WHERE s || x LIKE "
+				       "'%a%a%a%a%a%a%a%a%a%a%a%a%a%a%a%a%a%a%a%a%a%a%ab'"),
+	("WITH RECURSIVE " BIG(500000) ", " COUNTER
+				       " SELECT count(*) FROM c, big WHERE s || x GLOB "
+				       "'*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*ab'"),
+	("WITH RECURSIVE " BIG(500000) " SELECT 'x' LIKE s FROM big"),
+	("WITH RECURSIVE " BIG(500000) " SELECT json(replace(s, 'a', '[')) FROM big"),
 	"SELECT json_set('{}', '$.a.a.a', 1)",
-	"WITH RECURSIVE " BIG(
-		500000) " SELECT json_set('{}', '$' || replace(s, 'a', '.a'), 1) FROM big",
+	("WITH RECURSIVE " BIG(
+		500000) " SELECT json_set('{}', '$' || replace(s, 'a', '.a'), 1) FROM big"),
 	"SELECT json_insert('{}', '$.a', 1)",
 	"SELECT json_replace('{}', '$.a', 1)",
 	"SELECT json_remove('{}', '$.a')",
-	"WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) SELECT sum(x) OVER (ORDER "
-	"BY x ROWS BETWEEN 1000000 PRECEDING AND CURRENT ROW) FROM c",
+	("WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) SELECT sum(x) OVER "
+	 "(ORDER "
+	 "BY x ROWS BETWEEN 1000000 PRECEDING AND CURRENT ROW) FROM c"),
 	/* what fails only while running */
 	"SELECT abs(-9223372036854775807 - 1)",
 	"SELECT json_extract('not json', '$.a')",
@@ -499,7 +502,7 @@ static void made_bombs(void **state)
 
 	(void)state;
 	memset(sql, '(', 60000);
-	strcpy(sql, "SELECT ");
+	sprintf(sql, "SELECT ");
 	memset(sql + 7, '(', 50000);
 	sql[50007] = '\0';
 	assert_int_equal(query(sql, strlen(sql), &g, &m), ENGINE_REFUSED);
@@ -532,7 +535,7 @@ static void made_bombs(void **state)
 	still_works("doubling");
 	n = (size_t)sprintf(sql, "SELECT '");
 	memset(sql + n, 'x', 70000);
-	strcpy(sql + n + 70000, "'");
+	sprintf(sql + n + 70000, "'");
 	assert_int_equal(query(sql, strlen(sql), &g, &m), ENGINE_REFUSED);
 	assert_string_equal(m.text, "the statement is too long");
 	memset(sql, ';', 60000);

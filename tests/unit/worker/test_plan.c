@@ -6,16 +6,15 @@
 static struct source_schema *schema;
 static struct wconfig *config;
 
-#define COL(n, k)                                         \
-	{                                                 \
-		.name = n, .type = #k, .kind = COLUMN_##k \
-	}
+#define INT "INTEGER", COLUMN_INT
+#define TEXT "TEXT", COLUMN_TEXT
+#define REAL "REAL", COLUMN_REAL
 static struct source_column customers[] = {
-	COL("id", INT), COL("email", TEXT), COL("name", TEXT), COL("boss", INT)};
+	{"id", INT}, {"email", TEXT}, {"name", TEXT}, {"boss", INT}};
 static struct source_column orders[] = {
-	COL("id", INT), COL("customer_id", INT), COL("product_id", INT), COL("note", TEXT)};
-static struct source_column items[] = {COL("order_id", INT), COL("price", REAL)};
-static struct source_column products[] = {COL("id", INT), COL("label", TEXT)};
+	{"id", INT}, {"customer_id", INT}, {"product_id", INT}, {"note", TEXT}};
+static struct source_column items[] = {{"order_id", INT}, {"price", REAL}};
+static struct source_column products[] = {{"id", INT}, {"label", TEXT}};
 static struct source_table tables[] = {{"customers", customers, 4}, {"orders", orders, 4},
 	{"items", items, 2}, {"products", products, 2}};
 static struct source_schema whole = {tables, 4};

@@ -119,7 +119,7 @@ static void fill_table(sqlite3 *db, const char *name, const char *link, const ch
 	n = (size_t)sprintf(sql, "CREATE TABLE %s(id TEXT PRIMARY KEY, link%s TEXT", name, link);
 	for (int i = 0; i < COLUMNS; i++)
 		n += (size_t)sprintf(sql + n, ", c%d %s", i, types[draw() % 6]);
-	strcpy(sql + n, ")");
+	sprintf(sql + n, ")");
 	assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
 	sprintf(sql, "INSERT INTO %s VALUES(?,?,?,?,?,?,?,?,?,?)", name);
 	assert_int_equal(sqlite3_prepare_v2(db, sql, -1, &stmt, NULL), SQLITE_OK);
@@ -328,7 +328,7 @@ static void least_recently_used_goes(void **state)
 	(void)state;
 	fix_open(&f, SQL, YAML "limits: {snapshots_max: 2}\n");
 	fix_call(&f, "get_schema", "{\"subject_id\":1}", &r);
-	strcpy(first, r.snapshot_id);
+	snprintf(first, sizeof(first), "%s", r.snapshot_id);
 	buf_free(&r.json);
 	fix_expect(&f, "get_schema", "{\"subject_id\":2}", TOOL_OK, NULL);
 	fix_expect(&f, "get_schema", "{\"subject_id\":1}", TOOL_OK, NULL);
@@ -457,7 +457,7 @@ static void *call_at_once(void *arg)
 	pthread_barrier_wait(c->barrier);
 	fix_call(c->f, "execute_sql", "{\"subject_id\":1,\"sql\":\"SELECT count(*) FROM orders\"}",
 		&r);
-	strcpy(c->id, r.snapshot_id);
+	snprintf(c->id, sizeof(c->id), "%s", r.snapshot_id);
 	c->outcome = r.outcome;
 	buf_free(&r.json);
 	return NULL;
@@ -494,6 +494,10 @@ static void single_flight(void **state)
 
 /* --- a source that waits for the test ---------------------------------------------------- */
 
+struct source_read {
+	const struct budget *budget;
+};
+
 static sem_t slow_begun, slow_go;
 static atomic_int slow_reads, slow_stopped;
 
@@ -502,20 +506,20 @@ static enum rc slow_begin(struct source *s, const struct budget *b, struct sourc
 {
 	(void)s;
 	(void)err;
-	*out = (struct source_read *)(uintptr_t)b;
+	*out = calloc(1, sizeof(**out));
+	(*out)->budget = b;
 	return RC_OK;
 }
 
 static void slow_end(struct source_read *r)
 {
-	(void)r;
+	free(r);
 }
 
 /* One row once the test says so; stops with its budget until then. */
 static enum rc slow_select(struct source_read *r, const struct source_select *q, source_row_fn *row,
 	void *ctx, struct source_error *err)
 {
-	const struct budget *b = (const struct budget *)(uintptr_t)r;
 	struct value values[2] = {value_int(1), value_text("n", 1)};
 
 	(void)err;
@@ -524,7 +528,7 @@ static enum rc slow_select(struct source_read *r, const struct source_select *q,
 	atomic_fetch_add(&slow_reads, 1);
 	sem_post(&slow_begun);
 	while (sem_trywait(&slow_go) != 0) {
-		if (budget_check(b) != BUDGET_GO) {
+		if (budget_check(r->budget) != BUDGET_GO) {
 			atomic_fetch_add(&slow_stopped, 1);
 			return RC_UNAVAILABLE;
 		}
@@ -602,7 +606,7 @@ static void *slow_get(void *arg)
 
 	c->status = snapshots_get(c->s->snapshots, &wish, &sn, &m);
 	if (sn) {
-		strcpy(c->id, sn->id);
+		snprintf(c->id, sizeof(c->id), "%s", sn->id);
 		snapshots_put(c->s->snapshots, sn);
 	}
 	return NULL;

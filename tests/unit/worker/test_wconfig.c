@@ -206,7 +206,7 @@ static void too_long(void **state)
 	assert_non_null(strstr(err.text, "more than 256 entries"));
 	n = (size_t)sprintf(text, "root_table: ");
 	memset(text + n, 'x', 200);
-	strcpy(text + n + 200, "\ntables: []\n");
+	sprintf(text + n + 200, "\ntables: []\n");
 	assert_int_equal(wconfig_parse("a", text, strlen(text), &c, &err), RC_INVALID);
 	assert_non_null(strstr(err.text, "'root_table' must be at most 127 bytes"));
 	free(text);

@@ -1,9 +1,0 @@
-tmp/b-cli/obj/cli/tenant.o: cli/tenant.c cli/api.h cli/args.h shared/rc.h \
- cli/commands.h shared/buf.h cli/print.h shared/httpclient.h
-cli/api.h:
-cli/args.h:
-shared/rc.h:
-cli/commands.h:
-shared/buf.h:
-cli/print.h:
-shared/httpclient.h:

@@ -1,1 +1,0 @@
-tmp/b-cli/obj/demo/generate.o: demo/generate.c

@@ -1,2 +1,0 @@
-tmp/b-cli/obj/worker/backoff.o: worker/backoff.c worker/backoff.h
-worker/backoff.h:
