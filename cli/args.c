@@ -37,7 +37,8 @@ const struct arg_row arg_rows[ARG_COUNT] = {
 	[ARG_OUT] = {'o', "out", "FILE", false,
 		"Write to FILE (mode 0600), not to standard output"},
 	[ARG_FILE] = {'f', "file", "FILE", true,
-		"A file of the log; repeated, the files are one log in this order (default: the "
+		"A file of the log, or its directory; repeated, the files are one log in this "
+		"order (default: the "
 		"log that config.yaml names)"},
 	[ARG_PUBLIC_KEY] = {0, "public-key", "FILE", false,
 		"The control plane's public key in PEM (default: this control plane's)"},

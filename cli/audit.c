@@ -1,16 +1,21 @@
 /* audit: the commands about the audit log. Verifying is offline: files and a public key. */
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "cli/api.h"
 #include "cli/audit_verify.h"
+#include "shared/audit_segments.h"
 #include "shared/clock.h"
 #include "shared/config.h"
 #include "shared/crypto.h"
 #include "shared/mem.h"
 #include "shared/text.h"
+
+#define FILES_MAX 16384
 
 static enum status cannot(const char *path, const char *why)
 {
@@ -68,14 +73,56 @@ static enum status own_log(const char **path, struct audit_chain_options *o)
 	return STATUS_OK;
 }
 
-static size_t files_given(const struct args *args, const char *paths[ARGS_MANY_MAX])
-{
-	size_t count = 0;
+/* The files of one log, in order. */
+struct files {
+	const char *path[FILES_MAX];
+	size_t count;
+	struct audit_segment *segments; /* own the paths of the first ones */
+	size_t segment_count;
+	char current[PATH_MAX];
+};
 
+/* The closed segments beside path, and path itself. */
+static enum status files_of_log(const char *path, struct files *f)
+{
+	struct stat st;
+
+	if (audit_segments_list(path, &f->segments, &f->segment_count) != RC_OK)
+		return cannot(path, strerror(errno));
+	if (f->segment_count >= FILES_MAX)
+		return cannot(path, "too many closed segments: name them with --file in parts");
+	for (size_t i = 0; i < f->segment_count; i++)
+		f->path[f->count++] = f->segments[i].path;
+	if (!str_copy(f->current, sizeof(f->current), path))
+		return cannot(path, "the path is too long");
+	if (stat(path, &st) == 0 || f->count == 0)
+		f->path[f->count++] = f->current;
+	return STATUS_OK;
+}
+
+static enum status files_find(const struct args *args, const char *own, struct files *f)
+{
+	char inside[PATH_MAX];
+	struct stat st;
+
+	*f = (struct files){0};
 	for (int i = 0; i < args->many_count; i++)
 		if (args->many[i].option == ARG_FILE)
-			paths[count++] = args->many[i].value;
-	return count;
+			f->path[f->count++] = args->many[i].value;
+	if (own)
+		return files_of_log(own, f);
+	if (f->count > 1 || stat(f->path[0], &st) != 0 || !S_ISDIR(st.st_mode))
+		return STATUS_OK;
+	if (snprintf(inside, sizeof(inside), "%s/audit.jsonl", f->path[0]) >= (int)sizeof(inside))
+		return cannot(f->path[0], "the path is too long");
+	f->count = 0;
+	return files_of_log(inside, f);
+}
+
+static void files_free(struct files *f)
+{
+	audit_segments_free(f->segments, f->segment_count);
+	*f = (struct files){0};
 }
 
 /* The head is what to keep elsewhere and to give to --expect next time. */
@@ -128,34 +175,62 @@ static enum status show_text(
 	return STATUS_OK;
 }
 
+static bool rotated_meanwhile(const struct files *f)
+{
+	struct audit_segment *list = NULL;
+	size_t count = 0;
+	bool rotated = *f->current && audit_segments_list(f->current, &list, &count) == RC_OK &&
+		count != f->segment_count;
+
+	audit_segments_free(list, count);
+	return rotated;
+}
+
+/* A log that is written may be rotated between looking for its files and reading them: then a fault
+ * is none, and the files are looked for again. */
+static enum status verify(const struct args *args, const char *own,
+	const struct audit_chain_options *o, struct files *f, struct audit_verify *v)
+{
+	enum status status;
+
+	do {
+		files_free(f);
+		status = files_find(args, own, f);
+		if (status != STATUS_OK)
+			return status;
+		if (audit_verify(f->path, f->count, o, v) != RC_OK)
+			return cannot(v->file, strerror(errno));
+	} while (v->chain.fault && rotated_meanwhile(f));
+	return STATUS_OK;
+}
+
 enum status cmd_audit_verify(const struct args *args)
 {
-	const char *paths[ARGS_MANY_MAX];
 	char key[TEXT_B64_LEN(CRYPTO_PUBLIC_LEN) + 1] = "", hash[AUDIT_HASH_LEN + 1];
-	size_t count = files_given(args, paths);
+	struct files *f = xcalloc(1, sizeof(*f));
 	struct audit_chain_options o = {0};
 	enum status status = read_options(args, &o);
+	int64_t began = clock_mono_ms();
 	struct audit_verify v;
-	bool trusted;
-	int64_t began;
+	const char *own = NULL;
 
-	if (status == STATUS_OK && count == 0) {
-		status = own_log(&paths[0], &o);
-		count = 1;
+	if (status == STATUS_OK && !args_has(args, ARG_FILE))
+		status = own_log(&own, &o);
+	if (status == STATUS_OK)
+		status = verify(args, own, &o, f, &v);
+	if (status == STATUS_OK) {
+		text_hex(v.chain.hash, sizeof(v.chain.hash), hash);
+		if (v.chain.o.have_key)
+			text_b64(v.chain.o.key, sizeof(v.chain.o.key), key);
+		if (!o.have_key && v.chain.checkpoints > 0)
+			fprintf(stderr,
+				"airlockctl: without --public-key the log vouches for itself: "
+				"compare the key with the control plane's\n");
+		status = args_has(args, ARG_JSON)
+			? show_json(&v, key, hash)
+			: show_text(&v, key, hash, clock_mono_ms() - began);
 	}
-	if (status != STATUS_OK)
-		return status;
-	trusted = o.have_key;
-	began = clock_mono_ms();
-	if (audit_verify(paths, count, &o, &v) != RC_OK)
-		return cannot(v.file, strerror(errno));
-	text_hex(v.chain.hash, sizeof(v.chain.hash), hash);
-	if (v.chain.o.have_key)
-		text_b64(v.chain.o.key, sizeof(v.chain.o.key), key);
-	if (!trusted && v.chain.checkpoints > 0)
-		fprintf(stderr,
-			"airlockctl: without --public-key the log vouches for itself: "
-			"compare the key with the control plane's\n");
-	return args_has(args, ARG_JSON) ? show_json(&v, key, hash)
-					: show_text(&v, key, hash, clock_mono_ms() - began);
+	files_free(f);
+	free(f);
+	return status;
 }

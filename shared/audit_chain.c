@@ -189,6 +189,16 @@ bool audit_checkpoint_is(const char *line, size_t len)
 	return read_head(&at, end, &seq) && skip(&at, end, event_member, sizeof(event_member) - 1);
 }
 
+bool audit_line_head(const char *line, size_t len, int64_t *seq, int64_t *wall_ms)
+{
+	const char *at = line, *end = line + len;
+	char ts[CLOCK_TEXT_LEN + 1];
+
+	return read_head(&at, end, seq) &&
+		str_copy_len(ts, sizeof(ts), at - CLOCK_TEXT_LEN, CLOCK_TEXT_LEN) &&
+		clock_parse(ts, wall_ms) == RC_OK;
+}
+
 /* --- the check ------------------------------------------------------------------------------ */
 
 void audit_chain_init(struct audit_chain *c, const struct audit_chain_options *o)

@@ -26,6 +26,8 @@ void audit_checkpoint_line(struct buf *b, const struct crypto_identity *id, int6
 	int64_t wall_ms, const char prev[AUDIT_HASH_LEN + 1]);
 /* Does this line call itself a checkpoint? Its signature is not looked at. */
 bool audit_checkpoint_is(const char *line, size_t len);
+/* The number of a line and when it was written, if it has the form of a row so far. */
+bool audit_line_head(const char *line, size_t len, int64_t *seq, int64_t *wall_ms);
 
 enum audit_fault {
 	AUDIT_FAULT_NONE,

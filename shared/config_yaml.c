@@ -83,6 +83,8 @@ static const struct key keys[] = {
 	{"audit", "checkpoint_rows", KEY_INT, AT(audit_checkpoint_rows), 0, "1000", 1,
 		AUDIT_CHECKPOINT_ROWS_MAX},
 	{"audit", "checkpoint_seconds", KEY_INT, AT(audit_checkpoint_seconds), 0, "60", 1, 86400},
+	{"audit", "rotate_bytes", KEY_SIZE, AT(audit_rotate_bytes), 0, "256MiB", 0, 1024 * GIB},
+	{"audit", "rotate_hours", KEY_INT, AT(audit_rotate_hours), 0, "24", 0, 87600},
 };
 #define KEY_COUNT (sizeof(keys) / sizeof(keys[0]))
 

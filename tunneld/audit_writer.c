@@ -20,6 +20,7 @@
 #define PATIENT_MAX 4096
 /* How often the free space is looked at, and a journal that failed is tried again. */
 #define LOOK_MS 1000
+#define ROTATE_RETRY_MS 60000
 
 const int64_t audit_fsync_bounds_us[AUDIT_FSYNC_BUCKETS] = {
 	50, 100, 250, 500, 1000, 2500, 5000, 10000, 25000, 50000, 100000, 1000000};
@@ -54,6 +55,7 @@ struct audit_writer {
 	int64_t unsynced_since_ms; /* -1: everything is on disk */
 	int64_t unsigned_rows; /* since the last checkpoint */
 	int64_t unsigned_since_ms;
+	int64_t rotate_after_ms; /* not before: the last try failed */
 	int64_t free_bytes;
 	int why; /* errno of the last failure */
 };
@@ -206,6 +208,40 @@ static bool write_batch(struct audit_writer *w, const struct queue *batch)
 	return (batch->count == 0 && !checkpoint) || write_rows(w, batch, checkpoint);
 }
 
+static bool rotation_due(const struct audit_writer *w)
+{
+	const struct journal *j = &w->journal;
+
+	if (j->size == 0 || clock_mono_ms() < w->rotate_after_ms)
+		return false;
+	return (w->o.rotate_bytes > 0 && j->size >= w->o.rotate_bytes) ||
+		(w->o.rotate_hours > 0 &&
+			clock_wall_ms() - j->begun_ms >= (int64_t)w->o.rotate_hours * 3600000);
+}
+
+/* A closed segment ends with a checkpoint. What fails leaves the log as it is and is tried again
+ * later: a file that is too long is no reason to refuse calls. */
+static void rotate_when_due(struct audit_writer *w)
+{
+	struct queue none;
+
+	if (!atomic_load(&w->ok) || !rotation_due(w))
+		return;
+	queue_init(&none);
+	w->rotate_after_ms = clock_mono_ms() + ROTATE_RETRY_MS;
+	if (checkpoint_due(w, 0, true) && !write_rows(w, &none, true))
+		return;
+	if (journal_rotate(&w->journal) != RC_OK)
+		return;
+	w->rotate_after_ms = 0;
+	w->unsynced_since_ms = -1;
+	(void)pthread_mutex_lock(&w->lock);
+	w->stats.rotations++;
+	(void)pthread_mutex_unlock(&w->lock);
+	log_info("the audit journal %s was rotated after row %lld", w->o.path,
+		(long long)w->journal.seq);
+}
+
 static void sync_when_due(struct audit_writer *w, bool now)
 {
 	int64_t before;
@@ -323,6 +359,9 @@ static void *run(void *ctx)
 		finish_batch(w, &batch, durable);
 		if (w->through.count > 0 && w->o.notify)
 			w->o.notify(w->o.ctx);
+		(void)pthread_mutex_unlock(&w->lock);
+		rotate_when_due(w); /* those answers are on their way already */
+		(void)pthread_mutex_lock(&w->lock);
 	} while (!stopping || w->waiting.count > 0 || (w->held.count > 0 && atomic_load(&w->ok)));
 	for (struct audit_entry *e; (e = queue_take(&w->held));)
 		lose(w, e);

@@ -41,6 +41,8 @@ struct audit_writer_options {
 	const struct crypto_identity *identity;
 	int checkpoint_rows;
 	int checkpoint_seconds;
+	int64_t rotate_bytes; /* 0: never for its size */
+	int rotate_hours; /* 0: never for its age */
 	/* Called from the thread when there is something to reap. */
 	void (*notify)(void *ctx);
 	void *ctx;
@@ -52,7 +54,7 @@ struct audit_stats {
 	size_t queue; /* rows that are not written yet */
 	int64_t free_bytes; /* of the volume; at most a second old */
 	int64_t seq;
-	uint64_t rows, batches, failures, lost, checkpoints;
+	uint64_t rows, batches, failures, lost, checkpoints, rotations;
 	uint64_t fsync_count, fsync_us;
 	uint64_t fsync_bucket[AUDIT_FSYNC_BUCKETS +
 		1]; /* by audit_fsync_bounds_us, the last one is above all */

@@ -46,6 +46,8 @@ enum rc hub_open(struct hub *hub, const struct config *config,
 		.identity = identity,
 		.checkpoint_rows = config->audit_checkpoint_rows,
 		.checkpoint_seconds = config->audit_checkpoint_seconds,
+		.rotate_bytes = config->audit_rotate_bytes,
+		.rotate_hours = config->audit_rotate_hours,
 		.notify = notify,
 		.ctx = ctx};
 	struct state_writer_options state = {.state_path = config->state_path,

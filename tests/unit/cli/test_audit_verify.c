@@ -22,7 +22,7 @@
 /* The second file begins behind the tenth line, in the middle between two checkpoints. */
 #define FIRST 10
 
-static char dir[64], path[2][96], pem[96];
+static char dir[64], path[2][128], pem[96];
 static struct crypto_identity id;
 static char *lines[LINES];
 static char head[AUDIT_HASH_LEN + 1];
@@ -58,8 +58,8 @@ static int setup(void **state)
 	crypto_init();
 	memcpy(dir, "/tmp/test_verify.XXXXXX", sizeof("/tmp/test_verify.XXXXXX"));
 	assert_non_null(mkdtemp(dir));
-	(void)snprintf(path[0], sizeof(path[0]), "%s/a.jsonl", dir);
-	(void)snprintf(path[1], sizeof(path[1]), "%s/b.jsonl", dir);
+	(void)snprintf(path[0], sizeof(path[0]), "%s/audit-000000000001-000000000010.jsonl", dir);
+	(void)snprintf(path[1], sizeof(path[1]), "%s/audit.jsonl", dir);
 	(void)snprintf(pem, sizeof(pem), "%s/cp.pem", dir);
 	crypto_identity_new(&id);
 	assert_int_equal(crypto_public_pem(id.public_key, text, sizeof(text)), RC_OK);
@@ -264,6 +264,22 @@ static void the_command_ends_with_the_documented_status(void **state)
 	assert_int_equal(command("--file", "/nowhere/at/all", NULL, NULL), STATUS_USAGE);
 }
 
+static void a_directory_is_a_whole_log(void **state)
+{
+	char *argv[] = {"airlockctl", "audit", "verify", "--file", dir, "--public-key", pem};
+	int order[LINES];
+
+	(void)state;
+	in_order(order);
+	write_log(order, LINES, 0);
+	assert_int_equal(command_main(7, argv), STATUS_OK);
+	order[0] = 1;
+	write_log(order, LINES, 0);
+	assert_int_equal(command_main(7, argv), STATUS_REFUSED);
+	assert_int_equal(unlink(path[0]), 0);
+	assert_int_equal(command_main(7, argv), STATUS_REFUSED);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -273,6 +289,7 @@ int main(void)
 		cmocka_unit_test(every_truncation_is_located),
 		cmocka_unit_test(a_line_without_end_is_no_row),
 		cmocka_unit_test(the_command_ends_with_the_documented_status),
+		cmocka_unit_test(a_directory_is_a_whole_log),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);
