@@ -111,7 +111,7 @@ static enum status files_find(const struct args *args, const char *own, struct f
 			f->path[f->count++] = args->many[i].value;
 	if (own)
 		return files_of_log(own, f);
-	if (f->count > 1 || stat(f->path[0], &st) != 0 || !S_ISDIR(st.st_mode))
+	if (f->count != 1 || stat(f->path[0], &st) != 0 || !S_ISDIR(st.st_mode))
 		return STATUS_OK;
 	if (snprintf(inside, sizeof(inside), "%s/audit.jsonl", f->path[0]) >= (int)sizeof(inside))
 		return cannot(f->path[0], "the path is too long");
