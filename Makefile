@@ -54,7 +54,7 @@ demo-stop: ## Stop what `make demo` started
 	@BUILD=$(BUILD) scripts/demo stop
 
 check: ## Run every test (SAN=1: under ASan and UBSan)
-	@scripts/install-packages build run nginx caddy check
+	@scripts/install-packages build run nginx caddy check bench
 	@+BUILD=$(BUILD) SAN=$(SAN) scripts/check
 
 bench: ## Measure, in ten minutes (QUICK=1: in one), and write docs/performance.md

@@ -44,14 +44,11 @@ static void time_cell(char *cell, const json_t *value)
 	int64_t wall_ms;
 	struct tm tm;
 
+	snprintf(cell, CELL_MAX, "%s", text ? text : "-");
 	if (text && clock_parse(text, &wall_ms) == RC_OK)
 		t = (time_t)(wall_ms / 1000);
-	else if (text)
-		snprintf(cell, CELL_MAX, "%s", text);
 	if (t != 0 && gmtime_r(&t, &tm))
 		strftime(cell, CELL_MAX, "%Y-%m-%d %H:%M:%SZ", &tm);
-	else if (!text)
-		snprintf(cell, CELL_MAX, "-");
 }
 
 static void list_cell(char *cell, const json_t *value)

@@ -36,20 +36,34 @@ static const char *slug_of(const struct request *rq)
 
 /* --- refusals before the message is read ---------------------------------------------------- */
 
-/* One audit row, then the answer. Without the row there is no answer but that. */
-static void refuse(struct request *rq, const char *tenant_id, enum problem p, const char *outcome,
-	const char *detail)
+/* One audit row; without it there is no answer but that there is none. */
+static bool write_down(
+	struct request *rq, const char *event, const char *tenant_id, const char *outcome)
 {
 	struct audit_record r = rq->who;
 
-	(void)str_copy(r.event, sizeof(r.event), "access.refused");
+	(void)str_copy(r.event, sizeof(r.event), event);
 	(void)str_copy(r.tenant_id, sizeof(r.tenant_id), tenant_id);
 	(void)str_copy(r.outcome, sizeof(r.outcome), outcome);
 	if (text_slug_ok(slug_of(rq)))
 		(void)str_copy(r.target, sizeof(r.target), slug_of(rq));
-	if (http_audit(rq, &r) != RC_OK)
-		http_problem(rq, PROBLEM_AUDIT_DOWN, NULL);
-	else
+	if (http_audit(rq, &r) == RC_OK)
+		return true;
+	http_problem(rq, PROBLEM_AUDIT_DOWN, NULL);
+	return false;
+}
+
+static void refuse(struct request *rq, const char *tenant_id, enum problem p, const char *outcome,
+	const char *detail)
+{
+	if (write_down(rq, "access.refused", tenant_id, outcome))
+		http_problem(rq, p, detail);
+}
+
+/* The key is good, the request is not. */
+static void refuse_request(struct request *rq, enum problem p, const char *detail)
+{
+	if (write_down(rq, "mcp.refused", rq->who.tenant_id, problem_code(p)))
 		http_problem(rq, p, detail);
 }
 
@@ -156,11 +170,11 @@ static bool read_body(struct request *rq)
 	case RC_OK:
 		return true;
 	case RC_LIMIT:
-		http_problem(rq, PROBLEM_TOO_LARGE,
+		refuse_request(rq, PROBLEM_TOO_LARGE,
 			"The request is longer than limits.max_request_bytes.");
 		return false;
 	case RC_INVALID:
-		http_problem(rq, PROBLEM_BAD_REQUEST, "The body ended early or took too long.");
+		refuse_request(rq, PROBLEM_BAD_REQUEST, "The body ended early or took too long.");
 		return false;
 	default:
 		http_problem(rq, PROBLEM_INTERNAL, NULL);
@@ -178,7 +192,7 @@ static bool read_headers(struct request *rq, struct mcp_headers *h)
 	if (http_header_once(rq, "Content-Type", &h->content_type) == RC_CONFLICT ||
 		http_header_once(rq, "MCP-Protocol-Version", &h->version) == RC_CONFLICT ||
 		http_header_once(rq, "Mcp-Method", &h->method) == RC_CONFLICT) {
-		http_problem(rq, PROBLEM_AMBIGUOUS_HEADER,
+		refuse_request(rq, PROBLEM_AMBIGUOUS_HEADER,
 			"Send Content-Type, MCP-Protocol-Version and Mcp-Method once each.");
 		return false;
 	}
@@ -506,8 +520,10 @@ static void serve_post(struct request *rq, const struct apikey_grant *grant)
 	reply_init(&r);
 	if (mcp_request_read(&headers, rq->body.data, rq->body.len, &m, &why) != RC_OK) {
 		if (why.plain) {
-			http_problem(rq, why.problem, why.detail);
-		} else {
+			refuse_request(rq, why.problem, why.detail);
+		} else if (why.code != MCP_PARSE_ERROR ||
+			write_down(rq, "mcp.refused", grant->tenant_id,
+				problem_code(PROBLEM_INVALID_JSON))) {
 			reply_error(rq, &r, m.id, &why);
 			send_reply(rq, &r);
 		}

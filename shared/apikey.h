@@ -1,6 +1,6 @@
-/* apikey: the credentials that are tokens with an id: API keys (alk_<id>_<secret>) and enrollment tokens
- * (ale_<id>_<secret>); Argon2id for keys, once per process and key, then a keyed BLAKE2b check in memory tied to the
- * key's row version. <argon2.h> is included here only. */
+/* apikey: the credentials that are tokens with an id: API keys (alk_<id>_<secret>) and enrollment
+ * tokens (ale_<id>_<secret>); Argon2id for keys, once per process and key, then a keyed BLAKE2b
+ * check in memory tied to the key's row version. <argon2.h> is included here only. */
 #ifndef SHARED_APIKEY_H
 #define SHARED_APIKEY_H
 
@@ -11,7 +11,7 @@
 #include "shared/rc.h"
 #include "shared/store.h"
 
-#define APIKEY_ID_LEN 16     /* base32 of 10 random bytes */
+#define APIKEY_ID_LEN 16 /* base32 of 10 random bytes */
 #define APIKEY_SECRET_LEN 52 /* base32 of 32 random bytes */
 #define APIKEY_TEXT_LEN (4 + APIKEY_ID_LEN + 1 + APIKEY_SECRET_LEN)
 
@@ -21,12 +21,15 @@ struct apikey_text {
 };
 /* kind is "alk" or "ale". */
 void apikey_new(const char *kind, struct apikey_text *out);
-/* Splits a presented credential; pure. Imported keys of the original may have other id and secret lengths: id 1 to
- * 64 of [a-z0-9-], secret 16 to 128 characters of [A-Za-z0-9_-]. secret points into text. */
-enum rc apikey_split(const char *kind, const char *text, char id[65], const char **secret) MUST_CHECK;
+/* Splits a presented credential; pure. Imported keys of the original may have other id and secret
+ * lengths: id 1 to 64 of [a-z0-9-], secret 16 to 128 characters of [A-Za-z0-9_-]. secret points
+ * into text. */
+enum rc apikey_split(
+	const char *kind, const char *text, char id[65], const char **secret) MUST_CHECK;
 /* Argon2id encoded hash: m=19456 KiB, t=2, p=1 (OWASP). */
 enum rc apikey_hash(const char *secret, char *encoded, size_t cap) MUST_CHECK;
-/* Is this an Argon2id encoding whose cost is within the bounds of apikey_hash_ok()? Pure and quick. */
+/* Is this an Argon2id encoding whose cost is within the bounds of apikey_hash_ok()? Pure and quick.
+ */
 bool apikey_hash_readable(const char *encoded);
 /* Slow. Any Argon2id parameters up to 1 GiB and t=16. */
 bool apikey_hash_ok(const char *encoded, const char *secret);
@@ -47,17 +50,20 @@ void apikey_grant_clear(struct apikey_grant *g);
 /* Is this tool on the grant's allow-list? */
 bool apikey_may_call(const struct apikey_grant *g, const char *tool);
 
-/* The cache of one process; all functions are safe from any thread. Bounded; evicts the least recently used. */
+/* The cache of one process; all functions are safe from any thread. Bounded; evicts the least
+ * recently used. */
 struct apikey_cache;
 struct apikey_cache *apikey_cache_new(size_t max_entries, int argon2_concurrency);
 void apikey_cache_free(struct apikey_cache *c);
-/* Checks a presented credential for one tenant slug and remembers when it was used. RC_OK fills *out. RC_DENIED for anything
- * wrong with it (malformed, unknown, wrong secret, revoked, expired, another tenant's, unknown slug): one answer, one timing class;
- * grant->key_id is then set only when the key itself verified (so that the refusal's audit row can name it), "" otherwise. RC_LIMIT when
- * too many Argon2 verifications wait; RC_UNAVAILABLE when the state can't be read. now_s is UTC. While nothing was committed
- * to the database since the key was last looked at (dbmark.h), the answer comes from memory; so a revocation counts from the very
- * next request on, in every process. */
-enum rc apikey_check(struct apikey_cache *c, struct db_pool *pool, const char *presented, const char *tenant_slug, int64_t now_s,
-	struct apikey_grant *out) MUST_CHECK;
+/* Checks a presented credential for one tenant slug and remembers when it was used. RC_OK fills
+ * *out. RC_DENIED for anything wrong with it (malformed, unknown, wrong secret, revoked, expired,
+ * another tenant's, unknown slug): one answer, one timing class; grant->key_id is then set only
+ * when the key itself verified (so that the refusal's audit row can name it), "" otherwise.
+ * RC_LIMIT when too many Argon2 verifications wait; RC_UNAVAILABLE when the state can't be read.
+ * now_s is UTC. While nothing was committed to the database since the key was last looked at
+ * (dbmark.h), the answer comes from memory; so a revocation counts from the very next request on,
+ * in every process. */
+enum rc apikey_check(struct apikey_cache *c, struct db_pool *pool, const char *presented,
+	const char *tenant_slug, int64_t now_s, struct apikey_grant *out) MUST_CHECK;
 
 #endif

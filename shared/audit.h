@@ -1,6 +1,6 @@
-/* audit: one row of the audit journal, and its text. The journal is written by tunneld alone; everybody
- * else makes a struct audit_record and hands it over (dispatch socket or outbox). Schema: docs/audit-log.md.
- * Never in a record: secrets, SQL, arguments, rows, error texts of a peer. */
+/* audit: one row of the audit journal, and its text. The journal is written by tunneld alone;
+ * everybody else makes a struct audit_record and hands it over (dispatch socket or outbox). Schema:
+ * docs/audit-log.md. Never in a record: secrets, SQL, arguments, rows, error texts of a peer. */
 #ifndef SHARED_AUDIT_H
 #define SHARED_AUDIT_H
 
@@ -11,23 +11,23 @@
 #include "shared/rc.h"
 
 #define AUDIT_VERSION 1
-#define AUDIT_ID_MAX 95	   /* ids: tenant, key, worker, session, snapshot, request */
+#define AUDIT_ID_MAX 95 /* ids: tenant, key, worker, session, snapshot, request */
 #define AUDIT_NAME_MAX 127 /* names people gave; tool names; methods */
 #define AUDIT_CHANGE_MAX 1023
 #define AUDIT_HASH_LEN 64 /* hex SHA-256 */
 
 /* Empty strings and -1 numbers are left out of the line. */
 struct audit_record {
-	char event[48];	      /* tool.call, mcp.request, access.refused, tenant.create, key.revoke, ... */
+	char event[48]; /* tool.call, mcp.request, access.refused, tenant.create, key.revoke, ... */
 	char tenant_id[AUDIT_ID_MAX + 1];
-	char actor_kind[16];  /* agent, operator, session, worker, system */
+	char actor_kind[16]; /* agent, operator, session, worker, system */
 	char actor_id[AUDIT_ID_MAX + 1];
 	char actor_name[AUDIT_NAME_MAX + 1];
 	char key_id[AUDIT_ID_MAX + 1];
 	char method[AUDIT_NAME_MAX + 1];
 	char tool[AUDIT_NAME_MAX + 1];
 	char snapshot_id[AUDIT_ID_MAX + 1];
-	char outcome[32];     /* product.md's outcomes for calls; ok or a problem code otherwise */
+	char outcome[32]; /* product.md's outcomes for calls; ok or a problem code otherwise */
 	char request_id[AUDIT_ID_MAX + 1];
 	char session_id[AUDIT_ID_MAX + 1];
 	char worker_id[AUDIT_ID_MAX + 1];
@@ -41,13 +41,14 @@ struct audit_record {
 };
 
 void audit_init(struct audit_record *r, const char *event);
-/* Appends the set members as a JSON object in the fixed order of the schema. Used for transport and storage. */
+/* Appends the set members as a JSON object in the fixed order of the schema. Used for transport and
+ * storage. */
 void audit_put(struct buf *b, const struct audit_record *r);
 /* Reads such an object; unknown members are ignored, too long or mistyped ones are RC_INVALID. */
 enum rc audit_get(struct jscan object, struct audit_record *r) MUST_CHECK;
 /* Appends one journal line without its newline:
- * {"v":1,"seq":..,"ts":"..",<members>,"prev":"<hex sha256 of the preceding line's bytes without newline>"}
- * The first line of a journal has prev of 64 zeros. */
+ * {"v":1,"seq":..,"ts":"..",<members>,"prev":"<hex sha256 of the preceding line's bytes without
+ * newline>"} The first line of a journal has prev of 64 zeros. */
 void audit_line(struct buf *b, const struct audit_record *r, int64_t seq, int64_t wall_ms,
 	const char prev[AUDIT_HASH_LEN + 1]);
 

@@ -24,7 +24,8 @@ void buf_free(struct buf *b);
 void buf_wipe(struct buf *b);
 /* Empties it and keeps the memory. */
 void buf_reset(struct buf *b);
-/* Room for len more bytes at data + len, or NULL (then failed). buf_commit() takes what was used. */
+/* Room for len more bytes at data + len, or NULL (then failed). buf_commit() takes what was used.
+ */
 uint8_t *buf_reserve(struct buf *b, size_t len);
 void buf_commit(struct buf *b, size_t len);
 
@@ -37,7 +38,8 @@ void buf_json(struct buf *b, const char *s);
 void buf_json_len(struct buf *b, const char *s, size_t len);
 /* Drops the first len bytes. */
 void buf_consume(struct buf *b, size_t len);
-/* The content as a NUL-terminated string owned by the caller (free()); the buffer is empty after. NULL if failed. */
+/* The content as a NUL-terminated string owned by the caller (free()); the buffer is empty after.
+ * NULL if failed. */
 char *buf_steal(struct buf *b);
 
 #endif

@@ -62,7 +62,7 @@ static const struct key keys[] = {
 		16 * MIB},
 	{"limits", "call_timeout_ms", KEY_INT, AT(call_timeout_ms), 0, "60000", 100, 3600000},
 	{"limits", "calls_per_session", KEY_INT, AT(calls_per_session), 0, "128", 1, 10000},
-	{"limits", "calls_per_tenant", KEY_INT, AT(calls_per_tenant), 0, "256", 1, 100000},
+	{"limits", "calls_per_tenant", KEY_INT, AT(calls_per_tenant), 0, "96", 1, 100000},
 	{"limits", "key_requests_per_minute", KEY_INT, AT(key_requests_per_minute), 0, "6000", 0,
 		1000000},
 	{"limits", "argon2_concurrency", KEY_INT, AT(argon2_concurrency), 0, "2", 1, 64},

@@ -35,16 +35,21 @@ void crypto_identity_wipe(struct crypto_identity *id);
 /* PEM, PKCS#8 (RFC 5958, 8410). The file appears complete with mode 0600 or not at all.
  * RC_CONFLICT when it exists already: it is never overwritten. */
 enum rc crypto_identity_save(const struct crypto_identity *id, const char *path) MUST_CHECK;
-/* RC_NOTFOUND when absent; RC_DENIED when readable by group or others; RC_INVALID when it is no Ed25519 key. */
+/* RC_NOTFOUND when absent; RC_DENIED when readable by group or others; RC_INVALID when it is no
+ * Ed25519 key. */
 enum rc crypto_identity_load(const char *path, struct crypto_identity *out) MUST_CHECK;
-void crypto_identity_sign(const struct crypto_identity *id, const void *msg, size_t len, uint8_t sig[CRYPTO_SIG_LEN]);
-/* libsodium exports another crypto_sign(): ours needs a symbol of its own, or one would shadow the other at link time. */
+void crypto_identity_sign(
+	const struct crypto_identity *id, const void *msg, size_t len, uint8_t sig[CRYPTO_SIG_LEN]);
+/* libsodium exports another crypto_sign(): ours needs a symbol of its own, or one would shadow the
+ * other at link time. */
 #define crypto_sign(id, msg, len, sig) crypto_identity_sign(id, msg, len, sig)
 bool crypto_verify(const uint8_t public_key[CRYPTO_PUBLIC_LEN], const void *msg, size_t len,
 	const uint8_t sig[CRYPTO_SIG_LEN]);
 /* SubjectPublicKeyInfo PEM text, as `openssl pkey -pubout` writes it. */
-enum rc crypto_public_pem(const uint8_t public_key[CRYPTO_PUBLIC_LEN], char *out, size_t cap) MUST_CHECK;
-/* Reads such a file. RC_NOTFOUND, RC_DENIED, RC_UNAVAILABLE; RC_INVALID when it is no Ed25519 public key. */
+enum rc crypto_public_pem(
+	const uint8_t public_key[CRYPTO_PUBLIC_LEN], char *out, size_t cap) MUST_CHECK;
+/* Reads such a file. RC_NOTFOUND, RC_DENIED, RC_UNAVAILABLE; RC_INVALID when it is no Ed25519
+ * public key. */
 enum rc crypto_public_load(const char *path, uint8_t public_key[CRYPTO_PUBLIC_LEN]) MUST_CHECK;
 
 /* X25519 (RFC 7748) for one handshake. */
@@ -58,17 +63,22 @@ enum rc crypto_agree(const struct crypto_ephemeral *own, const uint8_t peer[CRYP
 	uint8_t shared[CRYPTO_KEY_LEN]) MUST_CHECK;
 
 /* BLAKE2b-256 (RFC 7693), keyed when key is not NULL. */
-void crypto_blake2b(const uint8_t *key, size_t key_len, const void *msg, size_t len, uint8_t out[CRYPTO_HASH_LEN]);
+void crypto_blake2b(const uint8_t *key, size_t key_len, const void *msg, size_t len,
+	uint8_t out[CRYPTO_HASH_LEN]);
 void crypto_sha256(const void *msg, size_t len, uint8_t out[CRYPTO_HASH_LEN]);
-/* SHA-256 for very many messages: the processor's own instructions, and nothing set up anew. One thread at a time. */
+/* SHA-256 for very many messages: the processor's own instructions, and nothing set up anew. One
+ * thread at a time. */
 struct crypto_hasher;
 struct crypto_hasher *crypto_hasher_new(void);
 void crypto_hasher_free(struct crypto_hasher *h);
-void crypto_hasher_sha256(struct crypto_hasher *h, const void *msg, size_t len, uint8_t out[CRYPTO_HASH_LEN]);
+void crypto_hasher_sha256(
+	struct crypto_hasher *h, const void *msg, size_t len, uint8_t out[CRYPTO_HASH_LEN]);
 /* HMAC-SHA-256 (RFC 2104), for HS256. */
-void crypto_hmac_sha256(const void *key, size_t key_len, const void *msg, size_t len, uint8_t out[CRYPTO_HASH_LEN]);
+void crypto_hmac_sha256(
+	const void *key, size_t key_len, const void *msg, size_t len, uint8_t out[CRYPTO_HASH_LEN]);
 
-/* "<prefix>_" and random base32 of 10 bytes, such as "req_mfrggzdfmztwq2lk". cap at least prefix + 18. */
+/* "<prefix>_" and random base32 of 10 bytes, such as "req_mfrggzdfmztwq2lk". cap at least prefix
+ * + 18. */
 void crypto_id(const char *prefix, char *out, size_t cap);
 #define CRYPTO_ID_MAX 31
 

@@ -87,9 +87,9 @@ static bool set_wal(sqlite3 *handle)
 	return ok;
 }
 
-/* SQLite would create the file with the umask's mode: make it first, for the owner alone. The -wal and
- * -shm files get the mode of the database. A file that is there is never opened here: closing it again
- * would drop the POSIX locks that this process's other handles hold on it. */
+/* SQLite would create the file with the umask's mode: make it first, for the owner alone. The -wal
+ * and -shm files get the mode of the database. A file that is there is never opened here: closing
+ * it again would drop the POSIX locks that this process's other handles hold on it. */
 static bool make_file(const char *path)
 {
 	int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
@@ -234,7 +234,7 @@ struct db_pool {
 
 struct db_pool *db_pool_new(const char *path, int max)
 {
-	struct db_pool *p = xcalloc(1, sizeof(*p) + (size_t)max * sizeof(p->idle[0]));
+	struct db_pool *p = xcalloc(1, sizeof(*p) + (size_t)max * sizeof(struct db *));
 
 	pthread_mutex_init(&p->lock, NULL);
 	pthread_cond_init(&p->returned, NULL);
@@ -243,7 +243,8 @@ struct db_pool *db_pool_new(const char *path, int max)
 	return p;
 }
 
-/* The wal-index is there once a handle has read; from then on one handle of the pool stays open, as the watch requires. */
+/* The wal-index is there once a handle has read; from then on one handle of the pool stays open, as
+ * the watch requires. */
 static void watch(struct db_pool *p)
 {
 	struct dbmark_watch *w;

@@ -1,28 +1,35 @@
-/* dispatch: the client side of tunneld's unix socket. One connection, one exchange at a time; closing it in the middle
- * of a call cancels the call. Blocking, with deadlines. The messages (all in the codec of msg.h):
+/* dispatch: the client side of tunneld's unix socket. One connection, one exchange at a time;
+ * closing it in the middle of a call cancels the call. Blocking, with deadlines. The messages (all
+ * in the codec of msg.h):
  *
- * CALL    {"tenant_id","method","tool"?,"affinity"? (hex digest of the subject),"key_id","key_name","rate"? (per minute; none: no limit),
- *         "era","traceparent"?,"tracestate"?,"timeout_ms"?,"audit":{audit_put() object: actor, key, tool, method, request_id, remote_ip,
- *         bytes_in}} + the JSON-RPC message (split by "more" when longer than MSG_PART_DEFAULT)
- *         -> EVENT*, then RESULT {"outcome","status":"ok"} + payload (parts; the last one is released only when the audit row is
- *         durable), or FAIL {"code":<problem code>,"detail"?,"retry_after_ms"?}: the row is durable then too, unless the code is
+ * CALL    {"tenant_id","method","tool"?,"affinity"? (hex digest of the
+ * subject),"key_id","key_name","rate"? (per minute; none: no limit),
+ *         "era","traceparent"?,"tracestate"?,"timeout_ms"?,"audit":{audit_put() object: actor, key,
+ * tool, method, request_id, remote_ip, bytes_in}} + the JSON-RPC message (split by "more" when
+ * longer than MSG_PART_DEFAULT)
+ *         -> EVENT*, then RESULT {"outcome","status":"ok"} + payload (parts; the last one is
+ * released only when the audit row is durable), or FAIL {"code":<problem
+ * code>,"detail"?,"retry_after_ms"?}: the row is durable then too, unless the code is
  *         audit_unavailable, draining or bad_request (a malformed CALL: a defect of the caller).
- * REPLY   {"id","tenant_id"} + the agent's JSON-RPC response to a server-to-client request of that call (which is on another connection)
- *         -> REPLY when it was passed on; FAIL not_found when the call is over or another tenant's. In one message.
- *         CALL also takes "rpc_id" (the JSON-RPC id as it is spelt, or a digest of a long one) and "client" (the agent's
- *         Mcp-Session-Id), by which CANCEL finds it.
- * DETACH  on a connection with a call: the agent of an old protocol hung up, which is no cancellation: the call goes on, its
- *         answer is dropped. No answer; the connection is then closed.
- * REPLY   {"id" (of the call),"tenant_id"} + the agent's JSON-RPC response -> REPLY, or FAIL not_found.
- * CANCEL  {"tenant_id","key_id","client"?,"rpc_id"} -> CANCEL_OK {"count"}: the key's calls with that id (and client) are told to stop; without a
- *         client only when there is exactly one.
- * AUDIT   {"audit":{...}}  -> AUDIT_OK when the row is durable, or FAIL.
- * FLUSH   {"tenant_id"?}   -> FLUSH_OK when every outbox row committed before it is in the journal; sessions of revoked workers and
- *         suspended tenants have been told to go by then. FAIL otherwise.
- * PING    -> PONG {"version","uptime_s","sessions","calls","audit_ok":bool,"audit_queue","audit_free_bytes","draining":bool}
- * SESSIONS {"tenant_id"?}  -> SESSIONS_OK + JSON array [{"session_id","worker_id","tenant_id","agent","remote_ip","connected_at","calls_in_flight",
+ * REPLY   {"id","tenant_id"} + the agent's JSON-RPC response to a server-to-client request of that
+ * call (which is on another connection)
+ *         -> REPLY when it was passed on; FAIL not_found when the call is over or another tenant's.
+ * In one message. CALL also takes "rpc_id" (the JSON-RPC id as it is spelt, or a digest of a long
+ * one) and "client" (the agent's Mcp-Session-Id), by which CANCEL finds it. DETACH  on a connection
+ * with a call: the agent of an old protocol hung up, which is no cancellation: the call goes on,
+ * its answer is dropped. No answer; the connection is then closed. REPLY   {"id" (of the
+ * call),"tenant_id"} + the agent's JSON-RPC response -> REPLY, or FAIL not_found. CANCEL
+ * {"tenant_id","key_id","client"?,"rpc_id"} -> CANCEL_OK {"count"}: the key's calls with that id
+ * (and client) are told to stop; without a client only when there is exactly one. AUDIT
+ * {"audit":{...}}  -> AUDIT_OK when the row is durable, or FAIL. FLUSH   {"tenant_id"?}   ->
+ * FLUSH_OK when every outbox row committed before it is in the journal; sessions of revoked workers
+ * and suspended tenants have been told to go by then. FAIL otherwise. PING    -> PONG
+ * {"version","uptime_s","sessions","calls","audit_ok":bool,"audit_queue","audit_free_bytes","draining":bool}
+ * SESSIONS {"tenant_id"?}  -> SESSIONS_OK + JSON array
+ * [{"session_id","worker_id","tenant_id","agent","remote_ip","connected_at","calls_in_flight",
  *         "calls_total","last_pong_at"}]
- * MANIFEST_GET {"tenant_id","have"? (digest)} -> MANIFEST_OK {"digest","same":bool} + manifest unless same; FAIL no_worker.
+ * MANIFEST_GET {"tenant_id","have"? (digest)} -> MANIFEST_OK {"digest","same":bool} + manifest
+ * unless same; FAIL no_worker.
  */
 #ifndef SHARED_DISPATCH_H
 #define SHARED_DISPATCH_H
@@ -41,7 +48,8 @@ struct dispatch;
 enum rc dispatch_open(const char *socket_path, struct dispatch **out) MUST_CHECK;
 void dispatch_close(struct dispatch *d);
 
-/* Starts a message: returns the buffer to append one msg (msg_begin .. msg_end) to; dispatch_send() frames and writes it. */
+/* Starts a message: returns the buffer to append one msg (msg_begin .. msg_end) to; dispatch_send()
+ * frames and writes it. */
 struct buf *dispatch_message(struct dispatch *d);
 enum rc dispatch_send(struct dispatch *d) MUST_CHECK;
 
@@ -49,13 +57,16 @@ enum dispatch_event {
 	DISPATCH_MESSAGE, /* *out points into d until the next call */
 	DISPATCH_TIMEOUT,
 	DISPATCH_HANGUP, /* watch_fd's peer went away: close d to cancel */
-	DISPATCH_LOST,	 /* tunneld went away or sent nonsense */
+	DISPATCH_LOST, /* tunneld went away or sent nonsense */
 };
-/* Waits for a message until deadline (clock_mono_ms; -1: for ever). watch_fd (-1: none) is polled for a hang-up meanwhile. */
-enum dispatch_event dispatch_wait(struct dispatch *d, int watch_fd, int64_t deadline_ms, struct msg *out);
+/* Waits for a message until deadline (clock_mono_ms; -1: for ever). watch_fd (-1: none) is polled
+ * for a hang-up meanwhile. */
+enum dispatch_event dispatch_wait(
+	struct dispatch *d, int watch_fd, int64_t deadline_ms, struct msg *out);
 
-/* Sends the message begun with dispatch_message() and waits 5 s for its answer, the parts of a long one joined (its header is
- * then the last part's). RC_OK: *out is of that type or a FAIL, and points into d until the next call. */
+/* Sends the message begun with dispatch_message() and waits 5 s for its answer, the parts of a long
+ * one joined (its header is then the last part's). RC_OK: *out is of that type or a FAIL, and
+ * points into d until the next call. */
 enum rc dispatch_ask(struct dispatch *d, enum msg_type answer, struct msg *out) MUST_CHECK;
 
 /* Simple exchanges, 5 s each. On a FAIL answer: RC_UNAVAILABLE. */
@@ -66,8 +77,9 @@ enum rc dispatch_flush(struct dispatch *d, const char *tenant_id) MUST_CHECK;
 enum rc dispatch_ping(struct dispatch *d, struct msg *out) MUST_CHECK;
 enum rc dispatch_sessions(struct dispatch *d, const char *tenant_id, struct msg *out) MUST_CHECK;
 
-/* One connection a thread, kept between requests: returns the calling thread's connection, opening it when needed.
- * *fresh is true when it was opened just now (so a failed first exchange on an old one may be retried once: tunneld restarted). */
+/* One connection a thread, kept between requests: returns the calling thread's connection, opening
+ * it when needed. *fresh is true when it was opened just now (so a failed first exchange on an old
+ * one may be retried once: tunneld restarted). */
 enum rc dispatch_mine(const char *socket_path, struct dispatch **out, bool *fresh) MUST_CHECK;
 /* Drops the thread's connection: after any error and to cancel a call. */
 void dispatch_mine_drop(void);

@@ -51,7 +51,9 @@ static void make_empty(const char *path, mode_t mode)
 
 	if (fd < 0 && errno == EEXIST)
 		return;
-	if (fd < 0 || fchmod(fd, mode) != 0 || fsync(fd) != 0 || file_sync_dir(path) != RC_OK)
+	if (fd < 0)
+		die("can't make %s: %s", path, strerror(errno));
+	if (fchmod(fd, mode) != 0 || fsync(fd) != 0 || file_sync_dir(path) != RC_OK)
 		die("can't make %s: %s", path, strerror(errno));
 	close(fd);
 }

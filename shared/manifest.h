@@ -15,9 +15,11 @@
 enum rc manifest_check(const char *text, size_t len, char *why, size_t why_cap) MUST_CHECK;
 /* 1 to 64 characters of A-Za-z0-9_./- */
 bool manifest_tool_ok(const char *name);
-/* Does any string in this JSON or YAML text look like a database URL, or any key read database_url? Works on any text. */
+/* Does any string in this JSON or YAML text look like a database URL, or any key read database_url?
+ * Works on any text. */
 bool manifest_has_database_url(const char *text, size_t len);
-/* Appends the JSON array of tools, only those on the allow-list (JSON array text, or NULL for all), bytes untouched. */
+/* Appends the JSON array of tools, only those on the allow-list (JSON array text, or NULL for all),
+ * bytes untouched. */
 void manifest_tools(struct buf *out, const char *manifest, size_t len, const char *allowed);
 /* The tool's object, or JSCAN_NONE. */
 struct jscan manifest_tool(const char *manifest, size_t len, const char *name);

@@ -1,5 +1,6 @@
-/* msg: the messages of the tunnel and the dispatch socket: one header line of compact JSON, '\n', payload bytes
- * (docs/tunnel-protocol.md). Pure codec: no fd, clock, allocation, log or global on the reading side. */
+/* msg: the messages of the tunnel and the dispatch socket: one header line of compact JSON, '\n',
+ * payload bytes (docs/tunnel-protocol.md). Pure codec: no fd, clock, allocation, log or global on
+ * the reading side. */
 #ifndef SHARED_MSG_H
 #define SHARED_MSG_H
 
@@ -15,18 +16,39 @@
 #define MSG_SUBPROTOCOL "airlock.tunnel.v1"
 #define MSG_HEADER_MAX 8192
 #define MSG_ID_MAX 64
-#define MSG_PART_DEFAULT 131072		  /* payload bytes at which senders split */
+#define MSG_PART_DEFAULT 131072 /* payload bytes at which senders split */
 #define MSG_MAX_DEFAULT (1048576 + MSG_HEADER_MAX) /* a whole message on the wire */
 #define MSG_MAC_LEN 16
 
-#define MSG_TYPE_TABLE(X)                                                                          \
-	/* handshake */                                                                            \
-	X(CHALLENGE) X(HELLO) X(HELLO_ACK) X(HELLO_NACK) X(MANIFEST) X(GOAWAY)                     \
-	/* calls: tunnel and dispatch socket */                                                    \
-	X(CALL) X(EVENT) X(REPLY) X(RESULT) X(CANCEL) X(SNAPSHOT) X(SNAPSHOT_GONE)                 \
-	/* dispatch socket only (shared/dispatch.h) */                                             \
-	X(PING) X(PONG) X(AUDIT) X(AUDIT_OK) X(FLUSH) X(FLUSH_OK) X(SESSIONS) X(SESSIONS_OK) X(DETACH) X(CANCEL_OK)       \
-	X(MANIFEST_GET) X(MANIFEST_OK) X(FAIL)
+/* The handshake; calls, on the tunnel and the dispatch socket; the dispatch socket alone
+ * (shared/dispatch.h). */
+#define MSG_TYPE_TABLE(X) \
+	X(CHALLENGE)      \
+	X(HELLO)          \
+	X(HELLO_ACK)      \
+	X(HELLO_NACK)     \
+	X(MANIFEST)       \
+	X(GOAWAY)         \
+	X(CALL)           \
+	X(EVENT)          \
+	X(REPLY)          \
+	X(RESULT)         \
+	X(CANCEL)         \
+	X(SNAPSHOT)       \
+	X(SNAPSHOT_GONE)  \
+	X(PING)           \
+	X(PONG)           \
+	X(AUDIT)          \
+	X(AUDIT_OK)       \
+	X(FLUSH)          \
+	X(FLUSH_OK)       \
+	X(SESSIONS)       \
+	X(SESSIONS_OK)    \
+	X(DETACH)         \
+	X(CANCEL_OK)      \
+	X(MANIFEST_GET)   \
+	X(MANIFEST_OK)    \
+	X(FAIL)
 
 enum msg_type {
 	MSG_UNKNOWN, /* a well-formed message of a type we don't know */
@@ -45,9 +67,11 @@ struct msg {
 	size_t payload_len;
 };
 
-/* RC_INVALID: no newline within MSG_HEADER_MAX, header no JSON object, t or id malformed, a repeated field. */
+/* RC_INVALID: no newline within MSG_HEADER_MAX, header no JSON object, t or id malformed, a
+ * repeated field. */
 enum rc msg_parse(const uint8_t *bytes, size_t len, struct msg *out) MUST_CHECK;
-/* Header fields. RC_NOTFOUND when absent, RC_INVALID when mistyped or too long; dst untouched (strings: "") then. */
+/* Header fields. RC_NOTFOUND when absent, RC_INVALID when mistyped or too long; dst untouched
+ * (strings: "") then. */
 enum rc msg_str(const struct msg *m, const char *field, char *dst, size_t cap);
 enum rc msg_int(const struct msg *m, const char *field, int64_t *out);
 /* Exactly len bytes of base64. */
@@ -55,7 +79,8 @@ enum rc msg_bytes(const struct msg *m, const char *field, uint8_t *dst, size_t l
 bool msg_flag(const struct msg *m, const char *field);
 struct jscan msg_field(const struct msg *m, const char *field);
 
-/* Writing: begin, fields, end. b's sticky failure tells of a header or message that got too long. id may be NULL or "". */
+/* Writing: begin, fields, end. b's sticky failure tells of a header or message that got too long.
+ * id may be NULL or "". */
 void msg_begin(struct buf *b, enum msg_type type, const char *id);
 /* A NULL or empty value leaves the field out. */
 void msg_put_str(struct buf *b, const char *field, const char *value);
@@ -65,20 +90,23 @@ void msg_put_bytes(struct buf *b, const char *field, const void *bytes, size_t l
 /* raw is JSON text. */
 void msg_put_json(struct buf *b, const char *field, const char *raw, size_t len);
 void msg_end(struct buf *b, const void *payload, size_t len);
-/* Ends a header with ,"n":..,"mac":".."} (docs/tunnel-protocol.md, "Session key"). start is where msg_begin() began. */
-void msg_end_mac(struct buf *b, size_t start, const uint8_t key[CRYPTO_KEY_LEN], uint64_t n, const void *payload,
-	size_t len);
+/* Ends a header with ,"n":..,"mac":".."} (docs/tunnel-protocol.md, "Session key"). start is where
+ * msg_begin() began. */
+void msg_end_mac(struct buf *b, size_t start, const uint8_t key[CRYPTO_KEY_LEN], uint64_t n,
+	const void *payload, size_t len);
 /* Checks it. expected_n is the next number. Constant time. */
 bool msg_mac_ok(const struct msg *m, const uint8_t key[CRYPTO_KEY_LEN], uint64_t expected_n);
 
-/* The dispatch socket's framing: a 4-byte big-endian length, then the message. Incremental: give it what has
- * arrived; it says how much to wait for. */
+/* The dispatch socket's framing: a 4-byte big-endian length, then the message. Incremental: give it
+ * what has arrived; it says how much to wait for. */
 enum frame_status { FRAME_READY, FRAME_NEED_MORE, FRAME_BAD };
 #define FRAME_PREFIX 4
-/* READY: *body points at the message of *body_len bytes, *used bytes are done with. BAD: longer than max. */
-enum frame_status frame_decode(const uint8_t *bytes, size_t len, size_t max, const uint8_t **body, size_t *body_len,
-	size_t *used);
-/* Room for the length at the end of b; returns where it starts, for frame_close() once the message stands. */
+/* READY: *body points at the message of *body_len bytes, *used bytes are done with. BAD: longer
+ * than max. */
+enum frame_status frame_decode(const uint8_t *bytes, size_t len, size_t max, const uint8_t **body,
+	size_t *body_len, size_t *used);
+/* Room for the length at the end of b; returns where it starts, for frame_close() once the message
+ * stands. */
 size_t frame_open(struct buf *b);
 void frame_close(struct buf *b, size_t start);
 

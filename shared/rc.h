@@ -8,13 +8,13 @@
 
 enum rc {
 	RC_OK = 0,
-	RC_INVALID,	/* what the caller or peer gave is malformed or out of range */
-	RC_NOTFOUND,	/* no such thing, or not for this caller */
-	RC_CONFLICT,	/* taken already, or changed meanwhile */
-	RC_DENIED,	/* known, and not allowed */
-	RC_LIMIT,	/* a configured bound was reached */
+	RC_INVALID, /* what the caller or peer gave is malformed or out of range */
+	RC_NOTFOUND, /* no such thing, or not for this caller */
+	RC_CONFLICT, /* taken already, or changed meanwhile */
+	RC_DENIED, /* known, and not allowed */
+	RC_LIMIT, /* a configured bound was reached */
 	RC_UNAVAILABLE, /* a part we depend on can't be reached or written now */
-	RC_INTERNAL,	/* our fault or the machine's; logged where it happened */
+	RC_INTERNAL, /* our fault or the machine's; logged where it happened */
 };
 
 /* A short constant name such as "not_found", for logs. */

@@ -1,5 +1,5 @@
-/* session: checking (and, for the console, issuing) the HS256 session token. Issuing is apart from checking so that
- * another issuer can stand in. Pure but for the key handed in. */
+/* session: checking (and, for the console, issuing) the HS256 session token. Issuing is apart from
+ * checking so that another issuer can stand in. Pure but for the key handed in. */
 #ifndef SHARED_SESSION_H
 #define SHARED_SESSION_H
 
@@ -15,8 +15,10 @@ struct session_claims {
 	int64_t iat, exp; /* UTC seconds */
 };
 /* JWS compact (RFC 7515, 7519), alg HS256 only. */
-enum rc session_issue(const char *secret, const struct session_claims *claims, char *out, size_t cap) MUST_CHECK;
+enum rc session_issue(
+	const char *secret, const struct session_claims *claims, char *out, size_t cap) MUST_CHECK;
 /* RC_DENIED for anything wrong: other alg, bad signature, expired, missing claims, too long. */
-enum rc session_check(const char *secret, const char *token, int64_t now_s, struct session_claims *out) MUST_CHECK;
+enum rc session_check(const char *secret, const char *token, int64_t now_s,
+	struct session_claims *out) MUST_CHECK;
 
 #endif

@@ -13,7 +13,7 @@
 #include "shared/text.h"
 #include "shared/yaml_read.h"
 
-#define IMPORT_MAX (8 * 1024 * 1024)
+#define IMPORT_MAX 8388608 /* 8 MiB */
 /* More than fit into such a file, but YAML aliases can say one part many times. */
 #define ITEMS_MAX 200000
 #define RATE_MAX 1000000000

@@ -17,12 +17,14 @@ enum rc text_unhex(const char *hex, uint8_t *bytes, size_t len) MUST_CHECK;
 /* Standard alphabet with padding; dst holds TEXT_B64_LEN(len) + 1. */
 void text_b64(const uint8_t *bytes, size_t len, char *dst);
 /* RC_INVALID on other characters, bad padding or more than cap bytes. */
-enum rc text_unb64(const char *b64, size_t b64_len, uint8_t *bytes, size_t cap, size_t *len) MUST_CHECK;
+enum rc text_unb64(
+	const char *b64, size_t b64_len, uint8_t *bytes, size_t cap, size_t *len) MUST_CHECK;
 /* URL alphabet without padding (RFC 4648 section 5). */
 void text_b64url(const uint8_t *bytes, size_t len, char *dst);
-enum rc text_unb64url(const char *b64, size_t b64_len, uint8_t *bytes, size_t cap, size_t *len) MUST_CHECK;
+enum rc text_unb64url(
+	const char *b64, size_t b64_len, uint8_t *bytes, size_t cap, size_t *len) MUST_CHECK;
 
-#define TEXT_B32_LEN(n) (((n) * 8 + 4) / 5)
+#define TEXT_B32_LEN(n) (((n)*8 + 4) / 5)
 /* Lower case RFC 4648 base32 without padding (a-z, 2-7): used in ids and keys. */
 void text_b32(const uint8_t *bytes, size_t len, char *dst);
 

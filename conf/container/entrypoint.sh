@@ -3,8 +3,9 @@
 # that the container is started anew as a whole.
 set -euo pipefail
 
+umask 027
 work=/run/airlock/front
-mkdir -p "$work"
+mkdir -p /tmp/airlock "$work"
 /usr/share/airlock/render-front nginx --listen all --port 8080 --run-dir /run/airlock --www /usr/share/airlock/www \
 	--work-dir "$work" --access-log /dev/stdout >"$work/nginx.conf"
 

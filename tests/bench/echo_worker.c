@@ -1,7 +1,8 @@
-/* A worker whose one tool answers at once: what the relay costs, and nothing else, is measured. It speaks the tunnel with the
- * product's own code (worker/link, worker/dialer). usage: echo_worker STATE_DIR, after `airlock-worker enroll`; or
- * echo_worker --in-process CALLS, which prints the nanoseconds of a call without anything around it.
- * Tool echo {"bytes": N}: a text result of N bytes, 32 unless given. */
+/* A worker whose one tool answers at once: what the relay costs, and nothing else, is measured. It
+ * speaks the tunnel with the product's own code (worker/link, worker/dialer). usage: echo_worker
+ * STATE_DIR, after `airlock-worker enroll`; or echo_worker --in-process CALLS, which prints the
+ * nanoseconds of a call without anything around it. Tool echo {"bytes": N}: a text result of N
+ * bytes, 32 unless given. */
 #include <ev.h>
 #include <signal.h>
 #include <stdio.h>
@@ -20,9 +21,11 @@
 #define BYTES_MAX (16 * 1024 * 1024)
 #define ENVELOPE 512
 
-static const char manifest_text[] =
-	"{\"serverInfo\":{\"name\":\"echo\",\"version\":\"1\"},\"capabilities\":{\"tools\":{}},\"tools\":[{\"name\":\"echo\","
-	"\"description\":\"Answers at once\",\"inputSchema\":{\"type\":\"object\",\"properties\":{\"bytes\":{\"type\":\"integer\"}}}}]}";
+static const char manifest_text[] = "{\"serverInfo\":{\"name\":\"echo\",\"version\":\"1\"},"
+				    "\"capabilities\":{\"tools\":{}},\"tools\":[{\"name\":\"echo\","
+				    "\"description\":\"Answers at "
+				    "once\",\"inputSchema\":{\"type\":\"object\",\"properties\":{"
+				    "\"bytes\":{\"type\":\"integer\"}}}}]}";
 
 static void answer(struct buf *out, struct jscan request)
 {
@@ -31,7 +34,8 @@ static void answer(struct buf *out, struct jscan request)
 
 	if (jscan_get(request, "id", &id) != RC_OK)
 		return;
-	if (jscan_path(request, &bytes, "params", "arguments", "bytes", NULL) == RC_OK && (jscan_int(bytes, &n) != RC_OK || n < 0 || n > BYTES_MAX))
+	if (jscan_path(request, &bytes, "params", "arguments", "bytes", NULL) == RC_OK &&
+		(jscan_int(bytes, &n) != RC_OK || n < 0 || n > BYTES_MAX))
 		n = BYTES_DEFAULT;
 	buf_str(out, "{\"jsonrpc\":\"2.0\",\"id\":");
 	buf_add(out, id.p, id.len);
@@ -82,8 +86,8 @@ static void on_signal(struct ev_loop *loop, ev_signal *w, int revents)
 
 static int in_process(long calls)
 {
-	static const char text[] =
-		"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"tools/call\",\"params\":{\"name\":\"echo\",\"arguments\":{}}}";
+	static const char text[] = "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"tools/"
+				   "call\",\"params\":{\"name\":\"echo\",\"arguments\":{}}}";
 	struct timespec from, to;
 	struct jscan request;
 	struct buf out;
@@ -98,14 +102,20 @@ static int in_process(long calls)
 		buf_free(&out);
 	}
 	(void)clock_gettime(CLOCK_MONOTONIC, &to);
-	(void)printf("%.1f\n", ((double)(to.tv_sec - from.tv_sec) * 1e9 + (double)(to.tv_nsec - from.tv_nsec)) / (double)calls);
+	(void)printf("%.1f\n",
+		((double)(to.tv_sec - from.tv_sec) * 1e9 + (double)(to.tv_nsec - from.tv_nsec)) /
+			(double)calls);
 	return 0;
 }
 
 int main(int argc, char **argv)
 {
-	static const struct dialer_owner owner = {
-		.opened = on_link, .call = on_call, .cancel = on_cancel, .lost = on_lost, .refill = on_link, .left = on_lost};
+	static const struct dialer_owner owner = {.opened = on_link,
+		.call = on_call,
+		.cancel = on_cancel,
+		.lost = on_lost,
+		.refill = on_link,
+		.left = on_lost};
 	struct dialer_config config = {.agent = "echo-worker/1"};
 	struct crypto_identity identity;
 	struct identity_error err;
@@ -122,7 +132,8 @@ int main(int argc, char **argv)
 		return in_process(atol(argv[2]));
 	if (argc != 2)
 		die("usage: echo_worker STATE_DIR | --in-process CALLS");
-	if (identity_load_enrolled(argv[1], &enrolled, &err) != RC_OK || identity_load_key(argv[1], &identity, &err) != RC_OK)
+	if (identity_load_enrolled(argv[1], &enrolled, &err) != RC_OK ||
+		identity_load_key(argv[1], &identity, &err) != RC_OK)
 		die("%s", err.text);
 	if (endpoint_parse(enrolled.tunnel_url, &endpoint, why, sizeof why) != RC_OK)
 		die("%s", why);

@@ -1,6 +1,7 @@
-/* The ceiling of the relay benchmark: the least a FastCGI program can do, through the same library and the same front, in
- * its best arrangement (threads, kept-alive connections). usage: hello SOCKET THREADS
- * The answer is a JSON string of 120 bytes, or of as many as the query "bytes=N" asks for. */
+/* The ceiling of the relay benchmark: the least a FastCGI program can do, through the same library
+ * and the same front, in its best arrangement (threads, kept-alive connections). usage: hello
+ * SOCKET THREADS The answer is a JSON string of 120 bytes, or of as many as the query "bytes=N"
+ * asks for. */
 #include <fcgiapp.h>
 #include <pthread.h>
 #include <signal.h>
@@ -21,7 +22,8 @@ static char *body; /* BODY_MAX bytes; an answer is the first so many and a quote
 static int body_bytes(const FCGX_Request *rq)
 {
 	const char *query = FCGX_GetParam("QUERY_STRING", rq->envp);
-	long n = query && strncmp(query, "bytes=", 6) == 0 ? strtol(query + 6, NULL, 10) : BODY_DEFAULT;
+	long n = query && strncmp(query, "bytes=", 6) == 0 ? strtol(query + 6, NULL, 10)
+							   : BODY_DEFAULT;
 
 	return n >= 2 && n <= BODY_MAX ? (int)n : BODY_DEFAULT;
 }
@@ -39,7 +41,10 @@ static void *serve(void *arg)
 
 		while (FCGX_GetStr(sink, sizeof sink, rq.in) > 0)
 			;
-		(void)FCGX_FPrintF(rq.out, "Status: 200\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n", n);
+		(void)FCGX_FPrintF(rq.out,
+			"Status: 200\r\nContent-Type: application/json\r\nContent-Length: "
+			"%d\r\n\r\n",
+			n);
 		(void)FCGX_PutStr(body, n - 1, rq.out);
 		(void)FCGX_PutChar('"', rq.out);
 		FCGX_Finish_r(&rq);
@@ -56,7 +61,8 @@ static int listen_on(const char *path)
 		return -1;
 	(void)strcpy(address.sun_path, path);
 	(void)unlink(path);
-	if (bind(fd, (struct sockaddr *)&address, sizeof address) != 0 || chmod(path, 0666) != 0 || listen(fd, 1024) != 0)
+	if (bind(fd, (struct sockaddr *)&address, sizeof address) != 0 || chmod(path, 0666) != 0 ||
+		listen(fd, 1024) != 0)
 		return -1;
 	return fd;
 }

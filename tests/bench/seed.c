@@ -1,8 +1,8 @@
-/* Fills a state database and a journal in seconds, with the product's own functions, for the lines that ask how things grow.
- *   seed tenants STATE_DB COUNT             tenants bench-1, bench-2, ...
+/* Fills a state database and a journal in seconds, with the product's own functions, for the lines
+ * that ask how things grow. seed tenants STATE_DB COUNT             tenants bench-1, bench-2, ...
  *   seed keys STATE_DB TENANT_ID COUNT      API keys that nobody knows the secret of
- *   seed workers STATE_DB TENANT_ID COUNT IDENTITIES   enrolled workers and their identities (identities.h)
- *   seed journal FILE ROWS                  a whole, chained audit log */
+ *   seed workers STATE_DB COUNT IDENTITIES  enrolled workers, eight to a tenant, and their
+ * identities (identities.h) seed journal FILE ROWS                  a whole, chained audit log */
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,6 +20,7 @@
 #define BATCH 1000 /* rows a transaction */
 #define CHUNK (4 * 1024 * 1024)
 #define ROW_EVERY_MS 25
+#define WORKERS_PER_TENANT 8
 
 static struct audit_record who;
 
@@ -32,7 +33,8 @@ static void must(enum rc rc, const char *what)
 /* One row of whatever is made; n counts from 1. */
 typedef void make_fn(struct db *db, long n, void *ctx);
 
-/* The records that these changes put into the outbox are dropped: the seeded state is one that has been there for long. */
+/* The records that these changes put into the outbox are dropped: the seeded state is one that has
+ * been there for long. */
 static void fill(const char *path, long count, make_fn *make, void *ctx)
 {
 	struct db *db;
@@ -74,29 +76,28 @@ static void make_key(struct db *db, long n, void *ctx)
 
 static void seed_keys(const char *path, const char *tenant_id, long count)
 {
-	struct api_key k = {.name = "bench", .rate_per_minute = -1, .created_at = clock_wall_ms() / 1000};
+	struct api_key k = {
+		.name = "bench", .rate_per_minute = -1, .created_at = clock_wall_ms() / 1000};
 
 	str_copy(k.tenant_id, sizeof k.tenant_id, tenant_id);
 	must(apikey_hash("a secret that is given to nobody at all", k.hash, sizeof k.hash), "hash");
 	fill(path, count, make_key, &k);
 }
 
-struct workers {
-	const char *tenant_id;
-	struct seeded *made;
-};
-
 static void make_worker(struct db *db, long n, void *ctx)
 {
-	struct workers *w = ctx;
-	struct seeded *s = &w->made[n - 1];
+	struct seeded *s = (struct seeded *)ctx + n - 1;
 	struct enrollment e = {.name = "bench", .created_at = clock_wall_ms() / 1000};
 	uint8_t hash[CRYPTO_HASH_LEN];
 	struct worker made;
 
+	if (n % WORKERS_PER_TENANT == 1)
+		make_tenant(db, 1 + n / WORKERS_PER_TENANT, NULL);
+	(void)snprintf(
+		s->tenant_id, sizeof s->tenant_id, "t_bench-%ld", 1 + (n - 1) / WORKERS_PER_TENANT);
 	e.expires_at = e.created_at + 3600;
 	crypto_id("e", e.id, sizeof e.id);
-	str_copy(e.tenant_id, sizeof e.tenant_id, w->tenant_id);
+	str_copy(e.tenant_id, sizeof e.tenant_id, s->tenant_id);
 	crypto_random(hash, sizeof hash);
 	crypto_identity_new(&s->identity);
 	must(enrollment_create(db, &e, hash, &who), "enrollment");
@@ -125,15 +126,16 @@ static int create(const char *path)
 	return fd;
 }
 
-static void seed_workers(const char *path, const char *tenant_id, long count, const char *identities)
+static void seed_workers(const char *path, long count, const char *identities)
 {
-	struct workers w = {tenant_id, xcalloc((size_t)count, sizeof *w.made)};
+	struct seeded *made = xcalloc((size_t)count, sizeof *made);
 	int fd = create(identities);
 
-	fill(path, count, make_worker, &w);
-	write_all(fd, w.made, (size_t)count * sizeof *w.made);
+	fill(path, count, make_worker, made);
+	write_all(fd, made, (size_t)count * sizeof *made);
 	(void)close(fd);
-	free(w.made);
+	mem_wipe(made, (size_t)count * sizeof *made);
+	free(made);
 }
 
 /* A row as the relay writes it. */
@@ -198,8 +200,8 @@ int main(int argc, char **argv)
 		fill(argv[2], atol(argv[3]), make_tenant, NULL);
 	else if (argc == 5 && strcmp(kind, "keys") == 0)
 		seed_keys(argv[2], argv[3], atol(argv[4]));
-	else if (argc == 6 && strcmp(kind, "workers") == 0 && atol(argv[4]) > 0)
-		seed_workers(argv[2], argv[3], atol(argv[4]), argv[5]);
+	else if (argc == 5 && strcmp(kind, "workers") == 0 && atol(argv[3]) > 0)
+		seed_workers(argv[2], atol(argv[3]), argv[4]);
 	else if (argc == 4 && strcmp(kind, "journal") == 0)
 		seed_journal(argv[2], atol(argv[3]));
 	else

@@ -1,7 +1,8 @@
-/* Many workers in one process: each tunnel is the product's own worker/link.c over a socket and just enough WebSocket.
- * usage: tunnels IDENTITIES TENANT_ID CP_KEY_PEM SOCKET|PORT
- * Reads "open N" lines: from then on N tunnels are to stand. A lost one is dialed again as a real worker would. Each time that
- * all stand, it prints {"open":N,"ms":since the command or the first loss}. Ends with its standard input, or on SIGTERM. */
+/* Many workers in one process: each tunnel is the product's own worker/link.c over a socket and
+ * just enough WebSocket. usage: tunnels IDENTITIES CP_KEY_PEM SOCKET|PORT Reads "open N" lines:
+ * from then on N tunnels are to stand. A lost one is dialed again as a real worker would. Each time
+ * that all stand, it prints {"open":N,"ms":since the command or the first loss}. Ends with its
+ * standard input, or on SIGTERM. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <ev.h>
@@ -27,11 +28,14 @@
 #define IDENTITIES_MAX ((size_t)64 * 1024 * 1024)
 
 static const char manifest_text[] =
-	"{\"serverInfo\":{\"name\":\"idle\",\"version\":\"1\"},\"capabilities\":{\"tools\":{}},\"tools\":[{\"name\":\"idle\","
+	"{\"serverInfo\":{\"name\":\"idle\",\"version\":\"1\"},\"capabilities\":{\"tools\":{}},"
+	"\"tools\":[{\"name\":\"idle\","
 	"\"description\":\"Never called\",\"inputSchema\":{\"type\":\"object\"}}]}";
 static const char upgrade[] =
-	"GET /v1/tunnel HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
-	"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: " MSG_SUBPROTOCOL "\r\n\r\n";
+	"GET /v1/tunnel HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: "
+	"websocket\r\nSec-WebSocket-Version: 13\r\n"
+	"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: " MSG_SUBPROTOCOL
+	"\r\n\r\n";
 
 enum { OP_CONTINUATION = 0, OP_BINARY = 2, OP_CLOSE = 8, OP_PING = 9, OP_PONG = 10 };
 
@@ -64,7 +68,8 @@ static void report_if_all(void)
 {
 	if (all.since == 0 || all.standing < all.wanted)
 		return;
-	(void)printf("{\"open\":%zu,\"ms\":%lld,\"lost\":%ld}\n", all.standing, (long long)(clock_mono_ms() - all.since), all.lost);
+	(void)printf("{\"open\":%zu,\"ms\":%lld,\"lost\":%ld}\n", all.standing,
+		(long long)(clock_mono_ms() - all.since), all.lost);
 	(void)fflush(stdout);
 	all.since = 0;
 }
@@ -96,7 +101,8 @@ static void again(struct tunnel *t)
 
 	crypto_random(&dice, sizeof dice);
 	ev_timer_stop(all.loop, &t->retry);
-	ev_timer_set(&t->retry, (double)backoff_next(&t->backoff, clock_mono_ms(), dice) / 1000., 0.);
+	ev_timer_set(
+		&t->retry, (double)backoff_next(&t->backoff, clock_mono_ms(), dice) / 1000., 0.);
 	ev_timer_start(all.loop, &t->retry);
 }
 
@@ -225,7 +231,8 @@ static bool take_frame(struct tunnel *t, int opcode, bool fin, const uint8_t *pa
 	buf_add(&t->message, payload, len);
 	if (!fin)
 		return !t->message.failed;
-	end = link_message(t->link, t->message.data, t->message.len, clock_mono_ms(), clock_wall_ms());
+	end = link_message(
+		t->link, t->message.data, t->message.len, clock_mono_ms(), clock_wall_ms());
 	buf_free(&t->message);
 	return end == LINK_GOES_ON;
 }
@@ -263,7 +270,8 @@ static bool take_upgrade(struct tunnel *t)
 	static const char ok[] = "HTTP/1.1 101";
 	const uint8_t *end = memmem(t->in.data, t->in.len, "\r\n\r\n", 4);
 	struct link_config config = {t->identity, &t->enrolled, "bench-tunnels/1", &all.manifest};
-	struct link_owner owner = {t, link_opened, link_called, link_cancelled, link_goes, link_wakes};
+	struct link_owner owner = {
+		t, link_opened, link_called, link_cancelled, link_goes, link_wakes};
 
 	if (!end)
 		return true;
@@ -322,7 +330,8 @@ static void dial(struct tunnel *t)
 	buf_init(&t->message, MESSAGE_MAX);
 	ev_io_init(&t->io, on_socket, t->fd, EV_READ | EV_WRITE);
 	t->io.data = t;
-	if (connect(t->fd, (const struct sockaddr *)&all.address, all.address_len) != 0 && errno != EINPROGRESS) {
+	if (connect(t->fd, (const struct sockaddr *)&all.address, all.address_len) != 0 &&
+		errno != EINPROGRESS) {
 		drop(t);
 		again(t);
 		return;
@@ -399,7 +408,7 @@ static void set_address(const char *text)
 	all.address_len = sizeof *ip;
 }
 
-static void init_tunnels(const struct seeded *seeded, const char *tenant_id, const uint8_t cp_key[CRYPTO_PUBLIC_LEN])
+static void init_tunnels(const struct seeded *seeded, const uint8_t cp_key[CRYPTO_PUBLIC_LEN])
 {
 	all.tunnels = xcalloc(all.count, sizeof *all.tunnels);
 	for (size_t i = 0; i < all.count; i++) {
@@ -407,8 +416,10 @@ static void init_tunnels(const struct seeded *seeded, const char *tenant_id, con
 
 		t->fd = -1;
 		t->identity = &seeded[i].identity;
-		(void)str_copy(t->enrolled.worker_id, sizeof t->enrolled.worker_id, seeded[i].worker_id);
-		(void)str_copy(t->enrolled.tenant_id, sizeof t->enrolled.tenant_id, tenant_id);
+		(void)str_copy(
+			t->enrolled.worker_id, sizeof t->enrolled.worker_id, seeded[i].worker_id);
+		(void)str_copy(
+			t->enrolled.tenant_id, sizeof t->enrolled.tenant_id, seeded[i].tenant_id);
 		memcpy(t->enrolled.cp_key, cp_key, CRYPTO_PUBLIC_LEN);
 		ev_timer_init(&t->retry, on_retry, 0., 0.);
 		t->retry.data = t;
@@ -444,18 +455,19 @@ int main(int argc, char **argv)
 
 	crypto_init();
 	log_init("tunnels", 2, LOG_FORMAT_TEXT);
-	if (argc != 5)
-		die("usage: tunnels IDENTITIES TENANT_ID CP_KEY_PEM SOCKET|PORT");
-	if (file_read(argv[1], IDENTITIES_MAX, &file, &len) != RC_OK || len == 0 || len % sizeof(struct seeded) != 0)
+	if (argc != 4)
+		die("usage: tunnels IDENTITIES CP_KEY_PEM SOCKET|PORT");
+	if (file_read(argv[1], IDENTITIES_MAX, &file, &len) != RC_OK || len == 0 ||
+		len % sizeof(struct seeded) != 0)
 		die("%s can't be read", argv[1]);
-	if (crypto_identity_load(argv[3], &cp) != RC_OK)
-		die("%s can't be read", argv[3]);
+	if (crypto_identity_load(argv[2], &cp) != RC_OK)
+		die("%s can't be read", argv[2]);
 	all.count = len / sizeof(struct seeded);
 	all.loop = ev_default_loop(0);
 	buf_init(&all.manifest, sizeof manifest_text);
 	buf_str(&all.manifest, manifest_text);
-	set_address(argv[4]);
-	init_tunnels((const struct seeded *)(void *)file, argv[2], cp.public_key);
+	set_address(argv[3]);
+	init_tunnels((const struct seeded *)(void *)file, cp.public_key);
 	crypto_identity_wipe(&cp);
 	run();
 	mem_wipe(file, len);

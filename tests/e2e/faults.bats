@@ -3,6 +3,8 @@
 load lib/stack.bash
 
 setup() {
+	# A status tells more than a stream.
+	ACCEPT=application/json
 	stack_new
 	stack_config limits.call_timeout_ms 2000
 	stack_config audit.audit_min_free_bytes 0 2>/dev/null || stack_config audit.min_free_bytes 0

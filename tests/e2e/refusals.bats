@@ -22,7 +22,6 @@ assert_one_row() {
 	assert_equal "$(wc -l <"$AUDIT")" $((ROWS_BEFORE + 1))
 	assert_equal "$(tail -n 1 "$AUDIT" | jq -c "$1")" "$2"
 }
-assert_no_row() { assert_equal "$(wc -l <"$AUDIT")" "$ROWS_BEFORE"; }
 
 @test "a wrong key is 401 with the way to the metadata" {
 	run mcp fintech "${KEY%??}aa" "$CALL" -D "$BATS_TEST_TMPDIR/headers"
@@ -104,6 +103,15 @@ assert_no_row() { assert_equal "$(wc -l <"$AUDIT")" "$ROWS_BEFORE"; }
 		-H 'Expect:' --data-binary @"$BATS_TEST_TMPDIR/big" "$URL/mcp/fintech"
 	assert_line --index 1 413
 	assert_equal "$(jq -r .code <<<"${lines[0]}")" too_large
+	assert_one_row '[.event, .outcome, .tenant_id]' '["mcp.refused","too_large","t_fintech"]'
+}
+
+@test "a body that even the web server won't take is 413 in the same form" {
+	head -c $((9 * 1024 * 1024)) /dev/zero | tr '\0' ' ' >"$BATS_TEST_TMPDIR/big"
+	run curl -sS -w '\n%{http_code}\n' -H "Authorization: Bearer $KEY" -H 'Content-Type: application/json' \
+		-H 'Expect:' --data-binary @"$BATS_TEST_TMPDIR/big" "$URL/mcp/fintech"
+	assert_line --index 1 413
+	assert_equal "$(jq -r .code <<<"${lines[0]}")" too_large
 }
 
 @test "a chunked body over the limit is 413 too" {
@@ -112,16 +120,24 @@ assert_no_row() { assert_equal "$(wc -l <"$AUDIT")" "$ROWS_BEFORE"; }
 	assert_line --index 1 413
 }
 
-@test "malformed JSON is 400 with -32700 or a problem that says so, and nothing is relayed" {
+@test "malformed JSON is 400 with -32700, and nothing is relayed" {
 	run mcp fintech "$KEY" '{"jsonrpc":"2.0","id":1,"method":"tools/call"'
 	assert_line --index 1 400
 	assert_output --partial -32700
-	assert_no_row
+	assert_one_row '[.event, .outcome, .tenant_id]' '["mcp.refused","invalid_json","t_fintech"]'
 }
 
 @test "a body that is no JSON by its type is 415" {
 	run curl -sS -o /dev/null -w '%{http_code}' -H "Authorization: Bearer $KEY" -H 'Content-Type: text/plain' --data "$CALL" "$URL/mcp/fintech"
 	assert_output 415
+	assert_one_row '[.event, .outcome]' '["mcp.refused","unsupported_media_type"]'
+}
+
+@test "a duplicated protocol header is refused by name" {
+	run mcp fintech "$KEY" "$CALL" -H 'Mcp-Method: tools/call' -H 'Mcp-Method: ping'
+	assert_line --index 1 400
+	assert_equal "$(jq -r .code <<<"${lines[0]}")" ambiguous_header
+	assert_one_row '[.event, .outcome]' '["mcp.refused","ambiguous_header"]'
 }
 
 @test "a duplicated Authorization header is refused" {

@@ -50,17 +50,16 @@ in_flight() { [[ $(admin GET /v1/admin/status | jq -e '.. | .calls_in_flight? //
 }
 
 @test "notifications/cancelled stops the call that it names, and no other" {
+	local eight nine
 	mcp fintech "$KEY" "$(lasting 4000000000 8)" >"$STACK/eight" 3>&- &
+	eight=$!
 	mcp fintech "$KEY" "$(lasting 12000000 9)" >"$STACK/nine" 3>&- &
+	nine=$!
 	wait_until in_flight 2
 	run mcp fintech "$KEY" '{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":8}}'
 	assert_line 202
-	wait
+	wait "$eight" "$nine"
 	assert_equal "$(audit_count '.event == "tool.call" and .outcome == "cancelled"')" 1
-	assert_output_of_nine
-}
-
-assert_output_of_nine() {
 	run cat "$STACK/nine"
 	assert_output --partial '"id":9'
 	assert_output --partial '"result"'

@@ -35,7 +35,7 @@ static void hash(const char *text)
 		abort();
 	memory = strtoull(m + 2, NULL, 10);
 	passes = strtoull(t + 3, NULL, 10);
-	if (memory < 1 || memory > 1024 * 1024 || passes < 1 || passes > 16)
+	if (memory < 1 || memory > 1048576 || passes < 1 || passes > 16)
 		abort();
 }
 

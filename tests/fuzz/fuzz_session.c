@@ -21,18 +21,18 @@ static void unsigned_text(const char *text)
 		abort();
 }
 
-static void put_part(char *token, const uint8_t *bytes, size_t len)
+/* Returns where the next part goes. */
+static char *put_part(char *at, const uint8_t *bytes, size_t len)
 {
-	char part[TEXT_B64_LEN(PART_MAX) + 1];
-
-	text_b64url(bytes, len, part);
-	strcat(token, part);
+	text_b64url(bytes, len, at);
+	return at + strlen(at);
 }
 
 /* The input is the header, a NUL, the claims. */
 static void signed_text(const uint8_t *data, size_t size)
 {
-	char token[2 * TEXT_B64_LEN(PART_MAX) + 100] = "";
+	char token[2 * TEXT_B64_LEN(PART_MAX) + 100];
+	char *at = token;
 	const uint8_t *nul = memchr(data, 0, size);
 	uint8_t mac[CRYPTO_HASH_LEN];
 	struct session_claims c;
@@ -41,12 +41,12 @@ static void signed_text(const uint8_t *data, size_t size)
 	if (!nul || size > PART_MAX)
 		return;
 	header_len = (size_t)(nul - data);
-	put_part(token, data, header_len);
-	strcat(token, ".");
-	put_part(token, nul + 1, size - header_len - 1);
-	crypto_hmac_sha256(SECRET, strlen(SECRET), token, strlen(token), mac);
-	strcat(token, ".");
-	put_part(token, mac, sizeof(mac));
+	at = put_part(at, data, header_len);
+	*at++ = '.';
+	at = put_part(at, nul + 1, size - header_len - 1);
+	crypto_hmac_sha256(SECRET, strlen(SECRET), token, (size_t)(at - token), mac);
+	*at++ = '.';
+	put_part(at, mac, sizeof(mac));
 	if (session_check(SECRET, token, NOW, &c) != RC_OK)
 		return;
 	if (!*c.sub || !*c.org || !*c.role || c.exp <= NOW)

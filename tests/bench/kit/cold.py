@@ -74,7 +74,6 @@ def starts(bench, plane):
 def drain(bench, plane, worker, key_file):
     """SIGTERM to the pool in the middle of the load: time to its end, and what became of the calls meanwhile."""
     target = plane.target("drain", worker, key_file)
-    load.wrk(target, 16, 1)
     box = []
     thread = threading.Thread(target=lambda: box.append(load.wrk(target, 16, 2)))
     thread.start()

@@ -1,4 +1,4 @@
-"""Where the time goes: perf and strace on the relay under 64 callers, kept in build/bench/ for whoever wants to look."""
+"""Where the time goes: perf and strace on the relay, with 64 callers and with large results; kept in build/bench/."""
 
 import collections
 import html
@@ -11,31 +11,39 @@ import zlib
 
 from . import load
 
-CALLERS = 64
-SECONDS = 3
+SECONDS = 2
 TOP = 12
 IMAGE_WIDTH, ROW = 1400, 17
 
 
 def run(bench, field):
-    target = field.relays["relay_ram"]
+    small = field.relays["relay_ram"]
+    large = small.plane.target("large", None, small.key_file, bytes=1 << 20)
+    large.roles = small.roles
+    calls = {role: system_calls(bench, small, role, group) for role, group in small.pids().items() if role == "tunneld" or not bench.quick}
+    return {"top_symbols": sample(bench, small, 64, "relay64"), "top_symbols_1mib": sample(bench, large, 4, "relay-1mib"),
+            "top_system_calls": calls}
+
+
+def sample(bench, target, callers, name):
+    """Where the processes are found, by role; empty when perf may not look. The flame graph is NAME.svg."""
     pids = target.pids()
-    data = os.path.join(bench.out, "relay64.perf")
+    data = os.path.join(bench.out, f"{name}.perf")
     every = ",".join(str(pid) for group in pids.values() for pid in group)
-    done = under_load(target, ["perf", "record", "-q", "-F", "499", "-g", "-o", data, "-p", every, "--", "sleep", str(SECONDS)])
-    top = {}
-    if done and os.path.exists(data):
-        top = {role: symbols(data, group) for role, group in pids.items()}
-        flame(data, os.path.join(bench.out, "relay64.svg"))
-    calls = {role: system_calls(bench, target, role, group) for role, group in pids.items()}
+    command = ["perf", "record", "-q", "-F", "499", "-g", "-o", data, "-p", every, "--", "sleep", str(SECONDS)]
+    if not under_load(target, callers, command):
+        return {}
+    flame(data, os.path.join(bench.out, f"{name}.svg"))
+    top = {role: symbols(data, group) for role, group in pids.items()}
+    os.unlink(data)
     for role, rows in top.items():
-        print(f"{role}: " + ", ".join(f"{name} {share:.1f}%" for name, share in rows[:5]), flush=True)
-    return {"top_symbols": top, "top_system_calls": calls}
+        print(f"  {role}: " + ", ".join(f"{symbol} {share:.1f}%" for symbol, share in rows[:5]), flush=True)
+    return top
 
 
-def under_load(target, command):
+def under_load(target, callers, command):
     """Runs a command while the target is called; False when it did not work (no permission, no such program)."""
-    thread = threading.Thread(target=load.wrk, args=(target, CALLERS, SECONDS + 2))
+    thread = threading.Thread(target=load.wrk, args=(target, callers, SECONDS + 1))
     thread.start()
     time.sleep(0.5)
     try:
@@ -62,7 +70,7 @@ def system_calls(bench, target, role, pids):
     command = ["timeout", "-s", "INT", "1", "strace", "-c", "-f", "-o", path]
     for pid in pids:
         command += ["-p", str(pid)]
-    under_load(target, command)
+    under_load(target, 64, command)
     try:
         with open(path, encoding="utf-8") as file:
             rows = re.findall(r"^\s*[\d.]+\s+[\d.]+\s+\d+\s+(\d+)\s+(?:\d+\s+)?(\w+)$", file.read(), re.MULTILINE)

@@ -236,11 +236,16 @@ def cold_table(raw, _machine):
 
 
 def profile_table(raw, _machine):
-    rows = []
-    for role, symbols in raw["profile"]["top_symbols"].items():
-        calls = ", ".join(f"{name} {share:.0f}%" for name, share in raw["profile"]["top_system_calls"].get(role, []))
-        rows.append((role, ", ".join(f"`{name}` {share:.1f}%" for name, share in symbols[:8]), calls))
-    return table(("process", "found most often in", "system calls, by number"), rows)
+    profile = raw["profile"]
+    small = [(role, often(symbols), ", ".join(f"{name} {share:.0f}%" for name, share in profile["top_system_calls"].get(role, [])))
+             for role, symbols in profile["top_symbols"].items()]
+    large = [(role, often(symbols)) for role, symbols in profile["top_symbols_1mib"].items()]
+    return (table(("64 callers", "found most often in", "system calls, by number"), small) + "\n\n"
+            + table(("results of 1 MiB", "found most often in"), large))
+
+
+def often(symbols):
+    return ", ".join(f"`{name}` {share:.1f}%" for name, share in symbols[:8])
 
 
 def machine_text(_raw, about):

@@ -19,7 +19,7 @@ class Crowd:
     """The program that holds the workers' ends."""
 
     def __init__(self, bench, plane, identities, address):
-        command = [os.path.join(bench.tools, "tunnels"), identities, f"t_{stacks.TENANT}", f"{plane.state}/cp_ed25519.pem", address]
+        command = [os.path.join(bench.tools, "tunnels"), identities, f"{plane.state}/cp_ed25519.pem", address]
         with open(os.path.join(bench.log, "tunnels.log"), "ab") as log:
             self.process = subprocess.Popen(list(map(str, command)), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True)
         bench.programs.running.append(self.process)
@@ -43,11 +43,10 @@ class Crowd:
 
 def run(bench, field):
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0] - RESERVE
-    steps = (200, 400) if bench.quick else sorted({min(step, limit) for step in STEPS})
-    plane = stacks.ControlPlane(bench, "crowd", bench.ram, {"tunnel": {"max_connections": max(steps) + 500}},
-        {"AIRLOCK_CP_MAX_SESSIONS_PER_TENANT": "100000"}).up()
+    steps = (100,) if bench.quick else sorted({min(step, limit) for step in STEPS})
+    plane = stacks.ControlPlane(bench, "crowd", bench.ram, {"tunnel": {"max_connections": max(steps) + 500}}).up()
     identities = os.path.join(bench.ram, "identities")
-    subprocess.run([os.path.join(bench.tools, "seed"), "workers", f"{plane.state}/state.db", f"t_{stacks.TENANT}", str(max(steps)), identities], check=True)
+    subprocess.run([os.path.join(bench.tools, "seed"), "workers", f"{plane.state}/state.db", str(max(steps)), identities], check=True)
     target = plane.target("relay beside tunnels", plane.echo(), plane.mint_key())
     load.warm_up([target])
     try:

@@ -208,12 +208,13 @@ mint_key() {
 	admin POST "/v1/admin/tenants/$1/keys" "{\"name\":\"test\"${2:+,$2}}" | jq -er .key
 }
 
-# mcp SLUG KEY JSON [curl args]: one legacy POST; body on stdout, then the status on a line of its own.
+# mcp SLUG KEY JSON [curl args]: one legacy POST; body on stdout, then the status on a line of its own. ACCEPT says what
+# the agent takes, both forms unless it is set.
 mcp() {
 	local slug=$1 key=$2 body=$3
 	shift 3
 	curl -sS -m 60 -w '\n%{http_code}\n' -H "Authorization: Bearer $key" -H 'Content-Type: application/json' \
-		-H 'Accept: application/json, text/event-stream' --data-binary "$body" "$@" "$URL/mcp/$slug"
+		-H "Accept: ${ACCEPT:-application/json, text/event-stream}" --data-binary "$body" "$@" "$URL/mcp/$slug"
 }
 
 sql_call() { # SUBJECT SQL [id]

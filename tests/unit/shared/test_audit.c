@@ -185,6 +185,7 @@ static void what_is_too_long_is_refused(void **state)
 static void a_line_stays_one_line(void **state)
 {
 	static const char text[] = "{\"change\":{\n\t\"a\":\r\n [1,\n2], \"b\":\"x\\ny\"}}";
+	static const char compact[] = "{\"a\": [1,2], \"b\":\"x\\ny\"}";
 	char prev[AUDIT_HASH_LEN + 1] = "0";
 	struct audit_record r;
 	struct jscan v;
@@ -198,7 +199,7 @@ static void a_line_stays_one_line(void **state)
 	assert_null(memchr(b.data, '\n', b.len));
 	assert_null(memchr(b.data, '\r', b.len));
 	assert_int_equal(jscan_parse((char *)b.data, b.len, &v), RC_OK);
-	assert_non_null(memmem(b.data, b.len, "{\"a\": [1,2], \"b\":\"x\\ny\"}", 26));
+	assert_non_null(memmem(b.data, b.len, compact, sizeof(compact) - 1));
 	buf_free(&b);
 }
 
@@ -218,7 +219,7 @@ static void lines_chain(void **state)
 	buf_init(&b, 4096);
 	for (int i = 1; i <= 3; i++) {
 		buf_reset(&b);
-		audit_line(&b, &r, i, i * 1000, prev);
+		audit_line(&b, &r, i, i * INT64_C(1000), prev);
 		assert_int_equal(jscan_parse((char *)b.data, b.len, &v), RC_OK);
 		assert_int_equal(jscan_get(v, "prev", &member), RC_OK);
 		assert_int_equal(jscan_str(member, named, sizeof(named)), RC_OK);

@@ -147,43 +147,46 @@ static void first_opens_may_race(void **state)
 	}
 }
 
+struct writer {
+	const char *name, *path;
+	bool failed;
+};
+
 static void *write_rows(void *arg)
 {
-	const char *name = ((const char **)arg)[0], *path = ((const char **)arg)[1];
+	struct writer *w = arg;
 	struct audit_record who = fixture_who();
 	struct tenant t;
 	struct db *db;
 	char slug[32];
-	intptr_t failed = db_open(path, &db) != RC_OK;
 
-	for (int i = 0; !failed && i < ROWS_EACH; i++) {
-		snprintf(slug, sizeof(slug), "%s-%d", name, i);
-		failed = tenant_create(db, slug, "x", NULL, &who, &t) != RC_OK;
+	w->failed = db_open(w->path, &db) != RC_OK;
+	for (int i = 0; !w->failed && i < ROWS_EACH; i++) {
+		snprintf(slug, sizeof(slug), "%s-%d", w->name, i);
+		w->failed = tenant_create(db, slug, "x", NULL, &who, &t) != RC_OK;
 	}
 	db_close(db);
-	return (void *)failed;
+	return NULL;
 }
 
 static void writers_wait_for_each_other(void **state)
 {
 	struct fixture *f = fixture_of(state);
 	static const char *const names[THREADS] = {"a", "b", "c", "d"};
-	const char *arg[THREADS][2];
+	struct writer writer[THREADS];
 	pthread_t thread[THREADS];
 	struct tenant *list;
 	size_t count;
 	char next[STORE_CURSOR_MAX + 1];
 	bool seen[THREADS * ROWS_EACH + 1] = {false};
-	void *failed;
 
 	for (int i = 0; i < THREADS; i++) {
-		arg[i][0] = names[i];
-		arg[i][1] = f->path;
-		assert_int_equal(pthread_create(&thread[i], NULL, write_rows, (void *)arg[i]), 0);
+		writer[i] = (struct writer){names[i], f->path, false};
+		assert_int_equal(pthread_create(&thread[i], NULL, write_rows, &writer[i]), 0);
 	}
 	for (int i = 0; i < THREADS; i++) {
-		assert_int_equal(pthread_join(thread[i], &failed), 0);
-		assert_null(failed);
+		assert_int_equal(pthread_join(thread[i], NULL), 0);
+		assert_false(writer[i].failed);
 	}
 	assert_int_equal(tenant_list(f->db, NULL, "", 1000, &list, &count, next), RC_OK);
 	assert_int_equal(count, THREADS * ROWS_EACH);
@@ -520,6 +523,7 @@ struct borrower {
 	struct db_pool *pool;
 	pthread_mutex_t *lock;
 	int *out, *most;
+	bool failed; /* guarded by lock, like what is pointed to */
 };
 
 static void *borrow(void *arg)
@@ -527,10 +531,10 @@ static void *borrow(void *arg)
 	struct borrower *w = arg;
 	struct tenant t;
 	struct db *db;
-	intptr_t failed = 0;
 
-	for (int i = 0; i < 50 && !failed; i++) {
-		failed = db_pool_get(w->pool, &db) != RC_OK;
+	for (int i = 0; i < 50; i++) {
+		bool failed = db_pool_get(w->pool, &db) != RC_OK;
+
 		pthread_mutex_lock(w->lock);
 		if (++*w->out > *w->most)
 			*w->most = *w->out;
@@ -538,10 +542,13 @@ static void *borrow(void *arg)
 		failed = failed || tenant_get(db, "t_acme", &t) != RC_OK;
 		pthread_mutex_lock(w->lock);
 		--*w->out;
+		w->failed |= failed;
 		pthread_mutex_unlock(w->lock);
+		if (failed)
+			break;
 		db_pool_put(w->pool, db);
 	}
-	return (void *)failed;
+	return NULL;
 }
 
 static void the_pool_is_bounded(void **state)
@@ -549,17 +556,16 @@ static void the_pool_is_bounded(void **state)
 	struct fixture *f = fixture_of(state);
 	pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 	int out = 0, most = 0;
-	struct borrower w = {db_pool_new(f->path, HANDLES), &lock, &out, &most};
+	struct borrower w = {db_pool_new(f->path, HANDLES), &lock, &out, &most, false};
 	pthread_t thread[THREADS];
-	void *failed;
 
 	fixture_tenant(f->db, "acme");
 	for (int i = 0; i < THREADS; i++)
 		assert_int_equal(pthread_create(&thread[i], NULL, borrow, &w), 0);
 	for (int i = 0; i < THREADS; i++) {
-		assert_int_equal(pthread_join(thread[i], &failed), 0);
-		assert_null(failed);
+		assert_int_equal(pthread_join(thread[i], NULL), 0);
 	}
+	assert_false(w.failed);
 	assert_in_range(most, 1, HANDLES);
 	db_pool_free(w.pool);
 }

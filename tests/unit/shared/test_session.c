@@ -50,6 +50,11 @@ static void no_changed_token_is_believed(void **state)
 	}
 }
 
+/* {"alg":"none"} . claims . */
+static const char unsigned_token[] =
+	"eyJhbGciOiJub25lIn0."
+	"eyJzdWIiOiJvcGVyYXRvciIsIm9yZyI6IioiLCJyb2xlIjoiYWRtaW4iLCJpYXQiOjEwMDAsImV4cCI6MjAwMH0.";
+
 static void foreign_tokens(void **state)
 {
 	static const char *const refused[] = {
@@ -58,10 +63,7 @@ static void foreign_tokens(void **state)
 		"..",
 		"a.b.c",
 		"....",
-		/* {"alg":"none"} . claims . */
-		"eyJhbGciOiJub25lIn0."
-		"eyJzdWIiOiJvcGVyYXRvciIsIm9yZyI6IioiLCJyb2xlIjoiYWRtaW4iLCJpYXQiOjEwMDAsImV4cCI6Mj"
-		"AwMH0.",
+		unsigned_token,
 	};
 	struct session_claims c;
 
@@ -211,7 +213,11 @@ static void bounds_and_empty_secrets(void **state)
 	wide.exp = INT64_MAX;
 	assert_int_equal(session_issue(SECRET, &wide, token, sizeof(token)), RC_OK);
 	assert_int_equal(session_check(SECRET, token, 1500, &c), RC_OK);
-	assert_memory_equal(&c, &wide, sizeof(c));
+	assert_string_equal(c.sub, wide.sub);
+	assert_string_equal(c.org, wide.org);
+	assert_string_equal(c.role, wide.role);
+	assert_int_equal(c.iat, wide.iat);
+	assert_int_equal(c.exp, wide.exp);
 	/* 4096 characters are enough; a valid token of more is not looked at. */
 	snprintf(body, sizeof(body), BODY(",\"exp\":2000,\"pad\":\"%02800d\""), 0);
 	signed_token(SECRET, HEADER, body, token, sizeof(token));

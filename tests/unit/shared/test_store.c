@@ -30,7 +30,8 @@ static int fresh(void **state)
 
 static int gone(void **state)
 {
-	static const char *const suffix[] = {"/state.db", "/state.db-wal", "/state.db-shm", "/state.yaml"};
+	static const char *const suffix[] = {
+		"/state.db", "/state.db-wal", "/state.db-shm", "/state.yaml"};
 	char name[128];
 
 	(void)state;
@@ -69,7 +70,8 @@ static struct tenant make_tenant(struct db *db, const char *slug)
 }
 
 /* Mints a key the way the admin API does; text gets the credential. */
-static void make_key(struct db *db, const char *tenant_id, const char *tools, struct apikey_text *text)
+static void make_key(
+	struct db *db, const char *tenant_id, const char *tools, struct apikey_text *text)
 {
 	struct audit_record who = operator_record();
 	struct api_key k = {.rate_per_minute = -1, .created_at = clock_wall_s()};
@@ -169,7 +171,8 @@ static void keys_page_newest_first_with_ties(void **state)
 {
 	struct db *db = open_db();
 	struct audit_record who = operator_record();
-	char after[STORE_CURSOR_MAX + 1] = "", next[STORE_CURSOR_MAX + 1], last[STORE_ID_MAX + 1] = "~";
+	char after[STORE_CURSOR_MAX + 1] = "", next[STORE_CURSOR_MAX + 1],
+				      last[STORE_ID_MAX + 1] = "~";
 	size_t seen = 0;
 
 	(void)state;
@@ -200,7 +203,8 @@ static void keys_page_newest_first_with_ties(void **state)
 	db_close(db);
 }
 
-static void check(struct apikey_cache *cache, struct db_pool *pool, const char *text, const char *slug, enum rc expected)
+static void check(struct apikey_cache *cache, struct db_pool *pool, const char *text,
+	const char *slug, enum rc expected)
 {
 	struct apikey_grant g;
 
@@ -279,7 +283,8 @@ static void other_argon2_parameters_verify(void **state)
 	char encoded[160];
 
 	(void)state;
-	assert_int_equal(apikey_hash("correct horse battery staple", encoded, sizeof encoded), RC_OK);
+	assert_int_equal(
+		apikey_hash("correct horse battery staple", encoded, sizeof encoded), RC_OK);
 	assert_true(apikey_hash_ok(encoded, "correct horse battery staple"));
 	assert_false(apikey_hash_ok(encoded, "correct horse battery stable"));
 	assert_false(apikey_hash_ok("$argon2id$v=19$m=4194304,t=2,p=1$c29tZXNhbHQ$AAAA", "x"));
@@ -316,7 +321,8 @@ static void an_enrollment_is_spent_once(void **state)
 	struct db *db = open_db();
 	struct audit_record who = operator_record();
 	struct enrollment e = {.created_at = clock_wall_s(), .expires_at = clock_wall_s() + 60};
-	uint8_t hash[CRYPTO_HASH_LEN] = {1}, wrong[CRYPTO_HASH_LEN] = {2}, key[CRYPTO_PUBLIC_LEN] = {3}, other[CRYPTO_PUBLIC_LEN] = {4};
+	uint8_t hash[CRYPTO_HASH_LEN] = {1}, wrong[CRYPTO_HASH_LEN] = {2},
+		key[CRYPTO_PUBLIC_LEN] = {3}, other[CRYPTO_PUBLIC_LEN] = {4};
 	struct worker w, found;
 	struct tenant t;
 
@@ -426,13 +432,14 @@ static void what_was_acknowledged_survives_a_kill(void **state)
 
 static void the_state_yaml_goes_out_and_comes_back(void **state)
 {
-	static const char yaml[] = "tenants:\n"
-				   "  t_acme:\n"
-				   "    name: Acme\n"
-				   "    api_keys:\n"
-				   "      k1: {name: first, hash: \"$argon2id$v=19$m=64,t=1,p=1$c29tZXNhbHQ$AAAA\"}\n"
-				   "    workers:\n"
-				   "      - {id: w_one, public_key: AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=}\n";
+	static const char yaml[] =
+		"tenants:\n"
+		"  t_acme:\n"
+		"    name: Acme\n"
+		"    api_keys:\n"
+		"      k1: {name: first, hash: \"$argon2id$v=19$m=64,t=1,p=1$c29tZXNhbHQ$AAAA\"}\n"
+		"    workers:\n"
+		"      - {id: w_one, public_key: AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=}\n";
 	struct db *db = open_db();
 	struct buf first, second;
 	struct tenant t;
@@ -465,7 +472,8 @@ static void the_state_yaml_goes_out_and_comes_back(void **state)
 
 static void a_bad_state_yaml_names_its_line_and_imports_nothing(void **state)
 {
-	static const char yaml[] = "tenants:\n  - slug: good\n  - slug: bad\n    workers:\n      - {id: x, public_key: short}\n";
+	static const char yaml[] = "tenants:\n  - slug: good\n  - slug: bad\n    workers:\n      - "
+				   "{id: x, public_key: short}\n";
 	struct db *db = open_db();
 	struct tenant t;
 	char yaml_path[128], err[256];

@@ -131,7 +131,7 @@ static void pages_are_complete_while_rows_come_in(void **state)
 		for (size_t i = 0; i < count; i++) {
 			assert_true(strcmp(list[i].slug, after) > 0);
 			if (list[i].slug[0] == 'm') {
-				int at = atoi(list[i].slug + 1);
+				long at = strtol(list[i].slug + 1, NULL, 10);
 
 				assert_false(seen[at]);
 				seen[at] = true;
