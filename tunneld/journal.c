@@ -178,22 +178,20 @@ static enum rc drop_second_name(const struct journal *j, struct audit_segment *l
 	return RC_OK;
 }
 
-/* The first line of the file, if there is one: its number and its age. */
-static enum rc read_first(struct journal *j)
+/* The first line of the file, if there is one: its number and its age. Where it can't be read, that
+ * is for `airlockctl audit verify` to say; service goes on. */
+static void read_first(struct journal *j)
 {
 	char start[256];
-	ssize_t n;
+	ssize_t n = j->size > 0 ? pread(j->fd, start, sizeof(start), 0) : 0;
 
 	j->first_seq = j->seq + 1;
-	if (j->size == 0)
-		return RC_OK;
-	n = pread(j->fd, start, sizeof(start), 0);
-	if (n > 0 && audit_line_head(start, (size_t)n, &j->first_seq, &j->begun_ms))
-		return RC_OK;
-	log_err("the first line of %s is no row of an audit journal: move the file away or "
-		"restore it, then start again",
-		j->path);
-	return RC_INVALID;
+	if (j->size == 0 ||
+		(n > 0 && audit_line_head(start, (size_t)n, &j->first_seq, &j->begun_ms)))
+		return;
+	log_warn("the first line of %s is no row of an audit journal", j->path);
+	j->first_seq = j->seq + 1;
+	j->begun_ms = clock_wall_ms();
 }
 
 /* Before the end of the file itself is read. */
@@ -252,10 +250,10 @@ enum rc journal_open(const char *path, struct journal *out)
 	rc = open_and_lock(&j);
 	if (rc == RC_OK)
 		rc = read_segments(&j);
-	if (rc == RC_OK)
+	if (rc == RC_OK) {
+		read_first(&j); /* while seq is still that of the last closed segment */
 		rc = read_end(&j);
-	if (rc == RC_OK)
-		rc = read_first(&j);
+	}
 	if (rc == RC_OK)
 		*out = j;
 	else
