@@ -36,6 +36,16 @@ const struct arg_row arg_rows[ARG_COUNT] = {
 	[ARG_YES] = {'y', "yes", NULL, false, "Do not ask"},
 	[ARG_OUT] = {'o', "out", "FILE", false,
 		"Write to FILE (mode 0600), not to standard output"},
+	[ARG_FILE] = {'f', "file", "FILE", true,
+		"A file of the log, or its directory; repeated, the files are one log in this "
+		"order (default: the "
+		"log that config.yaml names)"},
+	[ARG_PUBLIC_KEY] = {0, "public-key", "FILE", false,
+		"The control plane's public key in PEM (default: this control plane's)"},
+	[ARG_EXPECT] = {0, "expect", "SEQ:HASH", false,
+		"The log must hold this row with this hash: then its end was not cut off"},
+	[ARG_FROM] = {0, "from", "SEQ", false,
+		"The log begins with this row; what was before is kept elsewhere (default: 1)"},
 };
 
 static int find_long(const char *name, size_t len)

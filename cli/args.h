@@ -28,6 +28,10 @@ enum arg_option {
 	ARG_KEY_FILE,
 	ARG_YES,
 	ARG_OUT,
+	ARG_FILE,
+	ARG_PUBLIC_KEY,
+	ARG_EXPECT,
+	ARG_FROM,
 	ARG_COUNT,
 };
 #define ARG_BIT(option) (1u << (option))

@@ -58,6 +58,7 @@ enum status cmd_enroll_list(const struct args *args);
 enum status cmd_enroll_revoke(const struct args *args);
 enum status cmd_worker_list(const struct args *args);
 enum status cmd_worker_revoke(const struct args *args);
+enum status cmd_audit_verify(const struct args *args);
 enum status cmd_call(const struct args *args);
 
 #endif

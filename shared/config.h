@@ -75,6 +75,11 @@ struct config {
 	enum config_fsync audit_fsync; /* batch */
 	int audit_fsync_interval_ms; /* 1000, for interval */
 	int64_t audit_min_free_bytes; /* 16 MiB: below it calls and writes are refused */
+	int audit_checkpoint_rows; /* 1000: a signed checkpoint after so many rows */
+	int audit_checkpoint_seconds; /* 60: or after this time, when there are rows */
+	int64_t audit_rotate_bytes; /* 256 MiB: audit.jsonl is closed and goes on in a new file; 0:
+				       never */
+	int audit_rotate_hours; /* 24; 0: never */
 };
 
 /* One message for people, complete with file, line and what to do. */

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <yaml.h>
 
+#include "shared/audit_chain.h"
 #include "shared/clientip.h"
 #include "shared/mem.h"
 #include "shared/text.h"
@@ -79,6 +80,11 @@ static const struct key keys[] = {
 	{"audit", "fsync", KEY_FSYNC, AT(audit_fsync), 0, "batch", 0, 0},
 	{"audit", "fsync_interval_ms", KEY_INT, AT(audit_fsync_interval_ms), 0, "1000", 10, 60000},
 	{"audit", "min_free_bytes", KEY_SIZE, AT(audit_min_free_bytes), 0, "16MiB", 0, 1024 * GIB},
+	{"audit", "checkpoint_rows", KEY_INT, AT(audit_checkpoint_rows), 0, "1000", 1,
+		AUDIT_CHECKPOINT_ROWS_MAX},
+	{"audit", "checkpoint_seconds", KEY_INT, AT(audit_checkpoint_seconds), 0, "60", 1, 86400},
+	{"audit", "rotate_bytes", KEY_SIZE, AT(audit_rotate_bytes), 0, "256MiB", 0, 1024 * GIB},
+	{"audit", "rotate_hours", KEY_INT, AT(audit_rotate_hours), 0, "24", 0, 87600},
 };
 #define KEY_COUNT (sizeof(keys) / sizeof(keys[0]))
 

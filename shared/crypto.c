@@ -16,6 +16,7 @@
 
 /* Only now, and without our macro: see crypto.h. */
 #undef crypto_sign
+#include <openssl/evp.h>
 #include <pthread.h>
 #include <sodium.h>
 
@@ -95,11 +96,10 @@ enum rc crypto_identity_save(const struct crypto_identity *id, const char *path)
 	return rc;
 }
 
-/* The base64 between the PEM lines, without white space. */
-static enum rc pem_body(const char *pem, char *b64, size_t cap, size_t *len)
+/* The base64 between two PEM lines, without white space. */
+static enum rc pem_body(
+	const char *pem, const char *begin, const char *end, char *b64, size_t cap, size_t *len)
 {
-	static const char begin[] = "-----BEGIN PRIVATE KEY-----";
-	static const char end[] = "-----END PRIVATE KEY-----";
 	const char *p = strstr(pem, begin);
 	const char *stop = p ? strstr(p, end) : NULL;
 	size_t n = 0;
@@ -141,7 +141,8 @@ static enum rc identity_parse(const char *pem, struct crypto_identity *out)
 	size_t der_len;
 	const uint8_t *seed = NULL;
 
-	if (pem_body(pem, b64, sizeof(b64), &b64_len) == RC_OK &&
+	if (pem_body(pem, "-----BEGIN PRIVATE KEY-----", "-----END PRIVATE KEY-----", b64,
+		    sizeof(b64), &b64_len) == RC_OK &&
 		text_unb64(b64, b64_len, der, sizeof(der), &der_len) == RC_OK)
 		seed = pkcs8_seed(der, der_len);
 	if (seed)
@@ -183,15 +184,36 @@ bool crypto_verify(const uint8_t public_key[CRYPTO_PUBLIC_LEN], const void *msg,
 	return crypto_sign_verify_detached(sig, msg, len, public_key) == 0;
 }
 
+static const uint8_t spki_head[SPKI_LEN - CRYPTO_PUBLIC_LEN] = {
+	0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00};
+
+enum rc crypto_public_load(const char *path, uint8_t public_key[CRYPTO_PUBLIC_LEN])
+{
+	char b64[256], *pem;
+	uint8_t der[192];
+	size_t len, b64_len, der_len;
+	enum rc rc = file_read(path, PEM_MAX, &pem, &len);
+
+	if (rc != RC_OK)
+		return rc == RC_LIMIT ? RC_INVALID : rc;
+	if (pem_body(pem, "-----BEGIN PUBLIC KEY-----", "-----END PUBLIC KEY-----", b64,
+		    sizeof(b64), &b64_len) == RC_OK &&
+		text_unb64(b64, b64_len, der, sizeof(der), &der_len) == RC_OK &&
+		der_len == SPKI_LEN && memcmp(der, spki_head, sizeof(spki_head)) == 0)
+		memcpy(public_key, der + sizeof(spki_head), CRYPTO_PUBLIC_LEN);
+	else
+		rc = RC_INVALID;
+	free(pem);
+	return rc;
+}
+
 enum rc crypto_public_pem(const uint8_t public_key[CRYPTO_PUBLIC_LEN], char *out, size_t cap)
 {
-	static const uint8_t head[SPKI_LEN - CRYPTO_PUBLIC_LEN] = {
-		0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00};
 	uint8_t der[SPKI_LEN];
 	char b64[TEXT_B64_LEN(SPKI_LEN) + 1];
 
-	memcpy(der, head, sizeof(head));
-	memcpy(der + sizeof(head), public_key, CRYPTO_PUBLIC_LEN);
+	memcpy(der, spki_head, sizeof(spki_head));
+	memcpy(der + sizeof(spki_head), public_key, CRYPTO_PUBLIC_LEN);
 	text_b64(der, sizeof(der), b64);
 	int n = snprintf(
 		out, cap, "-----BEGIN PUBLIC KEY-----\n%s\n-----END PUBLIC KEY-----\n", b64);
@@ -221,6 +243,41 @@ void crypto_blake2b(const uint8_t *key, size_t key_len, const void *msg, size_t 
 void crypto_sha256(const void *msg, size_t len, uint8_t out[CRYPTO_HASH_LEN])
 {
 	crypto_hash_sha256(out, msg, len);
+}
+
+struct crypto_hasher {
+	EVP_MD *md;
+	EVP_MD_CTX *ctx;
+};
+
+struct crypto_hasher *crypto_hasher_new(void)
+{
+	struct crypto_hasher *h = xcalloc(1, sizeof(*h));
+
+	h->md = EVP_MD_fetch(NULL, "SHA256", NULL);
+	h->ctx = EVP_MD_CTX_new();
+	if (!h->md || !h->ctx || EVP_DigestInit_ex2(h->ctx, h->md, NULL) != 1)
+		die("OpenSSL has no SHA-256");
+	return h;
+}
+
+void crypto_hasher_free(struct crypto_hasher *h)
+{
+	if (!h)
+		return;
+	EVP_MD_CTX_free(h->ctx);
+	EVP_MD_free(h->md);
+	free(h);
+}
+
+void crypto_hasher_sha256(
+	struct crypto_hasher *h, const void *msg, size_t len, uint8_t out[CRYPTO_HASH_LEN])
+{
+	/* Without a digest the context begins anew with the one that it has. */
+	if (EVP_DigestInit_ex2(h->ctx, NULL, NULL) != 1 ||
+		EVP_DigestUpdate(h->ctx, msg, len) != 1 ||
+		EVP_DigestFinal_ex(h->ctx, out, NULL) != 1)
+		die("SHA-256 failed");
 }
 
 void crypto_hmac_sha256(

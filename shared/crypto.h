@@ -48,6 +48,9 @@ bool crypto_verify(const uint8_t public_key[CRYPTO_PUBLIC_LEN], const void *msg,
 /* SubjectPublicKeyInfo PEM text, as `openssl pkey -pubout` writes it. */
 enum rc crypto_public_pem(
 	const uint8_t public_key[CRYPTO_PUBLIC_LEN], char *out, size_t cap) MUST_CHECK;
+/* Reads such a file. RC_NOTFOUND, RC_DENIED, RC_UNAVAILABLE; RC_INVALID when it is no Ed25519
+ * public key. */
+enum rc crypto_public_load(const char *path, uint8_t public_key[CRYPTO_PUBLIC_LEN]) MUST_CHECK;
 
 /* X25519 (RFC 7748) for one handshake. */
 struct crypto_ephemeral {
@@ -63,6 +66,13 @@ enum rc crypto_agree(const struct crypto_ephemeral *own, const uint8_t peer[CRYP
 void crypto_blake2b(const uint8_t *key, size_t key_len, const void *msg, size_t len,
 	uint8_t out[CRYPTO_HASH_LEN]);
 void crypto_sha256(const void *msg, size_t len, uint8_t out[CRYPTO_HASH_LEN]);
+/* SHA-256 for very many messages: the processor's own instructions, and nothing set up anew. One
+ * thread at a time. */
+struct crypto_hasher;
+struct crypto_hasher *crypto_hasher_new(void);
+void crypto_hasher_free(struct crypto_hasher *h);
+void crypto_hasher_sha256(
+	struct crypto_hasher *h, const void *msg, size_t len, uint8_t out[CRYPTO_HASH_LEN]);
 /* HMAC-SHA-256 (RFC 2104), for HS256. */
 void crypto_hmac_sha256(
 	const void *key, size_t key_len, const void *msg, size_t len, uint8_t out[CRYPTO_HASH_LEN]);

@@ -20,6 +20,7 @@
 #define PATIENT_MAX 4096
 /* How often the free space is looked at, and a journal that failed is tried again. */
 #define LOOK_MS 1000
+#define ROTATE_RETRY_MS 60000
 
 const int64_t audit_fsync_bounds_us[AUDIT_FSYNC_BUCKETS] = {
 	50, 100, 250, 500, 1000, 2500, 5000, 10000, 25000, 50000, 100000, 1000000};
@@ -52,6 +53,9 @@ struct audit_writer {
 	struct buf lines;
 	int64_t looked_ms;
 	int64_t unsynced_since_ms; /* -1: everything is on disk */
+	int64_t unsigned_rows; /* since the last checkpoint */
+	int64_t unsigned_since_ms;
+	int64_t rotate_after_ms; /* not before: the last try failed */
 	int64_t free_bytes;
 	int why; /* errno of the last failure */
 };
@@ -136,7 +140,33 @@ static void count_fsync(struct audit_writer *w, int64_t us)
 	(void)pthread_mutex_unlock(&w->lock);
 }
 
-static bool write_rows(struct audit_writer *w, const struct queue *batch)
+/* Is a checkpoint to follow these rows? At the end it does, whatever the intervals say. */
+static bool checkpoint_due(const struct audit_writer *w, size_t rows, bool end)
+{
+	int64_t unsigned_rows = w->unsigned_rows + (int64_t)rows;
+
+	if (!w->o.identity || unsigned_rows == 0)
+		return false;
+	return end || unsigned_rows >= w->o.checkpoint_rows ||
+		(w->unsigned_rows > 0 &&
+			clock_mono_ms() - w->unsigned_since_ms >=
+				(int64_t)w->o.checkpoint_seconds * 1000);
+}
+
+static void count_unsigned(struct audit_writer *w, size_t rows, bool checkpoint)
+{
+	if (w->unsigned_rows == 0)
+		w->unsigned_since_ms = clock_mono_ms();
+	w->unsigned_rows = checkpoint ? 0 : w->unsigned_rows + (int64_t)rows;
+	if (!checkpoint)
+		return;
+	(void)pthread_mutex_lock(&w->lock);
+	w->stats.checkpoints++;
+	(void)pthread_mutex_unlock(&w->lock);
+}
+
+/* The rows and the checkpoint behind them are one append. */
+static bool write_rows(struct audit_writer *w, const struct queue *batch, bool checkpoint)
 {
 	bool sync = w->o.fsync == CONFIG_FSYNC_BATCH;
 	char prev[AUDIT_HASH_LEN + 1];
@@ -148,6 +178,8 @@ static bool write_rows(struct audit_writer *w, const struct queue *batch)
 	buf_reset(&w->lines);
 	for (const struct audit_entry *e = batch->first; e; e = e->next)
 		journal_line(&w->lines, &e->record, e->wall_ms, &seq, prev);
+	if (checkpoint)
+		journal_checkpoint(&w->lines, w->o.identity, clock_wall_ms(), &seq, prev);
 	if (w->lines.failed) {
 		set_ok(w, false, "no memory for a batch of rows");
 		buf_free(&w->lines);
@@ -162,7 +194,52 @@ static bool write_rows(struct audit_writer *w, const struct queue *batch)
 		count_fsync(w, clock_mono_us() - before);
 	else if (w->unsynced_since_ms < 0)
 		w->unsynced_since_ms = clock_mono_ms();
+	count_unsigned(w, batch->count, checkpoint);
 	return true;
+}
+
+/* Under no lock: the batch, a checkpoint when one is due, or both. */
+static bool write_batch(struct audit_writer *w, const struct queue *batch)
+{
+	bool checkpoint = checkpoint_due(w, batch->count, false);
+
+	if (!atomic_load(&w->ok))
+		return false;
+	return (batch->count == 0 && !checkpoint) || write_rows(w, batch, checkpoint);
+}
+
+static bool rotation_due(const struct audit_writer *w)
+{
+	const struct journal *j = &w->journal;
+
+	if (j->size == 0 || clock_mono_ms() < w->rotate_after_ms)
+		return false;
+	return (w->o.rotate_bytes > 0 && j->size >= w->o.rotate_bytes) ||
+		(w->o.rotate_hours > 0 &&
+			clock_wall_ms() - j->begun_ms >= (int64_t)w->o.rotate_hours * 3600000);
+}
+
+/* A closed segment ends with a checkpoint. What fails leaves the log as it is and is tried again
+ * later: a file that is too long is no reason to refuse calls. */
+static void rotate_when_due(struct audit_writer *w)
+{
+	struct queue none;
+
+	if (!atomic_load(&w->ok) || !rotation_due(w))
+		return;
+	queue_init(&none);
+	w->rotate_after_ms = clock_mono_ms() + ROTATE_RETRY_MS;
+	if (checkpoint_due(w, 0, true) && !write_rows(w, &none, true))
+		return;
+	if (journal_rotate(&w->journal) != RC_OK)
+		return;
+	w->rotate_after_ms = 0;
+	w->unsynced_since_ms = -1;
+	(void)pthread_mutex_lock(&w->lock);
+	w->stats.rotations++;
+	(void)pthread_mutex_unlock(&w->lock);
+	log_info("the audit journal %s was rotated after row %lld", w->o.path,
+		(long long)w->journal.seq);
 }
 
 static void sync_when_due(struct audit_writer *w, bool now)
@@ -276,16 +353,22 @@ static void *run(void *ctx)
 		(void)pthread_mutex_lock(&w->lock);
 		take_batch(w, &batch);
 		(void)pthread_mutex_unlock(&w->lock);
-		durable = atomic_load(&w->ok) && (batch.count == 0 || write_rows(w, &batch));
+		durable = write_batch(w, &batch);
 		sync_when_due(w, stopping);
 		(void)pthread_mutex_lock(&w->lock);
 		finish_batch(w, &batch, durable);
 		if (w->through.count > 0 && w->o.notify)
 			w->o.notify(w->o.ctx);
+		(void)pthread_mutex_unlock(&w->lock);
+		rotate_when_due(w); /* those answers are on their way already */
+		(void)pthread_mutex_lock(&w->lock);
 	} while (!stopping || w->waiting.count > 0 || (w->held.count > 0 && atomic_load(&w->ok)));
 	for (struct audit_entry *e; (e = queue_take(&w->held));)
 		lose(w, e);
 	(void)pthread_mutex_unlock(&w->lock);
+	queue_init(&batch);
+	if (atomic_load(&w->ok) && checkpoint_due(w, 0, true) && write_rows(w, &batch, true))
+		sync_when_due(w, true);
 	return NULL;
 }
 
@@ -332,6 +415,9 @@ enum rc audit_writer_open(const struct audit_writer_options *o, struct audit_wri
 	buf_init(&w->lines, BATCH_BYTES);
 	rc = journal_open(o->path, &w->journal);
 	if (rc == RC_OK) {
+		/* After a crash the last rows have no checkpoint; how many is not known. */
+		w->unsigned_rows = w->journal.signed_head ? 0 : 1;
+		w->unsigned_since_ms = clock_mono_ms();
 		look(w, true);
 		w->stats.ok = atomic_load(&w->ok);
 		w->stats.free_bytes = w->free_bytes;

@@ -1,7 +1,8 @@
 /* audit_writer: the thread that writes the audit journal. Rows come in from the loop and from the
  * state writer; it appends all that wait, syncs once, and only then lets go of the answers that
- * depend on them (group commit). The hash chain is kept here. While the journal can't be written it
- * says so, tries once a second, and comes back by itself. */
+ * depend on them (group commit). The hash chain is kept here, and every so many rows or seconds a
+ * signed checkpoint is added. While the journal can't be written it says so, tries once a second,
+ * and comes back by itself. */
 #ifndef TUNNELD_AUDIT_WRITER_H
 #define TUNNELD_AUDIT_WRITER_H
 
@@ -11,6 +12,7 @@
 
 #include "shared/audit.h"
 #include "shared/config.h"
+#include "shared/crypto.h"
 #include "shared/rc.h"
 
 struct audit_group;
@@ -35,6 +37,12 @@ struct audit_writer_options {
 	enum config_fsync fsync;
 	int fsync_interval_ms;
 	int64_t min_free_bytes;
+	/* Signs the checkpoints; NULL: there are none. Stays valid until the writer is closed. */
+	const struct crypto_identity *identity;
+	int checkpoint_rows;
+	int checkpoint_seconds;
+	int64_t rotate_bytes; /* 0: never for its size */
+	int rotate_hours; /* 0: never for its age */
 	/* Called from the thread when there is something to reap. */
 	void (*notify)(void *ctx);
 	void *ctx;
@@ -46,7 +54,7 @@ struct audit_stats {
 	size_t queue; /* rows that are not written yet */
 	int64_t free_bytes; /* of the volume; at most a second old */
 	int64_t seq;
-	uint64_t rows, batches, failures, lost;
+	uint64_t rows, batches, failures, lost, checkpoints, rotations;
 	uint64_t fsync_count, fsync_us;
 	uint64_t fsync_bucket[AUDIT_FSYNC_BUCKETS +
 		1]; /* by audit_fsync_bounds_us, the last one is above all */

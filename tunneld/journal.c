@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +11,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "shared/audit_chain.h"
+#include "shared/audit_segments.h"
 #include "shared/clock.h"
 #include "shared/crypto.h"
 #include "shared/file.h"
@@ -18,23 +21,23 @@
 #include "shared/mem.h"
 #include "shared/text.h"
 
-/* Longer than any line can be; an unfinished one is not longer either. */
-#define TAIL_MAX 262144
+/* An unfinished line is not longer than a whole one. */
+#define TAIL_MAX AUDIT_LINE_MAX
 /* As much as a busy moment's batch. */
 #define PROBE_BYTES 8192
 
-static enum rc read_tail(const struct journal *j, char *tail, size_t *len)
+static enum rc read_tail(int fd, off_t size, const char *path, char *tail, size_t *len)
 {
-	off_t from = j->size > TAIL_MAX ? j->size - TAIL_MAX : 0;
-	size_t at = 0, want = (size_t)(j->size - from);
+	off_t from = size > TAIL_MAX ? size - TAIL_MAX : 0;
+	size_t at = 0, want = (size_t)(size - from);
 
 	while (at < want) {
-		ssize_t n = pread(j->fd, tail + at, want - at, from + (off_t)at);
+		ssize_t n = pread(fd, tail + at, want - at, from + (off_t)at);
 
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n <= 0) {
-			log_err("cannot read the end of %s: %s", j->path,
+			log_err("cannot read the end of %s: %s", path,
 				n < 0 ? strerror(errno) : "it shrank");
 			return RC_INTERNAL;
 		}
@@ -75,7 +78,7 @@ static void hash_line(const char *line, size_t len, char out[AUDIT_HASH_LEN + 1]
 	text_hex(hash, sizeof(hash), out);
 }
 
-static enum rc read_last_line(struct journal *j, const char *line, size_t len)
+static enum rc read_last_line(struct journal *j, const char *path, const char *line, size_t len)
 {
 	struct jscan row, seq;
 
@@ -83,10 +86,11 @@ static enum rc read_last_line(struct journal *j, const char *line, size_t len)
 		jscan_int(seq, &j->seq) != RC_OK || j->seq < 1) {
 		log_err("the last line of %s is no row of an audit journal: move the file away or "
 			"restore it, then start again",
-			j->path);
+			path);
 		return RC_INVALID;
 	}
 	hash_line(line, len, j->prev);
+	j->signed_head = audit_checkpoint_is(line, len);
 	return RC_OK;
 }
 
@@ -94,7 +98,7 @@ static enum rc read_end(struct journal *j)
 {
 	char *tail = xmalloc(TAIL_MAX), *newline, *start;
 	size_t len = 0;
-	enum rc rc = read_tail(j, tail, &len);
+	enum rc rc = read_tail(j->fd, j->size, j->path, tail, &len);
 
 	if (rc != RC_OK || len == 0)
 		goto out;
@@ -113,10 +117,107 @@ static enum rc read_end(struct journal *j)
 		goto out;
 	start = memrchr(tail, '\n', (size_t)(newline - tail));
 	start = start ? start + 1 : tail;
-	rc = read_last_line(j, start, (size_t)(newline - start));
+	rc = read_last_line(j, j->path, start, (size_t)(newline - start));
 out:
 	free(tail);
 	return rc;
+}
+
+/* --- closed segments --------------------------------------------------------------- */
+
+static enum rc last_of_segment(struct journal *j, const char *path)
+{
+	char *tail = xmalloc(TAIL_MAX);
+	const char *start;
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	struct stat st;
+	size_t len = 0;
+	enum rc rc = RC_INTERNAL;
+
+	if (fd < 0 || fstat(fd, &st) != 0)
+		log_err("cannot read %s: %s", path, strerror(errno));
+	else
+		rc = read_tail(fd, st.st_size, path, tail, &len);
+	if (rc == RC_OK && (len == 0 || tail[len - 1] != '\n')) {
+		log_err("the last line of %s has no end: restore the file, then start again", path);
+		rc = RC_INVALID;
+	}
+	if (rc == RC_OK) {
+		start = memrchr(tail, '\n', len - 1);
+		start = start ? start + 1 : tail;
+		rc = read_last_line(j, path, start, (size_t)(tail + len - 1 - start));
+	}
+	if (fd >= 0)
+		(void)close(fd);
+	free(tail);
+	return rc;
+}
+
+/* A crash in journal_rotate() can leave the current file with its segment's name too: then it was
+ * not closed yet. */
+static enum rc drop_second_name(const struct journal *j, struct audit_segment *list, size_t *count)
+{
+	struct stat own, st;
+	size_t kept = 0;
+
+	if (fstat(j->fd, &own) != 0)
+		return RC_INTERNAL;
+	for (size_t i = 0; i < *count; i++) {
+		if (own.st_nlink > 1 && stat(list[i].path, &st) == 0 && st.st_ino == own.st_ino &&
+			st.st_dev == own.st_dev) {
+			if (unlink(list[i].path) != 0) {
+				log_err("cannot remove %s: %s", list[i].path, strerror(errno));
+				return RC_INTERNAL;
+			}
+			free(list[i].path);
+			continue;
+		}
+		list[kept++] = list[i];
+	}
+	*count = kept;
+	return RC_OK;
+}
+
+/* The first line of the file, if there is one: its number and its age. Where it can't be read, that
+ * is for `airlockctl audit verify` to say; service goes on. */
+static void read_first(struct journal *j)
+{
+	char start[256];
+	ssize_t n = j->size > 0 ? pread(j->fd, start, sizeof(start), 0) : 0;
+
+	j->first_seq = j->seq + 1;
+	if (j->size == 0 ||
+		(n > 0 && audit_line_head(start, (size_t)n, &j->first_seq, &j->begun_ms)))
+		return;
+	log_warn("the first line of %s is no row of an audit journal", j->path);
+	j->first_seq = j->seq + 1;
+	j->begun_ms = clock_wall_ms();
+}
+
+/* Before the end of the file itself is read. */
+static enum rc read_segments(struct journal *j)
+{
+	struct audit_segment *list = NULL;
+	size_t count = 0;
+	enum rc rc = audit_segments_list(j->path, &list, &count);
+
+	if (rc != RC_OK)
+		log_err("cannot look for closed segments of %s: %s", j->path, strerror(errno));
+	if (rc == RC_OK)
+		rc = drop_second_name(j, list, &count);
+	if (rc == RC_OK && count > 0)
+		rc = last_of_segment(j, list[count - 1].path);
+	audit_segments_free(list, count);
+	return rc;
+}
+
+/* Whoever waited for the lock of a file that was rotated meanwhile has the wrong one. */
+static bool still_there(int fd, const char *path)
+{
+	struct stat own, st;
+
+	return fstat(fd, &own) == 0 && stat(path, &st) == 0 && own.st_ino == st.st_ino &&
+		own.st_dev == st.st_dev;
 }
 
 static enum rc open_and_lock(struct journal *j)
@@ -128,7 +229,7 @@ static enum rc open_and_lock(struct journal *j)
 		log_err("cannot open the audit journal %s: %s", j->path, strerror(errno));
 		return RC_UNAVAILABLE;
 	}
-	if (flock(j->fd, LOCK_EX | LOCK_NB) != 0) {
+	if (flock(j->fd, LOCK_EX | LOCK_NB) != 0 || !still_there(j->fd, j->path)) {
 		log_err("%s is in use: another airlock-tunneld runs on this state", j->path);
 		return RC_CONFLICT;
 	}
@@ -142,18 +243,69 @@ static enum rc open_and_lock(struct journal *j)
 
 enum rc journal_open(const char *path, struct journal *out)
 {
-	struct journal j = {.fd = -1, .path = xstrdup(path)};
+	struct journal j = {.fd = -1, .path = xstrdup(path), .signed_head = true};
 	enum rc rc;
 
 	memset(j.prev, '0', AUDIT_HASH_LEN);
 	rc = open_and_lock(&j);
 	if (rc == RC_OK)
+		rc = read_segments(&j);
+	if (rc == RC_OK) {
+		read_first(&j); /* while seq is still that of the last closed segment */
 		rc = read_end(&j);
+	}
 	if (rc == RC_OK)
 		*out = j;
 	else
 		journal_close(&j);
 	return rc;
+}
+
+/* The file that comes next, locked before anybody can see it under the journal's name. */
+static int open_next(const char *next)
+{
+	int fd = open(next, O_RDWR | O_APPEND | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+
+	if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0)
+		return fd;
+	if (fd >= 0)
+		(void)close(fd);
+	return -1;
+}
+
+/* First the old file has both names, for good; then the new one takes the journal's name. */
+static bool exchange(const struct journal *j, const char *segment, const char *next)
+{
+	if (link(j->path, segment) != 0)
+		return false;
+	if (file_sync_dir(j->path) == RC_OK && rename(next, j->path) == 0)
+		return true;
+	(void)unlink(segment);
+	return false;
+}
+
+enum rc journal_rotate(struct journal *j)
+{
+	char segment[PATH_MAX], next[PATH_MAX];
+	int fd = -1;
+	bool ok = audit_segment_path(j->path, j->first_seq, j->seq, segment) == RC_OK &&
+		snprintf(next, sizeof(next), "%s.next", j->path) < (int)sizeof(next) && !j->dirty &&
+		fdatasync(j->fd) == 0 && (fd = open_next(next)) >= 0 && exchange(j, segment, next);
+
+	if (!ok) {
+		log_err("cannot rotate %s: %s", j->path, strerror(errno));
+		if (fd >= 0)
+			(void)close(fd);
+		return RC_INTERNAL;
+	}
+	/* Until the new file's name is for good, no row may count as written there. */
+	j->unnamed = file_sync_dir(j->path) != RC_OK;
+	(void)close(j->fd);
+	j->fd = fd;
+	j->size = 0;
+	j->first_seq = j->seq + 1;
+	j->begun_ms = 0;
+	return RC_OK;
 }
 
 void journal_close(struct journal *j)
@@ -164,17 +316,31 @@ void journal_close(struct journal *j)
 	*j = (struct journal){.fd = -1};
 }
 
+static void end_line(struct buf *b, size_t start, int64_t *seq, char prev[AUDIT_HASH_LEN + 1])
+{
+	if (b->failed)
+		return;
+	hash_line((const char *)b->data + start, b->len - start, prev);
+	buf_char(b, '\n');
+	++*seq;
+}
+
 void journal_line(struct buf *b, const struct audit_record *r, int64_t wall_ms, int64_t *seq,
 	char prev[AUDIT_HASH_LEN + 1])
 {
 	size_t start = b->len;
 
 	audit_line(b, r, *seq + 1, wall_ms, prev);
-	if (b->failed)
-		return;
-	hash_line((const char *)b->data + start, b->len - start, prev);
-	buf_char(b, '\n');
-	++*seq;
+	end_line(b, start, seq, prev);
+}
+
+void journal_checkpoint(struct buf *b, const struct crypto_identity *id, int64_t wall_ms,
+	int64_t *seq, char prev[AUDIT_HASH_LEN + 1])
+{
+	size_t start = b->len;
+
+	audit_checkpoint_line(b, id, *seq + 1, wall_ms, prev);
+	end_line(b, start, seq, prev);
 }
 
 /* Cuts off what a failed append left. As long as that does not succeed, nothing may be appended. */
@@ -187,6 +353,12 @@ static bool cut_back(struct journal *j)
 		log_err("cannot cut %s back to its last whole row: %s", j->path, strerror(errno));
 	errno = why;
 	return !j->dirty;
+}
+
+static bool name_for_good(struct journal *j)
+{
+	j->unnamed = file_sync_dir(j->path) != RC_OK;
+	return !j->unnamed;
 }
 
 static bool write_all(int fd, const uint8_t *bytes, size_t len)
@@ -207,12 +379,14 @@ static bool write_all(int fd, const uint8_t *bytes, size_t len)
 enum rc journal_append(struct journal *j, const struct buf *lines, int64_t seq,
 	const char prev[AUDIT_HASH_LEN + 1], bool sync)
 {
-	if (j->dirty && !cut_back(j))
+	if ((j->dirty && !cut_back(j)) || (j->unnamed && !name_for_good(j)))
 		return RC_UNAVAILABLE;
 	if (!write_all(j->fd, lines->data, lines->len) || (sync && fdatasync(j->fd) != 0)) {
 		(void)cut_back(j);
 		return RC_UNAVAILABLE;
 	}
+	if (j->size == 0)
+		j->begun_ms = clock_wall_ms();
 	j->size += (off_t)lines->len;
 	j->seq = seq;
 	memcpy(j->prev, prev, sizeof(j->prev));
@@ -229,7 +403,7 @@ bool journal_probe(struct journal *j)
 	uint8_t spaces[PROBE_BYTES];
 	bool ok;
 
-	if (j->dirty && !cut_back(j))
+	if ((j->dirty && !cut_back(j)) || (j->unnamed && !name_for_good(j)))
 		return false;
 	/* Should the process die here, the next start finds an unfinished line and sets it aside.
 	 */
@@ -267,7 +441,7 @@ static enum rc search_back(const char *text, size_t len, int64_t *id, char **lin
 	return RC_NOTFOUND;
 }
 
-enum rc journal_last_outbox(const char *path, int64_t *id, char **line)
+static enum rc last_outbox_in(const char *path, int64_t *id, char **line)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
 	struct stat st;
@@ -289,5 +463,23 @@ enum rc journal_last_outbox(const char *path, int64_t *id, char **line)
 		(void)munmap(text, (size_t)st.st_size);
 	if (fd >= 0)
 		(void)close(fd);
+	return rc;
+}
+
+enum rc journal_last_outbox(const char *path, int64_t *id, char **line)
+{
+	struct audit_segment *list = NULL;
+	size_t count = 0;
+	enum rc rc = last_outbox_in(path, id, line);
+
+	if (rc != RC_NOTFOUND)
+		return rc;
+	if (audit_segments_list(path, &list, &count) != RC_OK) {
+		log_err("cannot look for closed segments of %s: %s", path, strerror(errno));
+		return RC_INTERNAL;
+	}
+	for (size_t i = count; rc == RC_NOTFOUND && i > 0; i--)
+		rc = last_outbox_in(list[i - 1].path, id, line);
+	audit_segments_free(list, count);
 	return rc;
 }

@@ -10,18 +10,24 @@
 
 #include "shared/audit.h"
 #include "shared/buf.h"
+#include "shared/crypto.h"
 #include "shared/rc.h"
 
 struct journal {
 	int fd;
 	char *path;
 	off_t size; /* up to here every line is whole and chained */
-	int64_t seq; /* of the last line; 0 in an empty journal */
+	int64_t seq; /* of the last line, which may be in a closed segment; 0 in an empty journal */
+	int64_t first_seq; /* of the first line in this file, or of the one that will be */
+	int64_t begun_ms; /* when that was written; 0: there is none yet */
 	char prev[AUDIT_HASH_LEN + 1]; /* hash of the last line; 64 zeros in an empty journal */
+	bool signed_head; /* the last line is a checkpoint, or there is none */
 	bool dirty; /* bytes past size could not be cut off */
+	bool unnamed; /* the directory was not synced since the file got its name */
 };
 
-/* Opens (making it with mode 0600 where missing) and locks. An unfinished last line is moved into
+/* Opens (making it with mode 0600 where missing) and locks; an empty one continues the last closed
+ * segment. An unfinished last line is moved into
  * <path>.torn-<ms>. RC_CONFLICT: another process writes it. RC_INVALID: its last line is no row of
  * a journal. All are logged. */
 enum rc journal_open(const char *path, struct journal *out) MUST_CHECK;
@@ -29,6 +35,9 @@ void journal_close(struct journal *j);
 /* Adds a row's line to b and moves *seq and prev on; the journal itself is not touched. */
 void journal_line(struct buf *b, const struct audit_record *r, int64_t wall_ms, int64_t *seq,
 	char prev[AUDIT_HASH_LEN + 1]);
+/* The same with a checkpoint. */
+void journal_checkpoint(struct buf *b, const struct crypto_identity *id, int64_t wall_ms,
+	int64_t *seq, char prev[AUDIT_HASH_LEN + 1]);
 /* Appends the lines made with journal_line() starting at j's seq and prev; with sync, returns once
  * they are on disk. RC_UNAVAILABLE (errno says why): nothing was appended. */
 enum rc journal_append(struct journal *j, const struct buf *lines, int64_t seq,
@@ -36,8 +45,12 @@ enum rc journal_append(struct journal *j, const struct buf *lines, int64_t seq,
 enum rc journal_sync(struct journal *j) MUST_CHECK;
 /* Can it be appended to? Tries with room for some rows and takes that back. */
 bool journal_probe(struct journal *j);
+/* Closes the file under its segment's name (shared/audit_segments.h) and goes on in an empty one.
+ * At any instant path is one of the two, and a crash leaves a state that journal_open()
+ * understands. Only when there is a line in it. RC_INTERNAL, logged: nothing has changed. */
+enum rc journal_rotate(struct journal *j) MUST_CHECK;
 /* The last line that came through the outbox: its id and its text (caller frees). RC_NOTFOUND when
- * there is none. Reads backwards from the end. */
+ * there is none, in the closed segments neither. Reads backwards from the end. */
 enum rc journal_last_outbox(const char *path, int64_t *id, char **line) MUST_CHECK;
 
 #endif

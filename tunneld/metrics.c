@@ -252,6 +252,10 @@ static void put_audit(struct buf *b, const struct audit_stats *a)
 		"Batches of audit rows that could not be written.", a->failures);
 	plain(b, "airlock_cp_audit_lost_rows_total", "counter",
 		"Session rows dropped after the journal failed for long.", a->lost);
+	plain(b, "airlock_cp_audit_checkpoints_total", "counter", "Signed checkpoints written.",
+		a->checkpoints);
+	plain(b, "airlock_cp_audit_rotations_total", "counter",
+		"Times the journal went on in a new file.", a->rotations);
 	plain(b, "airlock_cp_audit_free_bytes", "gauge", "Bytes free on the journal's volume.",
 		a->free_bytes > 0 ? (uint64_t)a->free_bytes : 0);
 	head(b, "airlock_cp_audit_fsync_seconds", "histogram",

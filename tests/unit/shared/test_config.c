@@ -504,6 +504,10 @@ static void the_headers_defaults(void **state)
 	assert_int_equal(c.audit_fsync, CONFIG_FSYNC_BATCH);
 	assert_int_equal(c.audit_fsync_interval_ms, 1000);
 	assert_int_equal(c.audit_min_free_bytes, 16 << 20);
+	assert_int_equal(c.audit_checkpoint_rows, 1000);
+	assert_int_equal(c.audit_checkpoint_seconds, 60);
+	assert_int_equal(c.audit_rotate_bytes, 256 << 20);
+	assert_int_equal(c.audit_rotate_hours, 24);
 	config_clear(&c);
 }
 

@@ -16,6 +16,7 @@
 
 #include <cmocka.h>
 
+#include "shared/audit_chain.h"
 #include "shared/clock.h"
 #include "shared/crypto.h"
 #include "shared/file.h"
@@ -33,6 +34,7 @@ struct world {
 	char path[64];
 	int wake;
 	struct audit_writer *w;
+	struct crypto_identity id;
 };
 
 struct row {
@@ -179,6 +181,42 @@ static int check_chain(const struct world *t)
 	}
 	free(text);
 	return count;
+}
+
+/* With a key, checkpoints are written. */
+static void open_signing(struct world *t, int rows, int seconds)
+{
+	const struct audit_writer_options o = {.path = t->path,
+		.fsync = CONFIG_FSYNC_BATCH,
+		.identity = &t->id,
+		.checkpoint_rows = rows,
+		.checkpoint_seconds = seconds,
+		.notify = notify,
+		.ctx = t};
+
+	assert_int_equal(audit_writer_open(&o, &t->w), RC_OK);
+}
+
+/* The whole file holds against the world's key. Returns how many of its lines are checkpoints. */
+static int64_t verify(const struct world *t, int64_t *lines, int64_t *signed_seq)
+{
+	struct audit_chain_options o = {.have_key = true};
+	struct audit_chain c;
+	char *text, *end;
+	size_t len;
+
+	memcpy(o.key, t->id.public_key, sizeof(o.key));
+	assert_int_equal(file_read(t->path, 1 << 24, &text, &len), RC_OK);
+	audit_chain_init(&c, &o);
+	for (char *line = text; (end = strchr(line, '\n')); line = end + 1)
+		if (!audit_chain_line(&c, line, (size_t)(end - line)))
+			fail_msg("line %lld: %s", (long long)c.fault_line, c.why);
+	assert_true(audit_chain_end(&c, false));
+	audit_chain_free(&c);
+	free(text);
+	*lines = c.lines;
+	*signed_seq = c.signed_seq;
+	return c.checkpoints;
 }
 
 static void append_text(const struct world *t, const char *text)
@@ -452,6 +490,53 @@ static void the_last_outbox_row_is_found_from_the_end(void **state)
 	free(line);
 }
 
+static void checkpoints_come_by_rows_and_at_the_end(void **state)
+{
+	struct world *t = *state;
+	int64_t lines, signed_seq;
+
+	crypto_identity_new(&t->id);
+	open_signing(t, 4, 3600);
+	for (int i = 1; i <= 9; i++) {
+		add(t, i);
+		wait_done(t, i);
+	}
+	audit_writer_close(t->w);
+	t->w = NULL;
+	/* Two after four rows each, the third over the last row. */
+	assert_int_equal(verify(t, &lines, &signed_seq), 3);
+	assert_int_equal(lines, 12);
+	assert_int_equal(signed_seq, 12);
+	/* Nothing came: nothing to sign. */
+	open_signing(t, 4, 3600);
+	audit_writer_close(t->w);
+	t->w = NULL;
+	assert_int_equal(verify(t, &lines, &signed_seq), 3);
+	assert_int_equal(check_chain(t), 12);
+}
+
+static void a_checkpoint_comes_by_time_over_what_a_crash_left(void **state)
+{
+	struct world *t = *state;
+	int64_t deadline = clock_mono_ms() + PATIENCE_MS, lines, signed_seq;
+	struct audit_stats stats;
+
+	crypto_identity_new(&t->id);
+	open_writer(t); /* without a key: as if it had ended before its checkpoint */
+	add(t, 1);
+	wait_done(t, 1);
+	audit_writer_close(t->w);
+	open_signing(t, 1000, 1);
+	do {
+		assert_true(clock_mono_ms() < deadline);
+		(void)poll(NULL, 0, 20);
+		audit_writer_stats(t->w, &stats);
+	} while (stats.checkpoints == 0);
+	assert_int_equal(stats.rows, 0);
+	assert_int_equal(verify(t, &lines, &signed_seq), 1);
+	assert_int_equal(lines, 2);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -469,6 +554,8 @@ int main(void)
 		TEST(interval_mode_syncs_later),
 		TEST(other_threads_append_and_wait),
 		TEST(the_last_outbox_row_is_found_from_the_end),
+		TEST(checkpoints_come_by_rows_and_at_the_end),
+		TEST(a_checkpoint_comes_by_time_over_what_a_crash_left),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

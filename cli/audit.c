@@ -1,0 +1,236 @@
+/* audit: the commands about the audit log. Verifying is offline: files and a public key. */
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "cli/api.h"
+#include "cli/audit_verify.h"
+#include "shared/audit_segments.h"
+#include "shared/clock.h"
+#include "shared/config.h"
+#include "shared/crypto.h"
+#include "shared/mem.h"
+#include "shared/text.h"
+
+#define FILES_MAX 16384
+
+static enum status cannot(const char *path, const char *why)
+{
+	fprintf(stderr, "airlockctl: %s: %s\n", path, why);
+	return STATUS_USAGE;
+}
+
+/* --expect SEQ:HASH */
+static bool read_expect(const char *text, struct audit_chain_options *o)
+{
+	const char *colon = strchr(text, ':');
+	char seq[20];
+
+	return colon && str_copy_len(seq, sizeof(seq), text, (size_t)(colon - text)) &&
+		args_count(seq, INT64_MAX, &o->expect_seq) == RC_OK && o->expect_seq > 0 &&
+		strlen(colon + 1) == AUDIT_HASH_LEN &&
+		text_unhex(colon + 1, o->expect_hash, sizeof(o->expect_hash)) == RC_OK;
+}
+
+static enum status read_options(const struct args *args, struct audit_chain_options *o)
+{
+	const char *pem = args->value[ARG_PUBLIC_KEY], *from = args->value[ARG_FROM];
+	const char *expect = args->value[ARG_EXPECT];
+
+	o->first_seq = 1;
+	if (expect && !read_expect(expect, o)) {
+		fprintf(stderr,
+			"airlockctl: --expect is SEQ:HASH, the hash 64 hexadecimal digits\n");
+		return STATUS_USAGE;
+	}
+	if (from && (args_count(from, INT64_MAX, &o->first_seq) != RC_OK || o->first_seq == 0)) {
+		fprintf(stderr, "airlockctl: --from is the number of a row\n");
+		return STATUS_USAGE;
+	}
+	if (pem && crypto_public_load(pem, o->key) != RC_OK)
+		return cannot(pem, "this is no Ed25519 public key in PEM, or it can't be read");
+	o->have_key = pem != NULL;
+	return STATUS_OK;
+}
+
+/* The log of this machine's state volume, and the key that it is signed with. */
+static enum status own_log(const char **path, struct audit_chain_options *o)
+{
+	const struct config *c = config_open();
+	struct crypto_identity id;
+
+	*path = c->audit_log_path;
+	if (o->have_key)
+		return STATUS_OK;
+	if (crypto_identity_load(c->cp_private_key_path, &id) != RC_OK)
+		return cannot(c->cp_private_key_path, "the control plane's key can't be read");
+	memcpy(o->key, id.public_key, sizeof(o->key));
+	crypto_identity_wipe(&id);
+	o->have_key = true;
+	return STATUS_OK;
+}
+
+/* The files of one log, in order. */
+struct files {
+	const char *path[FILES_MAX];
+	size_t count;
+	struct audit_segment *segments; /* own the paths of the first ones */
+	size_t segment_count;
+	char current[PATH_MAX];
+};
+
+/* The closed segments beside path, and path itself. */
+static enum status files_of_log(const char *path, struct files *f)
+{
+	struct stat st;
+
+	if (audit_segments_list(path, &f->segments, &f->segment_count) != RC_OK)
+		return cannot(path, strerror(errno));
+	if (f->segment_count >= FILES_MAX)
+		return cannot(path, "too many closed segments: name them with --file in parts");
+	for (size_t i = 0; i < f->segment_count; i++)
+		f->path[f->count++] = f->segments[i].path;
+	if (!str_copy(f->current, sizeof(f->current), path))
+		return cannot(path, "the path is too long");
+	if (stat(path, &st) == 0 || f->count == 0)
+		f->path[f->count++] = f->current;
+	return STATUS_OK;
+}
+
+static enum status files_find(const struct args *args, const char *own, struct files *f)
+{
+	char inside[PATH_MAX];
+	struct stat st;
+
+	*f = (struct files){0};
+	for (int i = 0; i < args->many_count; i++)
+		if (args->many[i].option == ARG_FILE)
+			f->path[f->count++] = args->many[i].value;
+	if (own)
+		return files_of_log(own, f);
+	if (f->count != 1 || stat(f->path[0], &st) != 0 || !S_ISDIR(st.st_mode))
+		return STATUS_OK;
+	if (snprintf(inside, sizeof(inside), "%s/audit.jsonl", f->path[0]) >= (int)sizeof(inside))
+		return cannot(f->path[0], "the path is too long");
+	f->count = 0;
+	return files_of_log(inside, f);
+}
+
+static void files_free(struct files *f)
+{
+	audit_segments_free(f->segments, f->segment_count);
+	*f = (struct files){0};
+}
+
+/* The head is what to keep elsewhere and to give to --expect next time. */
+static enum status show_json(const struct audit_verify *v, const char *key, const char *hash)
+{
+	const struct audit_chain *c = &v->chain;
+	bool good = c->fault == AUDIT_FAULT_NONE;
+	json_t *j = json_pack("{s:b, s:I, s:I, s:I, s:I, s:I, s:s, s:s}", "ok", good, "first_seq",
+		(json_int_t)c->o.first_seq, "seq", (json_int_t)c->seq, "checkpoints",
+		(json_int_t)c->checkpoints, "signed_seq", (json_int_t)c->signed_seq, "bytes",
+		(json_int_t)v->bytes, "signed_ts", c->signed_ts, "key", key);
+	struct buf text;
+
+	if (j && good)
+		(void)json_object_set_new(j, "hash", json_string(hash));
+	if (j && !good) {
+		(void)json_object_set_new(j, "fault", json_string(audit_fault_name(c->fault)));
+		(void)json_object_set_new(j, "file", json_string(v->file));
+		(void)json_object_set_new(j, "line", json_integer((json_int_t)v->line));
+		(void)json_object_set_new(j, "detail", json_string(c->why));
+	}
+	buf_init(&text, 65536);
+	print_json(&text, j);
+	api_out(&text);
+	buf_free(&text);
+	json_decref(j);
+	return good ? STATUS_OK : STATUS_REFUSED;
+}
+
+static enum status show_text(
+	const struct audit_verify *v, const char *key, const char *hash, int64_t took_ms)
+{
+	const struct audit_chain *c = &v->chain;
+
+	if (c->fault) {
+		printf("%s:%lld: %s\n", v->file, (long long)v->line, c->why);
+		return STATUS_REFUSED;
+	}
+	printf("good: rows %lld to %lld, %lld checkpoints, %.1f MB in %.2f s\n",
+		(long long)c->o.first_seq, (long long)c->seq, (long long)c->checkpoints,
+		(double)v->bytes / 1e6, (double)took_ms / 1e3);
+	if (c->signed_seq > 0)
+		printf("signed: up to row %lld, %s, key %s\n", (long long)c->signed_seq,
+			c->signed_ts, key);
+	printf("head: %lld:%s\n", (long long)c->seq, hash);
+	if (c->seq > c->signed_seq && c->lines > 0)
+		fprintf(stderr,
+			"airlockctl: the last %lld rows have no checkpoint behind them yet\n",
+			(long long)(c->seq - c->signed_seq));
+	return STATUS_OK;
+}
+
+static bool rotated_meanwhile(const struct files *f)
+{
+	struct audit_segment *list = NULL;
+	size_t count = 0;
+	bool rotated = *f->current && audit_segments_list(f->current, &list, &count) == RC_OK &&
+		count != f->segment_count;
+
+	audit_segments_free(list, count);
+	return rotated;
+}
+
+/* A log that is written may be rotated between looking for its files and reading them: then a fault
+ * is none, and the files are looked for again. */
+static enum status verify(const struct args *args, const char *own,
+	const struct audit_chain_options *o, struct files *f, struct audit_verify *v)
+{
+	enum status status;
+
+	do {
+		files_free(f);
+		status = files_find(args, own, f);
+		if (status != STATUS_OK)
+			return status;
+		if (audit_verify(f->path, f->count, o, v) != RC_OK)
+			return cannot(v->file, strerror(errno));
+	} while (v->chain.fault && rotated_meanwhile(f));
+	return STATUS_OK;
+}
+
+enum status cmd_audit_verify(const struct args *args)
+{
+	char key[TEXT_B64_LEN(CRYPTO_PUBLIC_LEN) + 1] = "", hash[AUDIT_HASH_LEN + 1];
+	struct files *f = xcalloc(1, sizeof(*f));
+	struct audit_chain_options o = {0};
+	enum status status = read_options(args, &o);
+	int64_t began = clock_mono_ms();
+	struct audit_verify v;
+	const char *own = NULL;
+
+	if (status == STATUS_OK && !args_has(args, ARG_FILE))
+		status = own_log(&own, &o);
+	if (status == STATUS_OK)
+		status = verify(args, own, &o, f, &v);
+	if (status == STATUS_OK) {
+		text_hex(v.chain.hash, sizeof(v.chain.hash), hash);
+		if (v.chain.o.have_key)
+			text_b64(v.chain.o.key, sizeof(v.chain.o.key), key);
+		if (!o.have_key && v.chain.checkpoints > 0)
+			fprintf(stderr,
+				"airlockctl: without --public-key the log vouches for itself: "
+				"compare the key with the control plane's\n");
+		status = args_has(args, ARG_JSON)
+			? show_json(&v, key, hash)
+			: show_text(&v, key, hash, clock_mono_ms() - began);
+	}
+	files_free(f);
+	free(f);
+	return status;
+}

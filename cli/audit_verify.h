@@ -1,0 +1,28 @@
+/* audit_verify: the check of an audit log that is in files, at the speed of the disk: one pass,
+ * large reads, no copy of a line. What a good log is, is shared/audit_chain's business. */
+#ifndef CLI_AUDIT_VERIFY_H
+#define CLI_AUDIT_VERIFY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "shared/audit_chain.h"
+#include "shared/rc.h"
+
+struct audit_verify {
+	struct audit_chain
+		chain; /* audit_chain_free()d already; the numbers and the sentence stay */
+	int64_t bytes;
+	/* Where the fault is; file is one of the paths that were given. */
+	const char *file;
+	int64_t line;
+};
+
+/* Checks the files as one log, in their order; at least one. RC_OK: they were read, and
+ * out->chain.fault says whether they are good. Otherwise errno and out->file say which can't be
+ * read. */
+enum rc audit_verify(const char *const *paths, size_t count, const struct audit_chain_options *o,
+	struct audit_verify *out) MUST_CHECK;
+
+#endif

@@ -1,0 +1,73 @@
+/* Writes an audit log of about so many megabytes, as a control plane that is busy with calls does.
+ * Prints its public key. usage: audit_log FILE MEGABYTES */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "shared/audit_chain.h"
+#include "shared/log.h"
+#include "shared/mem.h"
+#include "shared/text.h"
+
+#define ROWS_A_CHECKPOINT 1000
+#define START_MS 1795468000000
+
+static void fill(struct audit_record *r, int64_t seq)
+{
+	audit_init(r, "tool.call");
+	(void)str_copy(r->tenant_id, sizeof(r->tenant_id), "t_fintech");
+	(void)str_copy(r->actor_kind, sizeof(r->actor_kind), "agent");
+	(void)str_copy(r->actor_id, sizeof(r->actor_id), "key_mfrggzdfmztwq2lk");
+	(void)str_copy(r->key_id, sizeof(r->key_id), "key_mfrggzdfmztwq2lk");
+	(void)str_copy(r->method, sizeof(r->method), "tools/call");
+	(void)str_copy(r->tool, sizeof(r->tool), "execute_sql");
+	(void)str_copy(r->outcome, sizeof(r->outcome), "ok");
+	(void)snprintf(
+		r->request_id, sizeof(r->request_id), "req_%016llx", (unsigned long long)seq);
+	(void)str_copy(r->session_id, sizeof(r->session_id), "s_5f2c9d7a4be81035");
+	(void)str_copy(r->worker_id, sizeof(r->worker_id), "w_5f2c9d7a4be81035");
+	(void)str_copy(r->remote_ip, sizeof(r->remote_ip), "192.0.2.7");
+	r->latency_ms = seq % 50;
+	r->bytes_in = 200 + seq % 100;
+	r->bytes_out = 1000 + seq % 1000;
+}
+
+int main(int argc, char *argv[])
+{
+	char prev[AUDIT_HASH_LEN + 1], pem[256];
+	struct crypto_identity id;
+	struct audit_record r;
+	uint8_t hash[CRYPTO_HASH_LEN];
+	struct buf b;
+	size_t bytes = 0, wanted;
+	FILE *out;
+
+	if (argc != 3)
+		die("usage: audit_log FILE MEGABYTES");
+	wanted = (size_t)strtoul(argv[2], NULL, 10) * 1000000;
+	crypto_init();
+	crypto_identity_new(&id);
+	out = fopen(argv[1], "w");
+	if (!out)
+		die("can't write %s", argv[1]);
+	memset(prev, '0', AUDIT_HASH_LEN);
+	prev[AUDIT_HASH_LEN] = '\0';
+	buf_init(&b, AUDIT_LINE_MAX);
+	for (int64_t seq = 1; bytes < wanted || seq % ROWS_A_CHECKPOINT != 1; seq++) {
+		fill(&r, seq);
+		buf_reset(&b);
+		if (seq % ROWS_A_CHECKPOINT == 0)
+			audit_checkpoint_line(&b, &id, seq, START_MS + seq, prev);
+		else
+			audit_line(&b, &r, seq, START_MS + seq, prev);
+		crypto_sha256(b.data, b.len, hash);
+		text_hex(hash, sizeof(hash), prev);
+		buf_char(&b, '\n');
+		bytes += fwrite(b.data, 1, b.len, out);
+	}
+	if (fclose(out) != 0 || crypto_public_pem(id.public_key, pem, sizeof(pem)) != RC_OK)
+		die("can't write %s", argv[1]);
+	(void)fputs(pem, stdout);
+	buf_free(&b);
+	return EXIT_SUCCESS;
+}

@@ -1,0 +1,63 @@
+# The audit log as evidence: what a whole control plane wrote holds, over restarts and rotations, and a change is found.
+
+load lib/stack.bash
+
+setup_file() {
+	stack_new
+	stack_config audit.checkpoint_rows 2
+	stack_config audit.rotate_bytes 3000
+	stack_up
+}
+
+teardown_file() { stack_down; }
+
+# The daemons' environment, as an operator has it on the state volume.
+verify() {
+	mapfile -t STACK_ENV <"$STACK/env"
+	env -i "${STACK_ENV[@]}" "$BIN/airlockctl" audit verify "$@"
+}
+
+@test "a log that was rotated holds, while it is written and after the end" {
+	for name in one two three four five six seven eight nine ten; do
+		run admin POST /v1/admin/tenants "{\"slug\":\"$name\",\"name\":\"$name\"}"
+	done
+	wait_until compgen -G "$STATE/audit-*.jsonl"
+	stop tunneld
+	run verify
+	assert_success
+	assert_line --index 0 --regexp '^good: rows 1 to [0-9]+, [0-9]+ checkpoints'
+	assert_line --index 2 --regexp '^head: [0-9]+:[0-9a-f]{64}$'
+	# Everything is signed after a clean end.
+	refute_output --partial 'no checkpoint behind'
+	echo "${lines[2]#head: }" >"$STACK/head"
+}
+
+@test "after a restart the log goes on, and holds the old head" {
+	tunneld_up
+	wait_until healthy
+	run admin POST /v1/admin/tenants '{"slug":"later","name":"later"}'
+	stop tunneld KILL
+	tunneld_up
+	wait_until healthy # the killed one's socket is there still
+	stop tunneld
+	run verify --json --expect "$(cat "$STACK/head")"
+	assert_success
+	assert_equal "$(jq -r '.ok, (.seq == .signed_seq)' <<<"$output" | paste -sd ' ')" 'true true'
+}
+
+@test "a third party finds the changed line with files and the public key alone" {
+	openssl pkey -in "$STATE/cp_ed25519.pem" -pubout -out "$STACK/cp.pem"
+	mkdir "$STACK/copy"
+	cp "$STATE"/audit*.jsonl "$STACK/copy/"
+	run "$BIN/airlockctl" audit verify --file "$STACK/copy" --public-key "$STACK/cp.pem"
+	assert_success
+	segment=$(ls "$STACK"/copy/audit-*.jsonl | head -n 1)
+	sed -i '2s/"outcome":"ok"/"outcome":"no"/;2s/"ts":"2/"ts":"3/' "$segment"
+	run "$BIN/airlockctl" audit verify --file "$STACK/copy" --public-key "$STACK/cp.pem"
+	assert_failure 1
+	assert_line --index 0 --partial "$segment:2: "
+	rm "$segment"
+	run "$BIN/airlockctl" audit verify --file "$STACK/copy" --public-key "$STACK/cp.pem"
+	assert_failure 1
+	assert_output --partial 'are missing before this line'
+}
