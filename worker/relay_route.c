@@ -241,8 +241,8 @@ static void route_list(struct relay *r, struct rcall *c)
 		refuse(r, c, MCP_INVALID_PARAMS, "tool_error", "Invalid cursor");
 		return;
 	}
-	buf_init(&b, 6 * CURSOR_MAX);
-	buf_init(&text, c->in.request.len + 6 * CURSOR_MAX);
+	buf_init(&b, 6 * (size_t)CURSOR_MAX);
+	buf_init(&text, c->in.request.len + 6 * (size_t)CURSOR_MAX);
 	buf_json(&b, rest + 1);
 	if (rest[1] != '\0')
 		jsplice_replace(&splice, cursor, (const char *)b.data, b.len);
@@ -716,9 +716,8 @@ void relay_end_listens(struct relay *r)
 
 void relay_cancel_all(struct relay *r)
 {
-	struct rcall *c;
-
-	while ((c = LIST_FIRST(&r->calls)) != NULL) {
+	for (struct rcall *c = LIST_FIRST(&r->calls), *next; c != NULL; c = next) {
+		next = LIST_NEXT(c, entry);
 		cancel(r, c, "shutdown");
 		refuse(r, c, MCP_CANCELLED, "cancelled", "The worker is going down");
 	}
@@ -726,9 +725,8 @@ void relay_cancel_all(struct relay *r)
 
 void relay_lost(struct relay *r)
 {
-	struct rcall *c;
-
-	while ((c = LIST_FIRST(&r->calls)) != NULL) {
+	for (struct rcall *c = LIST_FIRST(&r->calls), *next; c != NULL; c = next) {
+		next = LIST_NEXT(c, entry);
 		cancel(r, c, "connection lost");
 		free_call(r, c);
 	}

@@ -60,8 +60,10 @@ void upstream_free(struct upstream *u)
 {
 	if (u == NULL)
 		return;
-	while (!LIST_EMPTY(&u->pending))
-		upstream_forget(u, LIST_FIRST(&u->pending));
+	for (struct pending *p = LIST_FIRST(&u->pending), *next; p != NULL; p = next) {
+		next = LIST_NEXT(p, entry);
+		upstream_forget(u, p);
+	}
 	buf_free(&u->hello);
 	buf_free(&u->listing);
 	buf_free(&u->tools);
@@ -213,14 +215,14 @@ void upstream_up(struct upstream *u, int64_t now_ms)
 
 void upstream_down(struct upstream *u)
 {
-	struct pending *p;
-
 	/* Some legacy servers leave when they are asked something before initialize. */
 	u->skip_probe = u->phase == PROBING || (u->phase >= LISTING && !u->modern);
 	u->phase = DOWN;
-	while ((p = LIST_FIRST(&u->pending)) != NULL)
+	for (struct pending *p = LIST_FIRST(&u->pending), *next; p != NULL; p = next) {
+		next = LIST_NEXT(p, entry);
 		upstream_fail(u, p, MCP_INTERNAL, "tool_error",
 			"has stopped before it answered; it is being started again");
+	}
 }
 
 static void list_tools(struct upstream *u, const char *cursor, size_t len, int64_t now_ms)
@@ -429,12 +431,13 @@ static void strip_names(const struct upstream *u, const struct pending *p, struc
 {
 	struct jscan v;
 
-	if ((strcmp(p->method, "tools/call") == 0 || strcmp(p->method, "prompts/get") == 0) &&
-		jscan_get(params, "name", &v) == RC_OK)
-		strip_prefix(u, s, v, store);
-	else if (strcmp(p->method, "completion/complete") == 0 &&
-		jscan_path(params, &v, "ref", "name", NULL) == RC_OK)
-		strip_prefix(u, s, v, store);
+	if (strcmp(p->method, "tools/call") == 0 || strcmp(p->method, "prompts/get") == 0)
+		(void)jscan_get(params, "name", &v);
+	else if (strcmp(p->method, "completion/complete") == 0)
+		(void)jscan_path(params, &v, "ref", "name", NULL);
+	else
+		return;
+	strip_prefix(u, s, v, store);
 }
 
 /* What a modern server has to be told with every request of a legacy client. */
@@ -468,7 +471,7 @@ enum rc upstream_forward(
 	if (jscan_parse(text, len, &root) != RC_OK || jscan_get(root, "id", &id) != RC_OK)
 		return RC_INVALID;
 	buf_init(&out, len + strlen(more) + 4096);
-	buf_init(&name, NAME_MAX_LEN * 6);
+	buf_init(&name, (size_t)NAME_MAX_LEN * 6);
 	buf_init(&members, strlen(more) + 2048);
 	(void)jscan_get(root, "params", &params);
 	(void)jscan_get(params, "_meta", &meta);
@@ -828,19 +831,13 @@ static void expire(struct upstream *u, struct pending *p, int64_t now_ms)
 
 void upstream_tick(struct upstream *u, int64_t now_ms)
 {
-	struct pending *p;
-
 	if (u->phase == DOWN)
 		return;
-	do {
-		LIST_FOREACH(p, &u->pending, entry)
-		{
-			if (p->deadline_ms != 0 && now_ms >= p->deadline_ms)
-				break;
-		}
-		if (p != NULL)
+	for (struct pending *p = LIST_FIRST(&u->pending), *next; p != NULL; p = next) {
+		next = LIST_NEXT(p, entry);
+		if (p->deadline_ms != 0 && now_ms >= p->deadline_ms)
 			expire(u, p, now_ms);
-	} while (p != NULL && u->phase != DOWN);
+	}
 	if (u->phase == PROBING && now_ms - u->phase_since >= UPSTREAM_PROBE_MS)
 		initialize(u, now_ms);
 	else if (u->phase != DOWN && u->phase != READY &&

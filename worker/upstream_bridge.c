@@ -80,7 +80,7 @@ void bridge_bind(struct upstream *u, struct pending *p, struct jscan params)
 
 	(void)jscan_get(params, "name", &name);
 	(void)jscan_get(params, "arguments", &arguments);
-	buf_init(&b, name.len + arguments.len + 2 * METHOD_MAX);
+	buf_init(&b, name.len + arguments.len + 2 * (size_t)METHOD_MAX);
 	buf_printf(&b, "%s %zu ", p->method, name.len);
 	buf_add(&b, name.p, name.len);
 	buf_add(&b, arguments.p, arguments.len);
@@ -171,7 +171,7 @@ static void ask_modern(struct upstream *u, struct pending *p, struct jscan id, s
 	struct asked *a = ask(p, id);
 	struct buf b;
 
-	buf_init(&b, params.len + 2 * METHOD_MAX);
+	buf_init(&b, params.len + 2 * (size_t)METHOD_MAX);
 	buf_printf(&b, "\"method\":\"%s\",\"params\":", method);
 	if (params.kind == JSCAN_OBJECT)
 		buf_add(&b, params.p, params.len);

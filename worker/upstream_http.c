@@ -307,7 +307,8 @@ static void add_header(struct transfer *t, const char *name, const char *value)
 /* A name may hold anything; a header may not. */
 static void add_name(struct transfer *t, struct jscan value)
 {
-	char name[NAME_MAX_LEN], b64[TEXT_B64_LEN(NAME_MAX_LEN) + 16];
+	char name[NAME_MAX_LEN], b64[TEXT_B64_LEN(NAME_MAX_LEN) + 1];
+	char quoted[sizeof b64 + 16];
 	bool plain = true;
 
 	if (jscan_str(value, name, sizeof name) != RC_OK)
@@ -321,10 +322,9 @@ static void add_name(struct transfer *t, struct jscan value)
 		add_header(t, "Mcp-Name", name);
 		return;
 	}
-	memcpy(b64, "=?base64?", 9);
-	text_b64((const uint8_t *)name, strlen(name), b64 + 9);
-	strcat(b64, "?=");
-	add_header(t, "Mcp-Name", b64);
+	text_b64((const uint8_t *)name, strlen(name), b64);
+	(void)snprintf(quoted, sizeof quoted, "=?base64?%s?=", b64);
+	add_header(t, "Mcp-Name", quoted);
 }
 
 static void add_modern_headers(struct transfer *t, const char *method, struct jscan params)
@@ -482,8 +482,10 @@ struct upstream_http *upstream_http_new(struct ev_loop *loop, const char *name, 
 
 void upstream_http_reset(struct upstream_http *h)
 {
-	while (!TAILQ_EMPTY(&h->transfers))
-		drop(TAILQ_FIRST(&h->transfers));
+	for (struct transfer *t = TAILQ_FIRST(&h->transfers), *next; t != NULL; t = next) {
+		next = TAILQ_NEXT(t, entry);
+		drop(t);
+	}
 	h->session[0] = h->version[0] = '\0';
 	h->lost = false;
 }

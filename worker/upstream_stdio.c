@@ -16,7 +16,8 @@
 #include "shared/mem.h"
 #include "worker/upstream.h"
 
-#define READ_SIZE 65536 /* of one turn, so that one that floods leaves turns to the others */
+#define READ_SIZE \
+	((size_t)65536) /* of one turn, so that one that floods leaves turns to the others */
 #define STDERR_LINE_MAX 512
 #define COMPACT_AT ((size_t)1 << 20)
 
