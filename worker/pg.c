@@ -225,6 +225,7 @@ static enum rc flush(struct pg *pg, const char *what, struct source_error *err)
 static enum rc next_result(
 	struct pg *pg, const char *what, PGresult **res, struct source_error *err)
 {
+	*res = NULL;
 	while (PQisBusy(pg->conn)) {
 		if (out_of_budget(pg, err))
 			return RC_UNAVAILABLE;

@@ -166,6 +166,19 @@ static bool is_listed(const struct wconfig_table *t, const char *name)
 	return false;
 }
 
+/* Under strict nobody forgets a column, also not one that the database gets later. */
+static enum rc all_decided(struct work *w, const struct plan_table *t)
+{
+	for (size_t i = 0; w->c->strict && i < t->column_count; i++)
+		if (t->columns[i].shown && !is_listed(t->conf, t->columns[i].name))
+			return fail(w, t->conf->line,
+				"strict: table '%s' says nothing about column '%s': list it under "
+				"mask "
+				"(keep shows it) or exclude_columns",
+				t->conf->name, t->columns[i].name);
+	return RC_OK;
+}
+
 static enum rc read_columns(struct work *w, struct plan_table *t, const struct source_table *st)
 {
 	t->columns = xcalloc(st->column_count + 1, sizeof(*t->columns));
@@ -200,7 +213,7 @@ static enum rc read_columns(struct work *w, struct plan_table *t, const struct s
 		return fail(w, t->conf->line,
 			"table '%s' would have %zu columns in a snapshot; 1 to %d are possible",
 			t->conf->name, t->shown_count, COLUMNS_MAX);
-	return RC_OK;
+	return all_decided(w, t);
 }
 
 /* --- relations -------------------------------------------------------------------- */

@@ -478,6 +478,16 @@ static enum rc top_default_mask(struct parse *p, yaml_node_t *v, const char *key
 	return RC_OK;
 }
 
+static enum rc top_strict(struct parse *p, yaml_node_t *v, const char *key, void *to)
+{
+	const char *s = key_text(v);
+
+	if (!s || (strcmp(s, "true") != 0 && strcmp(s, "false") != 0))
+		return fail(p, v, "'%s' must be true or false", key);
+	((struct wconfig *)to)->strict = strcmp(s, "true") == 0;
+	return RC_OK;
+}
+
 static enum rc top_hints(struct parse *p, yaml_node_t *v, const char *key, void *to)
 {
 	struct wconfig *c = to;
@@ -746,6 +756,7 @@ static enum rc read_document(struct parse *p)
 		{"root_filter_col", top_root_filter_col},
 		{"tables", top_tables},
 		{"default_mask", top_default_mask},
+		{"strict", top_strict},
 		{"snapshot_ttl_s", top_ttl},
 		{"limits", top_limits},
 		{"hints", top_hints},

@@ -66,6 +66,7 @@ struct wconfig {
 	struct wconfig_table *tables;
 	size_t table_count;
 	bool default_redact; /* default_mask: keep | redact */
+	bool strict; /* every column must be listed: masked, kept or excluded */
 	int snapshot_ttl_s; /* 300 */
 	int64_t snapshot_max_rows; /* 200000 */
 	int64_t snapshot_max_bytes; /* 256 MiB on disk */

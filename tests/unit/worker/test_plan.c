@@ -136,6 +136,11 @@ static void refusals(void **state)
 		{HEAD ROOT ORDERS
 			"  - {name: products, via: orders, via_fk: product_id, mask: {id: hash}}\n",
 			"'orders.product_id' would show what the mask of 'products.id' hides"},
+		{"strict: true\n" HEAD ROOT,
+			"a.yaml:4: strict: table 'customers' says nothing about column 'id'"},
+		{"strict: true\n" HEAD "  - {name: customers, mask: {id: keep, email: hash}, "
+		 "exclude_columns: [name]}\n",
+			"says nothing about column 'boss'"},
 	};
 
 	(void)state;
@@ -148,6 +153,22 @@ static void refusals(void **state)
 		if (!strstr(err.text, cases[i].message))
 			fail_msg("case %zu: %s", i, err.text);
 	}
+}
+
+static void strict(void **state)
+{
+	struct wconfig_error err = {""};
+	struct plan *p;
+
+	(void)state;
+	assert_int_equal(build("strict: true\n" HEAD
+			       "  - {name: customers, mask: {id: keep, email: hash, boss: keep}, "
+			       "exclude_columns: [name]}\n",
+				 &p, &err),
+		RC_OK);
+	plan_release(p);
+	assert_int_equal(build("strict: false\n" HEAD ROOT, &p, &err), RC_OK);
+	plan_release(p);
 }
 
 static void live_schema(void **state)
@@ -241,6 +262,7 @@ int main(void)
 		cmocka_unit_test_teardown(order, clean),
 		cmocka_unit_test_teardown(masks, clean),
 		cmocka_unit_test_teardown(refusals, clean),
+		cmocka_unit_test_teardown(strict, clean),
 		cmocka_unit_test(live_schema),
 		cmocka_unit_test(urls),
 	};

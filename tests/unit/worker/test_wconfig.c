@@ -128,6 +128,7 @@ static void refusals(void **state)
 		{MINIMAL "limits: 5\n", "limits must be a mapping"},
 		{MINIMAL "snapshot_ttl_s: 0\n", "a.yaml:4: 'snapshot_ttl_s' must be"},
 		{MINIMAL "default_mask: hash\n", "'default_mask' must be keep or redact"},
+		{MINIMAL "strict: maybe\n", "'strict' must be true or false"},
 		{MINIMAL "worker: {data_dir: relative}\n", "'data_dir' must be an absolute path"},
 		{MINIMAL "worker: {threads: 65}\n", "from 1 to 64"},
 		{MINIMAL "hints: [[a]]\n", "'hints' must be text"},
@@ -236,7 +237,7 @@ static void example_is_complete(void **state)
 	static const char *const keys[] = {"worker:", "name:", "state_dir:", "data_dir:",
 		"ca_file:", "threads:", "description:", "root_table:", "root_filter_col:",
 		"tables:", "key:", "parent:", "fk:", "via:", "via_fk:", "mask:", "exclude_columns:",
-		"default_mask:", "snapshot_ttl_s:", "limits:", "snapshot_max_rows:",
+		"default_mask:", "strict:", "snapshot_ttl_s:", "limits:", "snapshot_max_rows:",
 		"snapshot_max_bytes:", "snapshots_max:", "query_timeout_ms:", "query_max_memory:",
 		"result_max_rows:", "result_max_bytes:", "null_rates_min_group:", "hints:",
 		"sample_queries:", "title:", "sql:"};
