@@ -14,6 +14,7 @@
 #include "shared/store_sql.h"
 
 #define BUSY_MS 5000
+#define WAL_RETRY_MS 5
 
 /* Forward only: a landed entry is never edited, a change is a new entry. */
 static const char *const migrations[] = {
@@ -73,16 +74,26 @@ static int pragma_int(sqlite3 *handle, const char *sql)
 	return value;
 }
 
-/* SQLite says no when it can't have a write-ahead log here, but not with an error. */
+/* SQLite says no when it can't have a write-ahead log here, but not with an error. While another
+ * process makes the same change to a new file it says busy at once, without its busy handler, since
+ * waiting inside could be a deadlock: so it is asked again from outside. */
 static bool set_wal(sqlite3 *handle)
 {
 	sqlite3_stmt *st;
 	bool ok = false;
+	int code = SQLITE_BUSY;
 
 	if (sqlite3_prepare_v2(handle, "PRAGMA journal_mode=WAL", -1, &st, NULL) != SQLITE_OK)
 		return false;
-	if (sqlite3_step(st) == SQLITE_ROW)
-		ok = strcmp((const char *)sqlite3_column_text(st, 0), "wal") == 0;
+	for (int waited = 0; waited < BUSY_MS && (code & 0xff) == SQLITE_BUSY;
+		waited += WAL_RETRY_MS) {
+		code = sqlite3_step(st);
+		if (code == SQLITE_ROW)
+			ok = strcmp((const char *)sqlite3_column_text(st, 0), "wal") == 0;
+		sqlite3_reset(st);
+		if ((code & 0xff) == SQLITE_BUSY)
+			sqlite3_sleep(WAL_RETRY_MS);
+	}
 	sqlite3_finalize(st);
 	return ok;
 }
