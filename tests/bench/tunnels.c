@@ -202,6 +202,15 @@ static void link_cancelled(void *ctx, const char *id)
 	(void)id;
 }
 
+/* Nothing here asks an agent anything. */
+static void link_replied(void *ctx, const char *id, const void *text, size_t len)
+{
+	(void)ctx;
+	(void)id;
+	(void)text;
+	(void)len;
+}
+
 /* The control plane closes what has not left by itself. */
 static void link_goes(void *ctx, int64_t retry_after_ms)
 {
@@ -271,7 +280,7 @@ static bool take_upgrade(struct tunnel *t)
 	const uint8_t *end = memmem(t->in.data, t->in.len, "\r\n\r\n", 4);
 	struct link_config config = {t->identity, &t->enrolled, "bench-tunnels/1", &all.manifest};
 	struct link_owner owner = {
-		t, link_opened, link_called, link_cancelled, link_goes, link_wakes};
+		t, link_opened, link_called, link_cancelled, link_replied, link_goes, link_wakes};
 
 	if (!end)
 		return true;

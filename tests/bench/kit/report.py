@@ -110,7 +110,7 @@ def machine(bench):
         memory = int(re.search(r"MemTotal:\s+(\d+)", file.read()).group(1)) // 2**20
     return {
         "date": time.strftime("%Y-%m-%d", time.gmtime()), "cpu": cpu.group(1) if cpu else platform.machine(), "cores": os.cpu_count(),
-        "memory_gib": memory, "kernel": platform.release(),
+        "memory_gib": memory, "kernel": platform.release(), "seconds": bench.seconds,
         "ram_volume": said("findmnt", "-n", "-o", "FSTYPE", "-T", bench.ram), "disk_volume": said("findmnt", "-n", "-o", "FSTYPE", "-T", bench.disk),
         "versions": {
             "airlock": said(os.path.join(bench.bin, "airlockctl"), "--version").split()[-1],
@@ -254,6 +254,10 @@ def machine_text(_raw, about):
             f"RAM volume: {about['ram_volume']}; disk: {about['disk_volume']}. Versions: {versions}.")
 
 
+def seconds_text(_raw, about):
+    return str(about["seconds"])
+
+
 def generator_text(raw, _machine):
     runs = [run for targets in raw["relay"]["runs"].values() for group in targets.values() for run in group]
     relay = [run["generator_cpu"] for targets in raw["relay"]["runs"].values() for run in targets["relay_ram"]]
@@ -268,7 +272,7 @@ def audit_text(raw, _machine):
 PARTS = {"TARGETS": ("relay", targets_table), "RELAY": ("relay", relay_table), "SYSTEM_CALLS": ("relay", system_calls_table),
          "LATENCY": ("relay", latency_table), "PAYLOAD": ("payload", payload_table), "TUNNELS": ("tunnels", tunnels_table),
          "GROWTH": ("growth", growth_table), "COLD": ("cold", cold_table), "PROFILE": ("profile", profile_table),
-         "MACHINE": (None, machine_text), "GENERATOR": ("relay", generator_text), "AUDIT": ("relay", audit_text)}
+         "MACHINE": (None, machine_text), "SECONDS": (None, seconds_text), "GENERATOR": ("relay", generator_text), "AUDIT": ("relay", audit_text)}
 
 
 def part(name, raw, about):
