@@ -65,7 +65,7 @@ static int find_letter(char letter)
 }
 
 static void unknown_option(
-	const char *word, size_t len, unsigned allowed, char *why, size_t why_cap)
+	const char *word, size_t len, uint64_t allowed, char *why, size_t why_cap)
 {
 	const char *names[ARG_COUNT];
 	const char *near;
@@ -103,7 +103,7 @@ static enum rc take(struct args *out, int option, const char *value, char *why, 
 }
 
 /* One option at argv[*i]; moves *i on to its value when that is a word of its own. */
-static enum rc parse_option(int argc, char *const argv[], int *i, unsigned allowed,
+static enum rc parse_option(int argc, char *const argv[], int *i, uint64_t allowed,
 	struct args *out, char *why, size_t why_cap)
 {
 	const char *word = argv[*i];
@@ -135,7 +135,7 @@ static enum rc parse_option(int argc, char *const argv[], int *i, unsigned allow
 }
 
 enum rc args_parse(
-	int argc, char *const argv[], unsigned allowed, struct args *out, char *why, size_t why_cap)
+	int argc, char *const argv[], uint64_t allowed, struct args *out, char *why, size_t why_cap)
 {
 	struct args a = {0};
 	bool options_end = false;

@@ -34,7 +34,7 @@ enum arg_option {
 	ARG_FROM,
 	ARG_COUNT,
 };
-#define ARG_BIT(option) (1u << (option))
+#define ARG_BIT(option) (UINT64_C(1) << (option))
 
 struct arg_row {
 	char letter; /* "-q", or 0 */
@@ -62,7 +62,7 @@ struct args {
 
 /* Everything points into argv. allowed is a set of ARG_BIT()s. RC_INVALID with a sentence in why.
  */
-enum rc args_parse(int argc, char *const argv[], unsigned allowed, struct args *out, char *why,
+enum rc args_parse(int argc, char *const argv[], uint64_t allowed, struct args *out, char *why,
 	size_t why_cap) MUST_CHECK;
 bool args_has(const struct args *a, enum arg_option option);
 

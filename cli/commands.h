@@ -20,7 +20,7 @@ struct command {
 	const char *verb;
 	const char *operands; /* as in help: "TENANT KEY_ID" */
 	int operand_count;
-	unsigned options; /* ARG_BIT()s */
+	uint64_t options; /* ARG_BIT()s */
 	const char *summary;
 	enum status (*run)(const struct args *args);
 };

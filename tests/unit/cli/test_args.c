@@ -72,7 +72,7 @@ static void repeated_options_keep_their_order(void **state)
 
 static void bad_words_are_refused_with_a_reason(void **state)
 {
-	const unsigned allowed = ARG_BIT(ARG_JSON) | ARG_BIT(ARG_URL) | ARG_BIT(ARG_ARG);
+	const uint64_t allowed = ARG_BIT(ARG_JSON) | ARG_BIT(ARG_URL) | ARG_BIT(ARG_ARG);
 	struct args a;
 	char why[200];
 
