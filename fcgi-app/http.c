@@ -12,6 +12,7 @@
 #include "shared/jscan.h"
 #include "shared/log.h"
 #include "shared/mem.h"
+#include "shared/store.h"
 
 #define PARAMS_MAX 256
 #define PARAM_BYTES_MAX 131072
@@ -590,4 +591,17 @@ enum rc http_audit(struct request *rq, const struct audit_record *r)
 	if (rc != RC_OK)
 		dispatch_mine_drop();
 	return rc;
+}
+
+void http_audit_later(struct request *rq, const struct audit_record *r)
+{
+	struct db *db = NULL;
+	enum rc rc = db_pool_get(rq->app->db, &db);
+
+	if (rc == RC_OK)
+		rc = outbox_put(db, r);
+	if (db)
+		db_pool_put(rq->app->db, db);
+	if (rc != RC_OK)
+		log_err("the audit row of a refused request could not be kept (%s)", rc_name(rc));
 }

@@ -333,6 +333,22 @@ static bool guide_call(struct request *rq, const struct apikey_grant *grant,
 	return ok;
 }
 
+/* Nobody can write a row now. It comes into the journal once the tunnel daemon is back; should the
+ * daemon have died between a call's own row and its answer, the two rows have one request id. */
+static void write_down_later(
+	struct request *rq, const struct apikey_grant *grant, const struct mcp_request *m)
+{
+	struct audit_record r = rq->who;
+
+	(void)str_copy(r.event, sizeof(r.event), "mcp.refused");
+	(void)str_copy(r.tenant_id, sizeof(r.tenant_id), grant->tenant_id);
+	(void)str_copy(r.method, sizeof(r.method), m->method);
+	(void)str_copy(r.tool, sizeof(r.tool), m->tool);
+	(void)str_copy(r.outcome, sizeof(r.outcome), problem_code(PROBLEM_TUNNEL_DOWN));
+	r.bytes_in = (int64_t)m->message.len;
+	http_audit_later(rq, &r);
+}
+
 static void relay(struct request *rq, const struct apikey_grant *grant, const struct mcp_request *m,
 	struct reply *r)
 {
@@ -352,6 +368,8 @@ static void relay(struct request *rq, const struct apikey_grant *grant, const st
 	if (r->relayed) {
 		r->status = mcp_result_status(m->era, r->answer.payload, r->answer.len);
 	} else if (!r->gone) {
+		if (r->answer.error.problem == PROBLEM_TUNNEL_DOWN)
+			write_down_later(rq, grant, m);
 		r->retry_after_ms = r->answer.retry_after_ms;
 		reply_error(rq, r, m->id, &r->answer.error);
 	}

@@ -433,6 +433,8 @@ enum rc audit_writer_open(const struct audit_writer_options *o, struct audit_wri
 
 void audit_writer_close(struct audit_writer *w)
 {
+	struct audit_entry *e;
+
 	if (!w)
 		return;
 	(void)pthread_mutex_lock(&w->lock);
@@ -441,6 +443,9 @@ void audit_writer_close(struct audit_writer *w)
 	(void)pthread_mutex_unlock(&w->lock);
 	(void)pthread_join(w->thread, NULL);
 	audit_writer_reap(w);
+	/* What a done() of those still added. */
+	while ((e = queue_take(&w->waiting)))
+		e->done(e, false);
 	(void)pthread_cond_destroy(&w->wake);
 	(void)pthread_cond_destroy(&w->group_done);
 	(void)pthread_mutex_destroy(&w->lock);

@@ -107,6 +107,17 @@ void relay_client_drained(struct client *c)
 	c->paused = NULL;
 }
 
+/* A call that was refused because the journal can't be written has its row as soon as it can:
+ * nobody waits for that one. */
+static void note_unwritten(struct hub *hub, const struct audit_record *of)
+{
+	struct audit_record r = *of;
+
+	(void)str_copy(r.event, sizeof(r.event), "mcp.refused");
+	(void)str_copy(r.outcome, sizeof(r.outcome), problem_code(PROBLEM_AUDIT_DOWN));
+	audit_writer_note(hub->audit, &r);
+}
+
 /* --- how a call ends ------------------------------------------------------------------------ */
 
 static void on_durable(struct audit_entry *e, bool durable)
@@ -115,6 +126,8 @@ static void on_durable(struct audit_entry *e, bool durable)
 	struct client *c = call->client;
 
 	(void)call_step(&call->hub->calls, call, CALL_DURABLE);
+	if (!durable)
+		note_unwritten(call->hub, &e->record);
 	if (c) {
 		c->call = NULL;
 		if (!durable)
@@ -419,6 +432,13 @@ static void start_call(struct hub *hub, struct client *c, const struct request *
 	}
 }
 
+static void refuse_unwritten(struct hub *hub, struct client *c, const struct request *rq)
+{
+	hub->metrics.refused[METRICS_REFUSED_AUDIT]++;
+	note_unwritten(hub, &rq->record);
+	relay_fail(c, PROBLEM_AUDIT_DOWN, NULL, 0);
+}
+
 static void begin_call(struct hub *hub, struct client *c, const struct msg *m, int64_t now_us)
 {
 	struct request rq;
@@ -428,16 +448,15 @@ static void begin_call(struct hub *hub, struct client *c, const struct msg *m, i
 	if (hub->draining) {
 		hub->metrics.refused[METRICS_REFUSED_DRAINING]++;
 		relay_fail(c, PROBLEM_DRAINING, NULL, DRAINING_RETRY_MS);
-	} else if (!audit_writer_ok(hub->audit)) {
-		hub->metrics.refused[METRICS_REFUSED_AUDIT]++;
-		relay_fail(c, PROBLEM_AUDIT_DOWN, NULL, 0);
 	} else if (read_request(m, &rq) != RC_OK) {
 		hub->metrics.refused[METRICS_REFUSED_BAD_DISPATCH]++;
 		relay_fail(c, PROBLEM_BAD_REQUEST,
 			"a field of the call is missing, mistyped or too long", 0);
 	} else {
 		fill_record(&rq);
-		if (admit(hub, &rq, m, now_us, &s, &why))
+		if (!audit_writer_ok(hub->audit))
+			refuse_unwritten(hub, c, &rq);
+		else if (admit(hub, &rq, m, now_us, &s, &why))
 			start_call(hub, c, &rq, m, now_us, s);
 		else
 			refuse(hub, c, &rq, m, now_us, &why);

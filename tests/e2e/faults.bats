@@ -88,6 +88,8 @@ call_in_flight() { admin GET /v1/admin/status | jq -e '.. | .calls_in_flight? //
 	run mcp fintech "$KEY" "$CALL"
 	assert_line --index 1 503
 	assert_equal "$(jq -c .error.data.code <<<"${lines[0]}")" '"tunnel_daemon_unreachable"'
+	local refused
+	refused=$(jq -er .error.data.request_id <<<"${lines[0]}")
 	run admin POST /v1/admin/tenants '{"slug":"lost","name":"Lost"}'
 	assert_failure
 	assert_equal "$(jq -r .code <<<"$output")" tunnel_daemon_unreachable
@@ -98,6 +100,8 @@ call_in_flight() { admin GET /v1/admin/status | jq -e '.. | .calls_in_flight? //
 	wait_until 20 call_is 200
 	run admin GET /v1/admin/tenants/t_lost
 	assert_failure
+	# The refused call's row waited in the state, and is there once.
+	wait_until audit_count_is '.event == "mcp.refused" and .outcome == "tunnel_daemon_unreachable" and .request_id == "'"$refused"'"' 1
 }
 
 @test "a full disk under the audit log: calls and writes are refused, reads go on, service returns by itself" {
@@ -122,14 +126,28 @@ call_in_flight() { admin GET /v1/admin/status | jq -e '.. | .calls_in_flight? //
 	run mcp fintech "$KEY" "$CALL"
 	assert_line --index 1 503
 	assert_equal "$(jq -c .error.data.code <<<"${lines[0]}")" '"audit_unavailable"'
+	local last
+	last=$(jq -er .error.data.request_id <<<"${lines[0]}")
+	assert_equal "$(curl -fsS "http://127.0.0.1:$METRICS_PORT/metrics" | sed -n 's/^airlock_cp_audit_ok //p')" 0
+	run grep -c "can't be written (No space left on device): calls and changes are refused" "$LOG/tunneld.log"
+	assert_output 1
+	run curl -sS -w '\n%{http_code}' "$URL/health"
+	assert_line --index 1 503
 	run admin POST /v1/admin/tenants '{"slug":"lost","name":"Lost"}'
 	assert_equal "$(jq -r .code <<<"$output")" audit_unavailable
 	run admin GET /v1/admin/tenants
 	assert_success
-	answers=$((31 - refused))
+	answers=$((30 - refused))
 	rm "$DISK/filler"
 	wait_until 10 call_is 200
-	# Every answer that was given has its row, and the journal is whole lines.
+	# Every answer that was given has its row, those refused meanwhile too, and the journal is whole lines.
+	wait_until audit_count_is '.request_id == "'"$last"'"' 1
+	assert_equal "$(audit_rows '.request_id == "'"$last"'"' | jq -c '[.event, .outcome]')" '["mcp.refused","audit_unavailable"]'
+	# One before, those that still went through, one after.
+	assert_equal "$(audit_count '.event == "tool.call"')" $((answers + 2))
+	run jq -ern '[inputs | select(.event == "mcp.refused") | .request_id] | length >= $n and length == (unique | length)' \
+		--argjson n $((refused + 1)) "$AUDIT"
+	assert_output true
 	run jq -es 'map(.seq) == [range(.[0].seq; .[0].seq + length)]' "$AUDIT"
 	assert_output true
 }

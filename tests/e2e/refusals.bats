@@ -47,8 +47,10 @@ assert_one_row() {
 	local first
 	first=$(jq -c 'del(.request_id)' <<<"${lines[0]}")
 	assert_one_row '[.event, .outcome]' '["access.refused","unauthorized"]'
+	ROWS_BEFORE=$((ROWS_BEFORE + 1))
 	run mcp no-such-tenant "$other" "$CALL"
 	assert_line --index 1 401
+	assert_one_row '[.event, .outcome, .tenant_id]' '["access.refused","unauthorized",null]'
 	assert_equal "$(jq -c 'del(.request_id)' <<<"${lines[0]}")" "$first"
 }
 
@@ -62,8 +64,11 @@ assert_one_row() {
 	done
 	admin DELETE "/v1/admin/tenants/t_fintech/keys/$id"
 	for i in $(seq 40); do
+		ROWS_BEFORE=$(wc -l <"$AUDIT")
 		run mcp fintech "$key" '{"jsonrpc":"2.0","id":1,"method":"ping"}'
 		assert_line --index 1 401
+		assert_equal "$(jq -r .code <<<"${lines[0]}")" unauthorized
+		assert_one_row '[.event, .outcome]' '["access.refused","unauthorized"]'
 	done
 }
 
