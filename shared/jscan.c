@@ -413,6 +413,23 @@ static size_t unescape(const char **p, const char *end, char out[4])
 	return put_utf8(code, out);
 }
 
+/* Nearly every string is spelt as it is: those are copied and compared whole. */
+static bool is_plain(struct jscan v)
+{
+	return !memchr(v.p + 1, '\\', v.len - 2);
+}
+
+static enum rc copy_plain(struct jscan v, char *dst, size_t cap)
+{
+	size_t len = v.len - 2;
+
+	if (len >= cap)
+		return RC_INVALID;
+	memcpy(dst, v.p + 1, len);
+	dst[len] = '\0';
+	return RC_OK;
+}
+
 enum rc jscan_str(struct jscan v, char *dst, size_t cap)
 {
 	const char *p, *end;
@@ -424,6 +441,8 @@ enum rc jscan_str(struct jscan v, char *dst, size_t cap)
 	dst[0] = '\0';
 	if (v.kind != JSCAN_STRING)
 		return RC_INVALID;
+	if (is_plain(v))
+		return copy_plain(v, dst, cap);
 	p = v.p + 1;
 	end = v.p + v.len - 1;
 	while (p < end) {
@@ -467,6 +486,8 @@ bool jscan_is_str(struct jscan v, const char *s)
 
 	if (v.kind != JSCAN_STRING)
 		return false;
+	if (is_plain(v))
+		return !strncmp(v.p + 1, s, v.len - 2) && strlen(s) == v.len - 2;
 	p = v.p + 1;
 	end = v.p + v.len - 1;
 	while (p < end) {
@@ -510,6 +531,10 @@ bool jscan_same_str(struct jscan a, struct jscan b)
 	int x, y;
 
 	if (a.kind != JSCAN_STRING || b.kind != JSCAN_STRING)
+		return false;
+	if (a.len == b.len && !memcmp(a.p, b.p, a.len))
+		return true;
+	if (is_plain(a) && is_plain(b))
 		return false;
 	ca = chars_of(a);
 	cb = chars_of(b);

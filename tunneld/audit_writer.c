@@ -342,7 +342,7 @@ static void *run(void *ctx)
 {
 	struct audit_writer *w = ctx;
 	struct queue batch;
-	bool durable, stopping;
+	bool durable, stopping, news;
 
 	(void)pthread_mutex_lock(&w->lock);
 	do {
@@ -357,9 +357,11 @@ static void *run(void *ctx)
 		sync_when_due(w, stopping);
 		(void)pthread_mutex_lock(&w->lock);
 		finish_batch(w, &batch, durable);
-		if (w->through.count > 0 && w->o.notify)
-			w->o.notify(w->o.ctx);
+		news = w->through.count > 0;
 		(void)pthread_mutex_unlock(&w->lock);
+		/* Under the lock the loop would wake up only to wait for it. */
+		if (news && w->o.notify)
+			w->o.notify(w->o.ctx);
 		rotate_when_due(w); /* those answers are on their way already */
 		(void)pthread_mutex_lock(&w->lock);
 	} while (!stopping || w->waiting.count > 0 || (w->held.count > 0 && atomic_load(&w->ok)));
@@ -452,20 +454,23 @@ void audit_writer_close(struct audit_writer *w)
 	writer_free(w);
 }
 
-/* Under the lock. */
-static void add(struct audit_writer *w, struct audit_entry *e)
+/* Under the lock. True: the thread may sleep, and is to be woken. */
+static bool add(struct audit_writer *w, struct audit_entry *e)
 {
 	e->wall_ms = clock_wall_ms();
-	if (w->waiting.count == 0)
-		(void)pthread_cond_signal(&w->wake);
 	queue_put(&w->waiting, e);
+	return w->waiting.count == 1;
 }
 
 void audit_writer_add(struct audit_writer *w, struct audit_entry *e)
 {
+	bool first;
+
 	(void)pthread_mutex_lock(&w->lock);
-	add(w, e);
+	first = add(w, e);
 	(void)pthread_mutex_unlock(&w->lock);
+	if (first)
+		(void)pthread_cond_signal(&w->wake);
 }
 
 static void note_done(struct audit_entry *e, bool durable)
@@ -510,7 +515,8 @@ enum rc audit_writer_append(struct audit_writer *w, const struct audit_record *c
 	for (size_t i = 0; i < count; i++) {
 		entries[i].record = *records[i];
 		entries[i].group = &group;
-		add(w, &entries[i]);
+		if (add(w, &entries[i]))
+			(void)pthread_cond_signal(&w->wake);
 	}
 	while (group.pending > 0)
 		(void)pthread_cond_wait(&w->group_done, &w->lock);

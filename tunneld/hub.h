@@ -20,6 +20,7 @@
 #include "tunneld/state_writer.h"
 
 struct tunnel;
+struct connection;
 
 struct hub {
 	const struct config *config;
@@ -41,6 +42,7 @@ struct hub {
 	struct deadlines handshakes, quiet, pinged;
 	size_t greeting_bytes; /* received from connections that are still in the handshake */
 
+	struct connection *unsent; /* those with something to send; lws_tunnel.c's */
 	size_t connections; /* on the tunnel socket, upgraded or not */
 	size_t max_connections; /* of those */
 	size_t dispatch_connections;

@@ -12,6 +12,7 @@
 #include "tunneld/fds.h"
 #include "tunneld/hub.h"
 #include "tunneld/lws_server.h"
+#include "tunneld/lws_tunnel.h"
 #include "tunneld/relay.h"
 #include "tunneld/tunnel.h"
 
@@ -30,6 +31,7 @@ struct loop {
 	ev_async wake;
 	ev_timer deadlines; /* the one for every call, handshake and heartbeat */
 	ev_timer drain;
+	ev_prepare flush; /* before every wait: what was queued meanwhile goes out */
 	ev_prepare drained; /* looks for the end of a phase, only while there is one to come */
 	ev_signal term, interrupt, hangup;
 };
@@ -98,6 +100,15 @@ static void on_drain_timeout(struct ev_loop *ev, ev_timer *w, int events)
 		ev_break(ev, EVBREAK_ALL);
 }
 
+static void on_flush(struct ev_loop *ev, ev_prepare *w, int events)
+{
+	struct loop *l = w->data;
+
+	(void)ev;
+	(void)events;
+	lws_tunnel_flush(&l->hub);
+}
+
 static void on_prepare(struct ev_loop *ev, ev_prepare *w, int events)
 {
 	struct loop *l = w->data;
@@ -154,13 +165,16 @@ static void init_watchers(struct loop *l)
 	ev_async_init(&l->wake, on_wake);
 	ev_timer_init(&l->deadlines, on_deadline, 0, 0);
 	ev_timer_init(&l->drain, on_drain_timeout, 0, 0);
+	ev_prepare_init(&l->flush, on_flush);
 	ev_prepare_init(&l->drained, on_prepare);
 	ev_signal_init(&l->term, on_term, SIGTERM);
 	ev_signal_init(&l->interrupt, on_term, SIGINT);
 	ev_signal_init(&l->hangup, on_hangup, SIGHUP);
 	l->wake.data = l->deadlines.data = l->drain.data = l->drained.data = l;
+	l->flush.data = l;
 	l->term.data = l->interrupt.data = l->hangup.data = l;
 	ev_async_start(l->ev, &l->wake);
+	ev_prepare_start(l->ev, &l->flush);
 	ev_signal_start(l->ev, &l->term);
 	ev_signal_start(l->ev, &l->interrupt);
 	ev_signal_start(l->ev, &l->hangup);
@@ -216,6 +230,7 @@ void loop_close(struct loop *l)
 		hub_free(&l->hub);
 	}
 	ev_async_stop(l->ev, &l->wake);
+	ev_prepare_stop(l->ev, &l->flush);
 	ev_loop_destroy(l->ev);
 	free(l);
 	config_free((struct config *)config);

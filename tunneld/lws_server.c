@@ -46,6 +46,10 @@ static struct lws_context *make_context(struct ev_loop *loop, struct hub *hub)
 
 static bool listen_tunnel(struct lws_context *server, const char *path)
 {
+	/* No heartbeat of the library's own: it would start a timer anew with every pong, in a list
+	 * that it walks from its beginning, so that a pong costs the more the more tunnels there
+	 * are. tunnel.c has ours. */
+	static const lws_retry_bo_t no_heartbeat = {0};
 	const struct lws_context_creation_info info = {
 		.options = LWS_SERVER_OPTION_UNIX_SOCK,
 		.port = 0,
@@ -55,6 +59,7 @@ static bool listen_tunnel(struct lws_context *server, const char *path)
 		.timeout_secs = REQUEST_S,
 		.keepalive_timeout = REQUEST_S,
 		.max_http_header_data = HEADER_MAX,
+		.retry_and_idle_policy = &no_heartbeat,
 	};
 	/* 0660 from the first moment on: the front may be in the group, nobody else gets in. */
 	mode_t before = umask(0117);

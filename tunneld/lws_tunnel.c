@@ -17,7 +17,11 @@ _Static_assert(LWS_PRE <= TUNNEL_HEADROOM,
 #define FORWARDED_MAX 1024
 #define PING_TEXT "airlock"
 /* Written in one turn before others get theirs. */
-#define BURST_BYTES ((size_t)128 * 1024)
+#define BURST_BYTES ((size_t)256 * 1024)
+/* Messages up to this size share a write; of a longer one the socket gets as much as it takes at
+ * once. */
+#define SHARED_BYTES ((size_t)16 * 1024)
+#define FRAME_HEAD_MAX 10
 #define BACKLOG_LOW ((size_t)256 * 1024)
 /* For the peer to take what is queued and the close frame, once the end was decided. */
 #define CLOSE_S 5
@@ -36,6 +40,9 @@ struct connection {
 	struct buf partial; /* a message that comes in several pieces; no memory otherwise */
 	int close_code;
 	bool ping;
+	/* In hub->unsent. */
+	struct connection *next_unsent;
+	bool listed;
 };
 
 static struct hub *hub_of(struct lws *wsi)
@@ -44,6 +51,29 @@ static struct hub *hub_of(struct lws *wsi)
 }
 
 /* --- what tunnel.c asks for --------------------------------------------------------------- */
+
+static void list(struct connection *c)
+{
+	struct hub *hub = hub_of(c->wsi);
+
+	if (c->listed)
+		return;
+	c->listed = true;
+	c->next_unsent = hub->unsent;
+	hub->unsent = c;
+}
+
+static void unlist(struct hub *hub, struct connection *c)
+{
+	struct connection **at = &hub->unsent;
+
+	if (!c->listed)
+		return;
+	while (*at != c)
+		at = &(*at)->next_unsent;
+	*at = c->next_unsent;
+	c->listed = false;
+}
 
 static void on_send(void *ctx, struct buf *message)
 {
@@ -55,7 +85,7 @@ static void on_send(void *ctx, struct buf *message)
 	*c->last = o;
 	c->last = &o->next;
 	c->backlog += o->message.len;
-	(void)lws_callback_on_writable(c->wsi);
+	list(c);
 }
 
 static void on_ping(void *ctx)
@@ -63,7 +93,7 @@ static void on_ping(void *ctx)
 	struct connection *c = ctx;
 
 	c->ping = true;
-	(void)lws_callback_on_writable(c->wsi);
+	list(c);
 }
 
 static void on_pause(void *ctx, bool paused)
@@ -90,6 +120,18 @@ static size_t on_backlog(const void *ctx)
 
 static const struct tunnel_io tunnel_io = {on_send, on_ping, on_pause, on_close, on_backlog};
 
+static void drop_first(struct connection *c)
+{
+	struct outgoing *o = c->first;
+
+	c->first = o->next;
+	if (!c->first)
+		c->last = &c->first;
+	c->backlog -= o->message.len;
+	buf_free(&o->message);
+	free(o);
+}
+
 /* --- what libwebsockets tells --------------------------------------------------------------- */
 
 static void established(struct lws *wsi, struct connection *c)
@@ -106,17 +148,14 @@ static void established(struct lws *wsi, struct connection *c)
 	c->tunnel = tunnel_new(hub, &tunnel_io, c, ip, clock_mono_ms());
 }
 
-static void closed(struct connection *c)
+static void closed(struct hub *hub, struct connection *c)
 {
-	struct outgoing *o;
 
+	unlist(hub, c);
 	tunnel_closed(c->tunnel);
 	c->tunnel = NULL;
-	while ((o = c->first)) {
-		c->first = o->next;
-		buf_free(&o->message);
-		free(o);
-	}
+	while (c->first)
+		drop_first(c);
 	buf_free(&c->partial);
 }
 
@@ -140,19 +179,54 @@ static void received(struct lws *wsi, struct connection *c, const uint8_t *bytes
 	buf_free(&c->partial);
 }
 
-/* False when the connection broke. */
-static bool write_one(struct lws *wsi, struct connection *c)
+/* RFC 6455, 5.2: a whole binary message, unmasked, in front of its len bytes. */
+static size_t put_head(uint8_t *head, size_t len)
 {
-	struct outgoing *o = c->first;
-	size_t len = o->message.len - TUNNEL_HEADROOM;
-	int written = lws_write(wsi, o->message.data + TUNNEL_HEADROOM, len, LWS_WRITE_BINARY);
+	head[0] = 0x82;
+	if (len < 126) {
+		head[1] = (uint8_t)len;
+		return 2;
+	}
+	/* Longer ones share no write. */
+	head[1] = 126;
+	head[2] = (uint8_t)(len >> 8);
+	head[3] = (uint8_t)len;
+	return 4;
+}
 
-	c->first = o->next;
-	if (!c->first)
-		c->last = &c->first;
-	c->backlog -= o->message.len;
-	buf_free(&o->message);
-	free(o);
+/* The messages at the head of the queue that are short, in one write. libwebsockets frames one
+ * message a write, so the frames are made here. */
+static bool write_shared(struct lws *wsi, struct connection *c)
+{
+	/* Of the loop's one thread. */
+	static uint8_t room[LWS_PRE + 4 * SHARED_BYTES];
+	uint8_t *start = room + LWS_PRE, *p = start;
+
+	while (c->first) {
+		const struct buf *m = &c->first->message;
+		size_t len = m->len - TUNNEL_HEADROOM;
+
+		if (len > SHARED_BYTES || len + FRAME_HEAD_MAX > (size_t)(room + sizeof(room) - p))
+			break;
+		p += put_head(p, len);
+		memcpy(p, m->data + TUNNEL_HEADROOM, len);
+		p += len;
+		drop_first(c);
+	}
+	return lws_write(wsi, start, (size_t)(p - start), LWS_WRITE_RAW) >= 0;
+}
+
+/* False when the connection broke. */
+static bool write_some(struct lws *wsi, struct connection *c)
+{
+	const struct buf *m = &c->first->message;
+	size_t len = m->len - TUNNEL_HEADROOM;
+	int written;
+
+	if (len <= SHARED_BYTES)
+		return write_shared(wsi, c);
+	written = lws_write(wsi, m->data + TUNNEL_HEADROOM, len, LWS_WRITE_BINARY);
+	drop_first(c);
 	return written >= 0;
 }
 
@@ -166,29 +240,50 @@ static bool write_ping(struct lws *wsi)
 }
 
 /* Several messages in one turn: libwebsockets keeps what the socket does not take, and only then is
- * the turn over. */
-static int writeable(struct lws *wsi, struct connection *c)
+ * the turn over. False when the connection broke. */
+static bool write_turn(struct lws *wsi, struct connection *c)
 {
 	size_t before = c->backlog;
 
 	if (c->ping) {
 		c->ping = false;
 		if (!write_ping(wsi))
-			return -1;
+			return false;
 	}
 	while (c->first && !lws_partial_buffered(wsi) && before - c->backlog < BURST_BYTES)
-		if (!write_one(wsi, c))
-			return -1;
+		if (!write_some(wsi, c))
+			return false;
 	if (c->backlog < BACKLOG_LOW)
 		tunnel_drained(c->tunnel);
-	if (c->first) {
+	if (c->first)
 		(void)lws_callback_on_writable(wsi);
-		return 0;
-	}
-	if (!c->close_code)
+	return true;
+}
+
+static int writeable(struct lws *wsi, struct connection *c)
+{
+	if (!write_turn(wsi, c))
+		return -1;
+	if (c->first || !c->close_code)
 		return 0;
 	lws_close_reason(wsi, (enum lws_close_status)c->close_code, NULL, 0);
 	return -1;
+}
+
+void lws_tunnel_flush(struct hub *hub)
+{
+	struct connection *c;
+
+	while ((c = hub->unsent)) {
+		hub->unsent = c->next_unsent;
+		c->listed = false;
+		/* What libwebsockets still holds goes first, and a connection that is to be closed
+		 * does that when its socket has room; a broken one is found by its reader. */
+		if (!c->close_code && !lws_partial_buffered(c->wsi))
+			(void)write_turn(c->wsi, c);
+		else
+			(void)lws_callback_on_writable(c->wsi);
+	}
 }
 
 /* The only path there is on this socket. */
@@ -220,7 +315,7 @@ static int on_tunnel(
 	case LWS_CALLBACK_SERVER_WRITEABLE:
 		return writeable(wsi, c);
 	case LWS_CALLBACK_CLOSED:
-		closed(c);
+		closed(hub_of(wsi), c);
 		return 0;
 	case LWS_CALLBACK_WSI_DESTROY:
 		hub_of(wsi)->connections--;
@@ -287,7 +382,8 @@ const struct lws_protocols *lws_tunnel_protocols(void)
 		{.name = MSG_SUBPROTOCOL,
 			.callback = on_tunnel,
 			.per_session_data_size = sizeof(struct connection),
-			.rx_buffer_size = 65536},
+			.rx_buffer_size = 65536,
+			.tx_packet_size = BURST_BYTES},
 		{.name = NULL},
 	};
 

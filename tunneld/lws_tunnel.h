@@ -5,8 +5,12 @@
 #define TUNNELD_LWS_TUNNEL_H
 
 struct lws_protocols;
+struct hub;
 
 /* The protocols of the tunnel's vhost. The context's user pointer must be the struct hub. */
 const struct lws_protocols *lws_tunnel_protocols(void);
+/* Writes what was queued since, to be called before the loop waits: all messages for one worker go
+ * out together, and the socket is watched for room only when it has none. */
+void lws_tunnel_flush(struct hub *hub);
 
 #endif

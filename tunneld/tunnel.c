@@ -12,6 +12,9 @@
 
 /* A session with this much waiting gets no new calls. */
 #define BACKLOG_HIGH ((size_t)1024 * 1024)
+/* Pings may go out this part of the interval early: one wake-up for many, however many tunnels
+ * there are. */
+#define PING_EARLY 32
 
 static const struct {
 	const char *name;
@@ -286,11 +289,12 @@ static bool alive(const struct tunnel *t)
 
 void tunnel_tick(struct hub *hub, int64_t now_ms)
 {
+	int64_t early_ms = hub->config->heartbeat_ms / PING_EARLY;
 	struct deadline *d;
 
 	while ((d = deadlines_due(&hub->handshakes, now_ms)))
 		tunnel_end(tunnel_by_beat(d), TUNNEL_END_HANDSHAKE_TIMEOUT);
-	while ((d = deadlines_due(&hub->quiet, now_ms)))
+	while ((d = deadlines_due(&hub->quiet, now_ms + early_ms)))
 		ping(tunnel_by_beat(d), now_ms);
 	while ((d = deadlines_due(&hub->pinged, now_ms))) {
 		struct tunnel *t = tunnel_by_beat(d);
