@@ -42,7 +42,7 @@ FUZZERS := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzzer/%,$(wildcard tests/fuzz/fuz
 say  = $(if $(V),,@printf '  %-5s %s\n' $(1) $(2);)
 link = $(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS)
 
-.PHONY: all tests demo demo-stop check bench bench-programs lint fuzz fuzzers deps install clean help toolchain
+.PHONY: all tests demo demo-stop check conformance bench bench-programs lint fuzz fuzzers deps install clean help toolchain
 all: $(BINS) ## Build the programs
 tests: $(TESTS)
 fuzzers: $(FUZZERS)
@@ -56,6 +56,10 @@ demo-stop: ## Stop what `make demo` started
 check: ## Run every test (SAN=1: under ASan and UBSan)
 	@scripts/install-packages build run nginx caddy check bench
 	@+BUILD=$(BUILD) SAN=$(SAN) scripts/check
+
+conformance: ## Run the official MCP conformance suite through a tunnel
+	@scripts/install-packages build run nginx check >&2
+	@+BUILD=$(BUILD) scripts/conformance
 
 bench: ## Measure, in ten minutes (QUICK=1: in one), and write docs/performance.md
 	@scripts/install-packages build run nginx bench

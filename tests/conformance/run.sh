@@ -6,8 +6,9 @@
 #   run.sh --shim PORT URL   one that does: a proxy on 127.0.0.1:PORT (0 picks one) adds AIRLOCK_API_KEY
 #   run.sh --direct          the fixture itself, behind nothing but http-front.mjs
 #
-# --results DIR keeps the suite's files in DIR. Prints one line per revision; status 0 only when all required
-# scenarios pass and nothing fails that is not in expected-failures.yml.
+# --revision R runs that one alone; --results DIR keeps the suite's files, and the score, in DIR/REVISION. Prints one
+# line per revision; status 0 only when all required scenarios pass and nothing fails that is not in
+# expected-failures.yml.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -50,10 +51,12 @@ url=
 shim=
 direct=
 results=
+revisions=(2025-11-25 2026-07-28)
 while [ $# -gt 0 ]; do
 	case $1 in
 	--shim) shim=${2:?port} && shift 2 ;;
 	--results) results=${2:?directory} && shift 2 ;;
+	--revision) revisions=("${2:?revision}") && shift 2 ;;
 	--direct) direct=1 && shift ;;
 	-*) usage ;;
 	*)
@@ -77,7 +80,7 @@ if [ -z "$results" ]; then
 fi
 
 status=0
-for revision in 2025-11-25 2026-07-28; do
+for revision in "${revisions[@]}"; do
 	out=$results/$revision
 	rm -rf "$out"
 	mkdir -p "$out/scenarios"
@@ -85,7 +88,8 @@ for revision in 2025-11-25 2026-07-28; do
 	timeout "$limit_s" "$node" "$suite" server --url "$url" --requirements "$revision" \
 		--expected-failures "$expected" -o "$out/scenarios" >"$out/log" 2>&1 || suite_status=$?
 	score_status=0
-	"$node" "$here/score.mjs" "$out/scenarios" "$revision" "$expected" || score_status=$?
+	"$node" "$here/score.mjs" "$out/scenarios" "$revision" "$expected" >"$out/score" || score_status=$?
+	cat "$out/score"
 	if [ "$suite_status" -ne 0 ] && [ "$score_status" -eq 0 ]; then
 		echo "$revision: the suite itself ended with status $suite_status" >&2
 		tail -n 5 "$out/log" >&2

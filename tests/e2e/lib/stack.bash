@@ -270,6 +270,22 @@ worker_up() { # SLUG [NAME]
 	}
 }
 
+# worker_of_upstreams SLUG NAME: a worker without a database, with the `upstreams:` list that standard input gives.
+worker_of_upstreams() {
+	local slug=$1 name=worker-$2 dir before
+	dir=$STACK/workers/$name
+	before=$(sessions_of "$slug")
+	worker_enroll "$slug" "$2" || return
+	printf 'worker:\n  name: %s\n  state_dir: %s/state\n  data_dir: %s/data\nupstreams:\n' "$name" "$dir" "$dir" \
+		>"$dir/airlock.yaml"
+	cat >>"$dir/airlock.yaml"
+	start "$name" "$BIN/airlock-worker" run --config "$dir/airlock.yaml"
+	wait_until 30 sessions_are "$slug" $((before + 1)) || {
+		tail -n 20 "$LOG"/*.log >&2
+		return 1
+	}
+}
+
 first_subject() { # SLUG: any subject of the demo data
 	demo_data
 	local table column
