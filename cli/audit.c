@@ -130,10 +130,11 @@ static enum status show_json(const struct audit_verify *v, const char *key, cons
 {
 	const struct audit_chain *c = &v->chain;
 	bool good = c->fault == AUDIT_FAULT_NONE;
-	json_t *j = json_pack("{s:b, s:I, s:I, s:I, s:I, s:I, s:s, s:s}", "ok", good, "first_seq",
-		(json_int_t)c->o.first_seq, "seq", (json_int_t)c->seq, "checkpoints",
+	json_t *j = json_pack("{s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:s}", "ok", good,
+		"first_seq", (json_int_t)c->o.first_seq, "seq", (json_int_t)c->seq, "checkpoints",
 		(json_int_t)c->checkpoints, "signed_seq", (json_int_t)c->signed_seq, "bytes",
-		(json_int_t)v->bytes, "signed_ts", c->signed_ts, "key", key);
+		(json_int_t)v->bytes, "expired", (json_int_t)c->expired, "withheld",
+		(json_int_t)c->withheld, "signed_ts", c->signed_ts, "key", key);
 	struct buf text;
 
 	if (j && good)
@@ -164,6 +165,11 @@ static enum status show_text(
 	printf("good: rows %lld to %lld, %lld checkpoints, %.1f MB in %.2f s\n",
 		(long long)c->o.first_seq, (long long)c->seq, (long long)c->checkpoints,
 		(double)v->bytes / 1e6, (double)took_ms / 1e3);
+	if (c->expired + c->withheld > 0)
+		printf("of %lld rows only the hash is there: %lld have expired, %lld are "
+		       "withheld\n",
+			(long long)(c->expired + c->withheld), (long long)c->expired,
+			(long long)c->withheld);
 	if (c->signed_seq > 0)
 		printf("signed: up to row %lld, %s, key %s\n", (long long)c->signed_seq,
 			c->signed_ts, key);

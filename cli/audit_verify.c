@@ -1,77 +1,75 @@
 #include "cli/audit_verify.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
+#include "shared/audit_bundle.h"
+#include "shared/audit_reader.h"
 #include "shared/mem.h"
-
-/* Several times the longest line. */
-#define CHUNK ((size_t)4 * 1024 * 1024)
 
 struct reader {
 	struct audit_verify *out;
-	char *chunk;
 	const char *const *paths;
 	int64_t *first; /* the number that the chain gives to each file's first line */
 	size_t file;
 };
 
-/* Feeds the whole lines of the chunk; *used gets how many bytes they were. */
-static bool feed(struct reader *r, size_t len, size_t *used)
+/* A bundle says in its first line which rows it holds; it is checked alone. */
+static bool begin_bundle(struct reader *r, const char *line, size_t len)
 {
-	const char *line = r->chunk, *end = r->chunk + len, *newline;
+	struct audit_chain *c = &r->out->chain;
+	struct audit_bundle_header h;
+	struct audit_chain_options o = c->o;
 
-	while ((newline = memchr(line, '\n', (size_t)(end - line)))) {
-		if (!audit_chain_line(&r->out->chain, line, (size_t)(newline - line)))
-			return false;
-		line = newline + 1;
-	}
-	*used = (size_t)(line - r->chunk);
-	/* What fills the chunk without an end is no line of ours: the chain refuses it. */
-	return *used > 0 || len < CHUNK || audit_chain_line(&r->out->chain, line, len);
+	if (audit_bundle_header_read(line, len, &h) != RC_OK)
+		return false;
+	r->out->bundle = true;
+	o.first_seq = h.from;
+	o.bundle_last = h.last;
+	audit_chain_free(c);
+	audit_chain_init(c, &o);
+	r->first[r->file] = 0; /* the chain does not count that line */
+	return true;
 }
 
-/* RC_UNAVAILABLE with errno. False in *more: there is a fault. */
-static enum rc read_lines(struct reader *r, int fd, bool *more)
+/* Feeds what is read; *more gets false when there is a fault. */
+static enum rc read_lines(struct reader *r, struct audit_reader *in, bool *more)
 {
-	size_t have = 0, used = 0;
-	ssize_t n;
+	struct audit_chain *c = &r->out->chain;
+	bool first = r->file == 0;
+	const char *line;
+	size_t len;
+	enum rc rc = RC_OK;
 
-	*more = true;
-	while (*more) {
-		n = read(fd, r->chunk + have, CHUNK - have);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return RC_UNAVAILABLE;
-		if (n == 0)
-			break;
-		r->out->bytes += n;
-		have += (size_t)n;
-		*more = feed(r, have, &used);
-		if (*more)
-			memmove(r->chunk, r->chunk + used, have - used);
-		have -= *more ? used : 0;
+	while (*more && (rc = audit_reader_line(in, &line, &len)) == RC_OK) {
+		if (!first || !audit_bundle_is(line, len) || !begin_bundle(r, line, len))
+			*more = audit_chain_line(c, line, len);
+		first = false;
 	}
-	if (*more && have > 0)
-		*more = audit_chain_end(&r->out->chain, true);
+	r->out->bytes += audit_reader_next_at(in);
+	if (!*more || (rc == RC_NOTFOUND && !audit_reader_torn(in)))
+		return RC_OK;
+	if (rc == RC_UNAVAILABLE)
+		return rc;
+	if (rc == RC_LIMIT)
+		*more = audit_chain_line(c, "", 0); /* no line of ours: the chain says so */
+	else
+		*more = rc == RC_INVALID ? audit_chain_damaged(c) : audit_chain_end(c, true);
 	return RC_OK;
 }
 
 static enum rc read_file(struct reader *r, bool *more)
 {
-	int fd = open(r->paths[r->file], O_RDONLY | O_CLOEXEC), why;
-	enum rc rc;
+	struct audit_reader *in;
+	enum rc rc = audit_reader_open(r->paths[r->file], &in);
+	int why;
 
-	if (fd < 0)
-		return RC_UNAVAILABLE;
-	(void)posix_fadvise(fd, 0, 0, POSIX_FADV_SEQUENTIAL);
-	rc = read_lines(r, fd, more);
+	if (rc != RC_OK)
+		return rc;
+	rc = read_lines(r, in, more);
 	why = errno;
-	(void)close(fd);
+	audit_reader_close(in);
 	errno = why;
 	return rc;
 }
@@ -92,7 +90,7 @@ static void locate(struct reader *r, size_t files)
 enum rc audit_verify(const char *const *paths, size_t count, const struct audit_chain_options *o,
 	struct audit_verify *out)
 {
-	struct reader r = {.out = out, .chunk = xmalloc(CHUNK), .paths = paths};
+	struct reader r = {.out = out, .paths = paths};
 	bool more = true;
 	enum rc rc = RC_OK;
 	int why;
@@ -111,7 +109,6 @@ enum rc audit_verify(const char *const *paths, size_t count, const struct audit_
 	if (rc == RC_OK && !more)
 		locate(&r, r.file);
 	audit_chain_free(&out->chain);
-	free(r.chunk);
 	free(r.first);
 	errno = why;
 	return rc;

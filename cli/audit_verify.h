@@ -1,5 +1,6 @@
 /* audit_verify: the check of an audit log that is in files, at the speed of the disk: one pass,
- * large reads, no copy of a line. What a good log is, is shared/audit_chain's business. */
+ * large reads, no copy of a line. Plain and compressed files, and bundles. What a good log is, is
+ * shared/audit_chain's business. */
 #ifndef CLI_AUDIT_VERIFY_H
 #define CLI_AUDIT_VERIFY_H
 
@@ -13,7 +14,8 @@
 struct audit_verify {
 	struct audit_chain
 		chain; /* audit_chain_free()d already; the numbers and the sentence stay */
-	int64_t bytes;
+	int64_t bytes; /* before they were compressed */
+	bool bundle; /* the first file was one: the rest of the log is not in it */
 	/* Where the fault is; file is one of the paths that were given. */
 	const char *file;
 	int64_t line;

@@ -2,204 +2,10 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
-#include "shared/jscan.h"
 #include "shared/mem.h"
-#include "shared/text.h"
-
-/* --- checkpoints ------------------------------------------------------------------------ */
-
-static const char label[] = "airlock-cp audit checkpoint v1";
-static const char event_member[] = "\",\"event\":\"checkpoint\",";
-
-#define TRANSCRIPT_LEN (sizeof(label) + 8 + 8 + CLOCK_TEXT_LEN + CRYPTO_HASH_LEN)
-
-struct checkpoint {
-	int64_t seq;
-	char ts[CLOCK_TEXT_LEN + 1];
-	char head[AUDIT_HASH_LEN + 1];
-	uint8_t key[CRYPTO_PUBLIC_LEN];
-	uint8_t sig[CRYPTO_SIG_LEN];
-};
-
-static uint8_t *put64(uint8_t *at, int64_t n)
-{
-	for (int shift = 56; shift >= 0; shift -= 8)
-		*at++ = (uint8_t)((uint64_t)n >> shift);
-	return at;
-}
-
-/* The label with its NUL, seq, count, ts, head: every part has a fixed length. */
-static void transcript(const struct checkpoint *p, uint8_t out[TRANSCRIPT_LEN])
-{
-	uint8_t *at = out;
-
-	memcpy(at, label, sizeof(label));
-	at = put64(at + sizeof(label), p->seq);
-	at = put64(at, p->seq - 1);
-	memcpy(at, p->ts, CLOCK_TEXT_LEN);
-	if (text_unhex(p->head, at + CLOCK_TEXT_LEN, CRYPTO_HASH_LEN) != RC_OK)
-		memset(at + CLOCK_TEXT_LEN, 0, CRYPTO_HASH_LEN);
-}
-
-static void put_checkpoint(struct buf *b, const struct checkpoint *p)
-{
-	char key[TEXT_B64_LEN(CRYPTO_PUBLIC_LEN) + 1], sig[TEXT_B64_LEN(CRYPTO_SIG_LEN) + 1];
-
-	text_b64(p->key, sizeof(p->key), key);
-	text_b64(p->sig, sizeof(p->sig), sig);
-	buf_printf(b,
-		"{\"v\":%d,\"seq\":%lld,\"ts\":\"%s\",\"event\":\"checkpoint\",\"count\":%lld,"
-		"\"head\":\"%s\",\"key\":\"%s\",\"sig\":\"%s\",\"prev\":\"%s\"}",
-		AUDIT_VERSION, (long long)p->seq, p->ts, (long long)(p->seq - 1), p->head, key, sig,
-		p->head);
-}
-
-void audit_checkpoint_line(struct buf *b, const struct crypto_identity *id, int64_t seq,
-	int64_t wall_ms, const char prev[AUDIT_HASH_LEN + 1])
-{
-	struct checkpoint p = {.seq = seq};
-	uint8_t bytes[TRANSCRIPT_LEN];
-
-	clock_text(wall_ms, p.ts);
-	memcpy(p.head, prev, sizeof(p.head));
-	memcpy(p.key, id->public_key, sizeof(p.key));
-	transcript(&p, bytes);
-	crypto_sign(id, bytes, sizeof(bytes), p.sig);
-	put_checkpoint(b, &p);
-}
-
-static bool get_bytes(struct jscan row, const char *name, uint8_t *bytes, size_t len)
-{
-	char b64[TEXT_B64_LEN(CRYPTO_SIG_LEN) + 1];
-	struct jscan v;
-	size_t got;
-
-	return jscan_get(row, name, &v) == RC_OK && jscan_str(v, b64, sizeof(b64)) == RC_OK &&
-		text_unb64(b64, strlen(b64), bytes, len, &got) == RC_OK && got == len;
-}
-
-/* A checkpoint has one spelling: what is read must give the same bytes when it is written again. */
-static bool read_checkpoint(const char *line, size_t len, struct checkpoint *p)
-{
-	struct jscan row, v;
-	struct buf again;
-	bool same;
-
-	if (jscan_parse(line, len, &row) != RC_OK || jscan_get(row, "seq", &v) != RC_OK ||
-		jscan_int(v, &p->seq) != RC_OK || jscan_get(row, "ts", &v) != RC_OK ||
-		jscan_str(v, p->ts, sizeof(p->ts)) != RC_OK || strlen(p->ts) != CLOCK_TEXT_LEN ||
-		jscan_get(row, "head", &v) != RC_OK ||
-		jscan_str(v, p->head, sizeof(p->head)) != RC_OK ||
-		strlen(p->head) != AUDIT_HASH_LEN ||
-		!get_bytes(row, "key", p->key, sizeof(p->key)) ||
-		!get_bytes(row, "sig", p->sig, sizeof(p->sig)))
-		return false;
-	buf_init(&again, 4096);
-	put_checkpoint(&again, p);
-	same = !again.failed && again.len == len && memcmp(again.data, line, len) == 0;
-	buf_free(&again);
-	return same;
-}
-
-static bool signature_ok(const struct checkpoint *p)
-{
-	uint8_t bytes[TRANSCRIPT_LEN];
-
-	transcript(p, bytes);
-	return crypto_verify(p->key, bytes, sizeof(bytes), p->sig);
-}
-
-/* --- the form of a line ------------------------------------------------------------------- */
-
-/* What the check needs of a row; everything else is covered by its hash. Rows begin and end with
- * the same members, so they need no parser. */
-struct row {
-	int64_t seq;
-	uint8_t prev[CRYPTO_HASH_LEN];
-	bool checkpoint;
-};
-
-static bool skip(const char **at, const char *end, const char *text, size_t len)
-{
-	if ((size_t)(end - *at) < len || memcmp(*at, text, len) != 0)
-		return false;
-	*at += len;
-	return true;
-}
-
-static bool read_seq(const char **at, const char *end, int64_t *seq)
-{
-	const char *start = *at;
-	int64_t n = 0;
-
-	while (*at < end && **at >= '0' && **at <= '9' && *at - start < 18)
-		n = n * 10 + *(*at)++ - '0';
-	*seq = n;
-	return n > 0 && *start != '0';
-}
-
-/* Lower case only: the writer never writes another digit. */
-static bool read_hash(const char *hex, uint8_t *out)
-{
-	for (size_t i = 0; i < AUDIT_HASH_LEN; i++) {
-		unsigned char c = (unsigned char)hex[i];
-		uint8_t digit = c >= '0' && c <= '9' ? (uint8_t)(c - '0')
-			: c >= 'a' && c <= 'f'       ? (uint8_t)(c - 'a' + 10)
-						     : 16;
-
-		if (digit > 15)
-			return false;
-		out[i / 2] = (uint8_t)(i % 2 ? out[i / 2] | digit : digit << 4);
-	}
-	return true;
-}
-
-static bool read_head(const char **at, const char *end, int64_t *seq)
-{
-	static const char begin[] = "{\"v\":1,\"seq\":", ts[] = ",\"ts\":\"";
-
-	if (!skip(at, end, begin, sizeof(begin) - 1) || !read_seq(at, end, seq) ||
-		!skip(at, end, ts, sizeof(ts) - 1) || end - *at < CLOCK_TEXT_LEN)
-		return false;
-	*at += CLOCK_TEXT_LEN;
-	return true;
-}
-
-static bool read_row(const char *line, size_t len, struct row *row)
-{
-	static const char prev[] = ",\"prev\":\"", close[] = "\"}";
-	const size_t tail = sizeof(prev) - 1 + AUDIT_HASH_LEN + sizeof(close) - 1;
-	const char *at = line, *end = line + len;
-
-	if (len > AUDIT_LINE_MAX || !read_head(&at, end, &row->seq) || (size_t)(end - at) < tail)
-		return false;
-	row->checkpoint = skip(&at, end, event_member, sizeof(event_member) - 1);
-	at = end - tail;
-	return skip(&at, end, prev, sizeof(prev) - 1) && read_hash(at, row->prev) &&
-		memcmp(end - 2, close, 2) == 0;
-}
-
-bool audit_checkpoint_is(const char *line, size_t len)
-{
-	const char *at = line, *end = line + len;
-	int64_t seq;
-
-	return read_head(&at, end, &seq) && skip(&at, end, event_member, sizeof(event_member) - 1);
-}
-
-bool audit_line_head(const char *line, size_t len, int64_t *seq, int64_t *wall_ms)
-{
-	const char *at = line, *end = line + len;
-	char ts[CLOCK_TEXT_LEN + 1];
-
-	return read_head(&at, end, seq) &&
-		str_copy_len(ts, sizeof(ts), at - CLOCK_TEXT_LEN, CLOCK_TEXT_LEN) &&
-		clock_parse(ts, wall_ms) == RC_OK;
-}
-
-/* --- the check ------------------------------------------------------------------------------ */
 
 void audit_chain_init(struct audit_chain *c, const struct audit_chain_options *o)
 {
@@ -213,6 +19,8 @@ void audit_chain_free(struct audit_chain *c)
 {
 	crypto_hasher_free(c->hasher);
 	c->hasher = NULL;
+	free(c->hashes);
+	c->hashes = NULL;
 }
 
 static bool fail(struct audit_chain *c, enum audit_fault fault, int64_t line, const char *fmt, ...)
@@ -236,26 +44,56 @@ static bool fail_changed(struct audit_chain *c, int64_t line, int64_t seq)
 		(long long)seq);
 }
 
-static bool check_checkpoint(
-	struct audit_chain *c, const struct row *row, const char *line, size_t len)
+/* Without a key that was asked for, the first one counts. */
+static bool own_key(struct audit_chain *c, const uint8_t key[CRYPTO_PUBLIC_LEN])
 {
-	struct checkpoint p;
+	if (!c->o.have_key) {
+		memcpy(c->o.key, key, sizeof(c->o.key));
+		c->o.have_key = true;
+	}
+	return memcmp(key, c->o.key, sizeof(c->o.key)) == 0;
+}
 
-	if (!read_checkpoint(line, len, &p))
+/* In a bundle. Before a row that was withheld the chain has a hole: only the checkpoint behind can
+ * say what was there. All lines since the checkpoint before are in the bundle. */
+static bool check_tally(struct audit_chain *c, const struct audit_checkpoint *p)
+{
+	struct audit_tally t = {0};
+	int64_t at = c->left_out_line;
+
+	if (at > 0 && p->tally.rows != c->hash_count)
+		return fail(c, AUDIT_FAULT_UNSIGNED, at,
+			"no checkpoint vouches for a row of which only the hash is here");
+	for (int64_t i = 0; at > 0 && i < c->hash_count; i++)
+		audit_tally_add(&t, c->hashes[i]);
+	if (at > 0 && memcmp(t.digest, p->tally.digest, sizeof(t.digest)) != 0)
+		return fail(c, AUDIT_FAULT_CHANGED, at,
+			"the rows up to %lld, of which some have only their hash here, are not "
+			"those that checkpoint %lld vouches for",
+			(long long)c->seq, (long long)p->seq);
+	c->left_out_line = 0;
+	c->hash_count = 0;
+	return true;
+}
+
+static bool check_checkpoint(
+	struct audit_chain *c, const struct audit_form *row, const char *line, size_t len)
+{
+	struct audit_checkpoint p;
+
+	if (!audit_checkpoint_read(line, len, &p))
 		return fail(c, AUDIT_FAULT_CHANGED, c->lines,
 			"the line of checkpoint %lld was changed: it is not what is written there",
 			(long long)row->seq);
-	if (!c->o.have_key) {
-		memcpy(c->o.key, p.key, sizeof(p.key));
-		c->o.have_key = true;
-	}
-	if (memcmp(p.key, c->o.key, sizeof(p.key)) != 0)
+	if (!own_key(c, p.key))
 		return fail(c, AUDIT_FAULT_KEY, c->lines,
 			"checkpoint %lld is signed with another key", (long long)row->seq);
-	if (!signature_ok(&p))
+	if (!audit_checkpoint_good(&p))
 		return fail(c, AUDIT_FAULT_SIGNATURE, c->lines,
 			"the signature of checkpoint %lld is not right", (long long)row->seq);
 	c->checkpoints++;
+	if (c->o.bundle_last > 0 && !check_tally(c, &p))
+		return false;
 	c->signed_seq = row->seq;
 	memcpy(c->signed_ts, p.ts, sizeof(p.ts));
 	return true;
@@ -292,7 +130,7 @@ static bool fail_prev(struct audit_chain *c, bool confirmed)
 }
 
 /* The doubtful line has another number than was its turn; next is the one behind it. */
-static bool fail_seq(struct audit_chain *c, const struct row *next)
+static bool fail_seq(struct audit_chain *c, const struct audit_form *next)
 {
 	int64_t turn = c->seq + 1, got = c->doubt_seq, at = c->lines - 1;
 
@@ -313,7 +151,7 @@ static bool fail_seq(struct audit_chain *c, const struct row *next)
 }
 
 /* Judges the doubtful line by the one after it, which was just counted; NULL: no row. */
-static bool settle(struct audit_chain *c, const struct row *next)
+static bool settle(struct audit_chain *c, const struct audit_form *next)
 {
 	if (c->doubt_seq != c->seq + 1)
 		return fail_seq(c, next);
@@ -321,7 +159,7 @@ static bool settle(struct audit_chain *c, const struct row *next)
 }
 
 /* The chain begins with zeros; where older segments are elsewhere, with what can't be known. */
-static bool continues(const struct audit_chain *c, const struct row *row)
+static bool continues(const struct audit_chain *c, const struct audit_form *row)
 {
 	if (c->lines == 1 && c->o.first_seq > 1)
 		return true;
@@ -331,28 +169,138 @@ static bool continues(const struct audit_chain *c, const struct row *row)
 /* A checkpoint that is itself beyond doubt convicts the line before it at once. */
 static bool convicts(const struct audit_chain *c, const char *line, size_t len)
 {
-	struct checkpoint p;
+	struct audit_checkpoint p;
 
-	return read_checkpoint(line, len, &p) &&
-		(!c->o.have_key || memcmp(p.key, c->o.key, sizeof(p.key)) == 0) && signature_ok(&p);
+	return audit_checkpoint_read(line, len, &p) &&
+		(!c->o.have_key || memcmp(p.key, c->o.key, sizeof(p.key)) == 0) &&
+		audit_checkpoint_good(&p);
 }
 
-static bool begin_doubt(
-	struct audit_chain *c, const struct row *row, bool fits, const char *line, size_t len)
+static bool begin_doubt(struct audit_chain *c, const struct audit_form *row, bool fits,
+	const char *line, size_t len)
 {
-	if (row->seq == c->seq + 1 && c->lines > 1 && row->checkpoint && convicts(c, line, len))
+	/* A seal has said already what comes before: then it is this line. */
+	if (row->seq == c->seq + 1 && c->sealed && c->seal_line == c->lines - 1)
+		return fail_changed(c, c->lines, row->seq);
+	if (row->seq == c->seq + 1 && c->lines > 1 && row->kind != AUDIT_FORM_ROW &&
+		row->kind != AUDIT_FORM_CHECKPOINT)
+		return fail(c, AUDIT_FAULT_PREV, c->lines - 1,
+			"row %lld does not fit what is left of row %lld: one of the two was "
+			"changed",
+			(long long)c->seq, (long long)row->seq);
+	if (row->seq == c->seq + 1 && c->lines > 1 && row->kind == AUDIT_FORM_CHECKPOINT &&
+		convicts(c, line, len))
 		return fail_changed(c, c->lines - 1, c->seq);
 	c->doubt = true;
 	c->doubt_prev_fits = fits && (c->lines > 1 || c->o.first_seq == 1);
 	c->doubt_seq = row->seq;
-	crypto_hasher_sha256(c->hasher, line, len, c->hash);
+	if (row->kind == AUDIT_FORM_EXPIRED || row->kind == AUDIT_FORM_WITHHELD)
+		memcpy(c->hash, row->hash, sizeof(c->hash));
+	else
+		crypto_hasher_sha256(c->hasher, line, len, c->hash);
 	return true;
+}
+
+/* Has this file's seal, if it has one, said the truth? Judged at the file's last row. */
+static bool check_seal_end(struct audit_chain *c)
+{
+	if (!c->sealed || c->seq < c->seal.last)
+		return true;
+	c->sealed = false;
+	if (c->seal_count == c->seal.count &&
+		memcmp(c->seal_digest, c->seal.digest, sizeof(c->seal_digest)) == 0)
+		return true;
+	return fail(c, AUDIT_FAULT_REMOVED, c->seal_line,
+		"of rows %lld to %lld others are missing than the %lld that the seal says have "
+		"expired",
+		(long long)c->seal.first, (long long)c->seal.last, (long long)c->seal.count);
+}
+
+/* A line that has only the hash of a row: is there somebody's word that it may? */
+static bool check_left_out(struct audit_chain *c, const struct audit_form *row)
+{
+	bool expired = row->kind == AUDIT_FORM_EXPIRED;
+
+	memcpy(c->hash, row->hash, sizeof(c->hash));
+	if (c->o.bundle_last == 0 && (!expired || !c->sealed))
+		return fail(c, AUDIT_FAULT_REMOVED, c->lines,
+			"row %lld was taken out, and no seal of the control plane says so",
+			(long long)row->seq);
+	c->expired += expired;
+	c->withheld += !expired;
+	c->seal_count++;
+	if (c->sealed)
+		audit_seal_digest(c->seal_digest, row);
+	if (c->left_out_line == 0)
+		c->left_out_line = c->lines;
+	return true;
+}
+
+/* In a bundle: keeps the line's hash for the next checkpoint's tally. */
+static void keep_hash(struct audit_chain *c)
+{
+	if (c->hash_count % 1024 == 0)
+		c->hashes =
+			xrealloc(c->hashes, (size_t)(c->hash_count + 1024) * sizeof(*c->hashes));
+	memcpy(c->hashes[c->hash_count++], c->hash, sizeof(c->hash));
+}
+
+/* A seal is none of the rows: it has the number and the prev of the one that comes next. */
+static bool take_seal(
+	struct audit_chain *c, const struct audit_form *row, const char *line, size_t len)
+{
+	struct audit_seal s;
+
+	if (!audit_seal_read(line, len, &s))
+		return fail(c, AUDIT_FAULT_CHANGED, c->lines,
+			"the seal before row %lld was changed: it is not what is written there",
+			(long long)c->seq + 1);
+	if (!own_key(c, s.key))
+		return fail(c, AUDIT_FAULT_KEY, c->lines,
+			"the seal before row %lld is signed with another key",
+			(long long)c->seq + 1);
+	if (!audit_seal_good(&s))
+		return fail(c, AUDIT_FAULT_SIGNATURE, c->lines,
+			"the signature of the seal before row %lld is not right",
+			(long long)c->seq + 1);
+	if (c->sealed || s.first != c->seq + 1)
+		return fail(c, AUDIT_FAULT_REORDERED, c->lines,
+			"a seal over rows %lld to %lld stands here, before row %lld",
+			(long long)s.first, (long long)s.last, (long long)c->seq + 1);
+	if (!continues(c, row))
+		return fail_changed(c, c->lines - 1, c->seq);
+	if (c->lines == 1)
+		memcpy(c->hash, s.prev, sizeof(c->hash));
+	c->sealed = true;
+	c->seal = s;
+	c->seal_line = c->lines;
+	c->seal_count = 0;
+	memset(c->seal_digest, 0, sizeof(c->seal_digest));
+	return true;
+}
+
+/* The row that is in its turn and continues the chain. */
+static bool take_row(
+	struct audit_chain *c, const struct audit_form *row, const char *line, size_t len)
+{
+	if (row->kind == AUDIT_FORM_CHECKPOINT && !check_checkpoint(c, row, line, len))
+		return false;
+	if (row->kind == AUDIT_FORM_EXPIRED || row->kind == AUDIT_FORM_WITHHELD) {
+		if (!check_left_out(c, row))
+			return false;
+	} else {
+		crypto_hasher_sha256(c->hasher, line, len, c->hash);
+	}
+	c->seq = row->seq;
+	if (c->o.bundle_last > 0 && row->kind != AUDIT_FORM_CHECKPOINT)
+		keep_hash(c);
+	return check_good(c, row->seq) && check_seal_end(c);
 }
 
 bool audit_chain_line(struct audit_chain *c, const char *line, size_t len)
 {
-	struct row row;
-	bool form = read_row(line, len, &row), fits;
+	struct audit_form row;
+	bool form = audit_form_read(line, len, &row), fits;
 
 	if (c->fault)
 		return false;
@@ -363,14 +311,12 @@ bool audit_chain_line(struct audit_chain *c, const char *line, size_t len)
 		return fail(c, AUDIT_FAULT_NO_ROW, c->lines,
 			"this is no row of an audit log; row %lld was to be here",
 			(long long)c->seq + 1);
+	if (row.kind == AUDIT_FORM_SEAL)
+		return take_seal(c, &row, line, len);
 	fits = continues(c, &row);
 	if (row.seq != c->seq + 1 || !fits)
 		return begin_doubt(c, &row, fits, line, len);
-	if (row.checkpoint && !check_checkpoint(c, &row, line, len))
-		return false;
-	crypto_hasher_sha256(c->hasher, line, len, c->hash);
-	c->seq = row.seq;
-	return check_good(c, row.seq);
+	return take_row(c, &row, line, len);
 }
 
 /* Nothing comes after the doubtful line that could tell. */
@@ -386,6 +332,15 @@ static bool settle_last(struct audit_chain *c)
 		(long long)c->doubt_seq, (long long)c->seq);
 }
 
+bool audit_chain_damaged(struct audit_chain *c)
+{
+	if (c->fault)
+		return false;
+	return fail(c, AUDIT_FAULT_DAMAGED, c->lines + 1,
+		"the compressed file is damaged behind row %lld: restore it from the archive",
+		(long long)c->seq);
+}
+
 bool audit_chain_end(struct audit_chain *c, bool torn)
 {
 	if (c->fault)
@@ -396,6 +351,17 @@ bool audit_chain_end(struct audit_chain *c, bool torn)
 		return fail(c, AUDIT_FAULT_TORN, c->lines + 1,
 			"the last line has no end; row %lld is the last whole one",
 			(long long)c->seq);
+	if (c->sealed)
+		return fail(c, AUDIT_FAULT_MISSING, c->lines,
+			"rows %lld to %lld are missing at the end of this file",
+			(long long)c->seq + 1, (long long)c->seal.last);
+	if (c->seq < c->o.bundle_last)
+		return fail(c, AUDIT_FAULT_TRUNCATED, c->lines,
+			"the bundle ends with row %lld, and it says that it goes up to row %lld",
+			(long long)c->seq, (long long)c->o.bundle_last);
+	if (c->o.bundle_last > 0 && c->signed_seq < c->seq)
+		return fail(c, AUDIT_FAULT_UNSIGNED, c->lines,
+			"no checkpoint at the end of the bundle vouches for its last rows");
 	if (c->seq < c->o.expect_seq)
 		return fail(c, AUDIT_FAULT_TRUNCATED, c->lines,
 			"the log ends with row %lld, and row %lld was expected: its end was cut "
@@ -411,7 +377,7 @@ const char *audit_fault_name(enum audit_fault fault)
 {
 	static const char *const names[] = {"none", "no_row", "changed", "missing", "reordered",
 		"repeated", "broken_prev", "bad_signature", "wrong_key", "unsigned", "torn",
-		"truncated", "unexpected"};
+		"truncated", "unexpected", "damaged", "removed"};
 
 	return names[fault];
 }

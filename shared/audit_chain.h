@@ -1,6 +1,7 @@
-/* audit_chain: what makes the audit log evidence: checkpoint lines, signed with the control plane's
- * key, and the check of a whole log. The check is fed line by line, does no I/O and knows no files:
- * it numbers the lines that it was given. Format: docs/audit-log.md. */
+/* audit_chain: the check of a whole audit log, or of a bundle of a part: every line continues the
+ * one before, and signatures of the control plane's key vouch for them. It is fed line by line,
+ * does no I/O and knows no files: it numbers the lines that it was given. Format:
+ * docs/audit-log.md. */
 #ifndef SHARED_AUDIT_CHAIN_H
 #define SHARED_AUDIT_CHAIN_H
 
@@ -8,26 +9,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "shared/audit.h"
-#include "shared/buf.h"
+#include "shared/audit_form.h"
 #include "shared/clock.h"
 #include "shared/crypto.h"
 
-/* Longer than any line can be. */
-#define AUDIT_LINE_MAX 262144
 /* The most rows that audit.checkpoint_rows allows between two checkpoints, and the writer's batch
  * that may overshoot it. More without one is a fault, or a log without any signature would pass. */
 #define AUDIT_CHECKPOINT_ROWS_MAX 100000
 #define AUDIT_CHECKPOINT_SLACK 2048
-
-/* Appends one checkpoint line without its newline. seq is its own, prev the hash of the line before
- * it. */
-void audit_checkpoint_line(struct buf *b, const struct crypto_identity *id, int64_t seq,
-	int64_t wall_ms, const char prev[AUDIT_HASH_LEN + 1]);
-/* Does this line call itself a checkpoint? Its signature is not looked at. */
-bool audit_checkpoint_is(const char *line, size_t len);
-/* The number of a line and when it was written, if it has the form of a row so far. */
-bool audit_line_head(const char *line, size_t len, int64_t *seq, int64_t *wall_ms);
 
 enum audit_fault {
 	AUDIT_FAULT_NONE,
@@ -44,6 +33,8 @@ enum audit_fault {
 	AUDIT_FAULT_TORN, /* the last line has no end */
 	AUDIT_FAULT_TRUNCATED, /* ends before the row that was expected */
 	AUDIT_FAULT_UNEXPECTED, /* the expected row is there with another hash */
+	AUDIT_FAULT_DAMAGED, /* the bytes of a compressed file are not what was written */
+	AUDIT_FAULT_REMOVED, /* rows were taken out, and it was not the control plane's retention */
 };
 
 struct audit_chain_options {
@@ -52,6 +43,10 @@ struct audit_chain_options {
 	uint8_t key[CRYPTO_PUBLIC_LEN];
 	int64_t expect_seq; /* 0: none */
 	uint8_t expect_hash[CRYPTO_HASH_LEN];
+	/* A bundle: rows may be withheld, expired ones need no seal, which is about whole files,
+	 * and a checkpoint at its end vouches for all rows up to this one at least. 0: no bundle.
+	 */
+	int64_t bundle_last;
 };
 
 /* One check. Read-only for others than audit_chain.c. */
@@ -62,6 +57,7 @@ struct audit_chain {
 	int64_t seq; /* of the last good line */
 	uint8_t hash[CRYPTO_HASH_LEN]; /* of the last line */
 	int64_t checkpoints;
+	int64_t expired, withheld; /* lines of which only the hash is there */
 	int64_t signed_seq; /* up to here a signature vouches; 0: nowhere */
 	char signed_ts[CLOCK_TEXT_LEN + 1];
 
@@ -73,6 +69,18 @@ struct audit_chain {
 	/* A line that does not fit is judged by the one after it. */
 	bool doubt, doubt_prev_fits;
 	int64_t doubt_seq;
+
+	/* The file with expired rows that is being read: its seal, where that stands, and what was
+	 * found so far. */
+	bool sealed;
+	struct audit_seal seal;
+	int64_t seal_line, seal_count;
+	uint8_t seal_digest[CRYPTO_HASH_LEN];
+
+	/* A bundle: the hashes of all lines since the last checkpoint, and which line was the first
+	 * of them with nothing but a hash; 0: none. */
+	uint8_t (*hashes)[CRYPTO_HASH_LEN];
+	int64_t hash_count, left_out_line;
 };
 
 void audit_chain_init(struct audit_chain *c, const struct audit_chain_options *o);
@@ -80,6 +88,8 @@ void audit_chain_free(struct audit_chain *c);
 /* The next line, without its newline. False as soon as there is a fault: feeding more is useless.
  */
 bool audit_chain_line(struct audit_chain *c, const char *line, size_t len);
+/* The bytes behind the last line can't be made out. Always false. */
+bool audit_chain_damaged(struct audit_chain *c);
 /* No more lines come; torn says that the last one lacked its newline (it was not fed). False when
  * there is a fault. */
 bool audit_chain_end(struct audit_chain *c, bool torn);

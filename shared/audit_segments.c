@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "shared/audit_zst.h"
 #include "shared/file.h"
 #include "shared/mem.h"
 
@@ -48,16 +49,35 @@ static bool parse(const char *file, const char *name, size_t len, struct audit_s
 {
 	const char *at = file + len;
 
-	return strncmp(file, name, len) == 0 && *at++ == '-' && number(&at, &s->first) &&
-		*at++ == '-' && number(&at, &s->last) && strcmp(at, SUFFIX) == 0 && s->first > 0 &&
-		s->last >= s->first;
+	if (strncmp(file, name, len) != 0 || *at++ != '-' || !number(&at, &s->first) ||
+		*at++ != '-' || !number(&at, &s->last))
+		return false;
+	s->compressed = strcmp(at, SUFFIX AUDIT_ZST_SUFFIX) == 0;
+	return (s->compressed || strcmp(at, SUFFIX) == 0) && s->first > 0 && s->last >= s->first;
 }
 
 static int by_first(const void *a, const void *b)
 {
 	const struct audit_segment *x = a, *y = b;
 
-	return (x->first > y->first) - (x->first < y->first);
+	if (x->first != y->first)
+		return (x->first > y->first) - (x->first < y->first);
+	return x->compressed - y->compressed;
+}
+
+/* Sorted: what has the rows of the one before it is its compressed form. */
+static size_t drop_twins(struct audit_segment *list, size_t count)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		if (kept > 0 && list[i].compressed && list[kept - 1].first == list[i].first &&
+			list[kept - 1].last == list[i].last)
+			free(list[i].path);
+		else
+			list[kept++] = list[i];
+	}
+	return kept;
 }
 
 enum rc audit_segments_list(const char *path, struct audit_segment **list, size_t *count)
@@ -84,7 +104,7 @@ enum rc audit_segments_list(const char *path, struct audit_segment **list, size_
 	if (n > 1)
 		qsort(found, n, sizeof(*found), by_first);
 	*list = found;
-	*count = n;
+	*count = drop_twins(found, n);
 	return RC_OK;
 }
 

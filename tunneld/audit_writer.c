@@ -169,24 +169,23 @@ static void count_unsigned(struct audit_writer *w, size_t rows, bool checkpoint)
 static bool write_rows(struct audit_writer *w, const struct queue *batch, bool checkpoint)
 {
 	bool sync = w->o.fsync == CONFIG_FSYNC_BATCH;
-	char prev[AUDIT_HASH_LEN + 1];
-	int64_t seq = w->journal.seq, before;
+	struct journal_head head = w->journal.head;
+	int64_t before;
 
-	memcpy(prev, w->journal.prev, sizeof(prev));
 	if (w->lines.cap > BATCH_KEEP)
 		buf_free(&w->lines);
 	buf_reset(&w->lines);
 	for (const struct audit_entry *e = batch->first; e; e = e->next)
-		journal_line(&w->lines, &e->record, e->wall_ms, &seq, prev);
+		journal_line(&w->lines, &e->record, e->wall_ms, &head);
 	if (checkpoint)
-		journal_checkpoint(&w->lines, w->o.identity, clock_wall_ms(), &seq, prev);
+		journal_checkpoint(&w->lines, w->o.identity, clock_wall_ms(), &head);
 	if (w->lines.failed) {
 		set_ok(w, false, "no memory for a batch of rows");
 		buf_free(&w->lines);
 		return false;
 	}
 	before = clock_mono_us();
-	if (journal_append(&w->journal, &w->lines, seq, prev, sync) != RC_OK) {
+	if (journal_append(&w->journal, &w->lines, &head, sync) != RC_OK) {
 		set_ok(w, false, strerror(errno));
 		return false;
 	}
@@ -239,7 +238,7 @@ static void rotate_when_due(struct audit_writer *w)
 	w->stats.rotations++;
 	(void)pthread_mutex_unlock(&w->lock);
 	log_info("the audit journal %s was rotated after row %lld", w->o.path,
-		(long long)w->journal.seq);
+		(long long)w->journal.head.seq);
 }
 
 static void sync_when_due(struct audit_writer *w, bool now)
@@ -320,7 +319,7 @@ static void finish_batch(struct audit_writer *w, struct queue *batch, bool durab
 	w->stats.ok = atomic_load(&w->ok);
 	w->stats.queue = w->waiting.count + w->held.count;
 	w->stats.free_bytes = w->free_bytes;
-	w->stats.seq = w->journal.seq;
+	w->stats.seq = w->journal.head.seq;
 }
 
 /* Under the lock: waits for work, or for the next look or sync. */
@@ -417,13 +416,12 @@ enum rc audit_writer_open(const struct audit_writer_options *o, struct audit_wri
 	buf_init(&w->lines, BATCH_BYTES);
 	rc = journal_open(o->path, &w->journal);
 	if (rc == RC_OK) {
-		/* After a crash the last rows have no checkpoint; how many is not known. */
-		w->unsigned_rows = w->journal.signed_head ? 0 : 1;
+		w->unsigned_rows = w->journal.head.tally.rows;
 		w->unsigned_since_ms = clock_mono_ms();
 		look(w, true);
 		w->stats.ok = atomic_load(&w->ok);
 		w->stats.free_bytes = w->free_bytes;
-		w->stats.seq = w->journal.seq;
+		w->stats.seq = w->journal.head.seq;
 		rc = start(w);
 	}
 	if (rc == RC_OK)

@@ -11,7 +11,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "shared/audit_chain.h"
+#include "shared/audit_form.h"
+#include "shared/audit_reader.h"
 #include "shared/audit_segments.h"
 #include "shared/clock.h"
 #include "shared/crypto.h"
@@ -78,25 +79,67 @@ static void hash_line(const char *line, size_t len, char out[AUDIT_HASH_LEN + 1]
 	text_hex(hash, sizeof(hash), out);
 }
 
-static enum rc read_last_line(struct journal *j, const char *path, const char *line, size_t len)
+static enum rc read_last_line(
+	struct journal *j, const char *path, const char *line, size_t len, bool *checkpoint)
 {
 	struct jscan row, seq;
 
 	if (jscan_parse(line, len, &row) != RC_OK || jscan_get(row, "seq", &seq) != RC_OK ||
-		jscan_int(seq, &j->seq) != RC_OK || j->seq < 1) {
+		jscan_int(seq, &j->head.seq) != RC_OK || j->head.seq < 1) {
 		log_err("the last line of %s is no row of an audit journal: move the file away or "
 			"restore it, then start again",
 			path);
 		return RC_INVALID;
 	}
-	hash_line(line, len, j->prev);
-	j->signed_head = audit_checkpoint_is(line, len);
+	hash_line(line, len, j->head.prev);
+	memset(&j->head.tally, 0, sizeof(j->head.tally));
+	*checkpoint = audit_checkpoint_is(line, len);
 	return RC_OK;
+}
+
+/* Where the lines begin that no checkpoint vouches for yet. */
+static enum rc find_unsigned(struct audit_reader *in, int64_t *at)
+{
+	const char *line;
+	size_t len;
+	enum rc rc;
+
+	*at = 0;
+	while ((rc = audit_reader_line(in, &line, &len)) == RC_OK)
+		if (audit_checkpoint_is(line, len))
+			*at = audit_reader_next_at(in);
+	return rc == RC_NOTFOUND ? audit_reader_seek(in, *at) : rc;
+}
+
+/* After a crash: the lines since the last checkpoint, or since the file began, which is behind one.
+ */
+static enum rc read_tally(struct journal *j)
+{
+	struct audit_reader *in = NULL;
+	uint8_t hash[CRYPTO_HASH_LEN];
+	const char *line;
+	size_t len;
+	int64_t at;
+	enum rc rc = audit_reader_open(j->path, &in);
+
+	if (rc == RC_OK)
+		rc = find_unsigned(in, &at);
+	while (rc == RC_OK && (rc = audit_reader_line(in, &line, &len)) == RC_OK) {
+		crypto_sha256(line, len, hash);
+		audit_tally_add(&j->head.tally, hash);
+	}
+	audit_reader_close(in);
+	if (rc == RC_NOTFOUND)
+		return RC_OK;
+	log_err("cannot read %s: %s", j->path,
+		rc == RC_LIMIT ? "a line is too long" : strerror(errno));
+	return RC_INTERNAL;
 }
 
 static enum rc read_end(struct journal *j)
 {
 	char *tail = xmalloc(TAIL_MAX), *newline, *start;
+	bool checkpoint = true;
 	size_t len = 0;
 	enum rc rc = read_tail(j->fd, j->size, j->path, tail, &len);
 
@@ -117,7 +160,9 @@ static enum rc read_end(struct journal *j)
 		goto out;
 	start = memrchr(tail, '\n', (size_t)(newline - tail));
 	start = start ? start + 1 : tail;
-	rc = read_last_line(j, j->path, start, (size_t)(newline - start));
+	rc = read_last_line(j, j->path, start, (size_t)(newline - start), &checkpoint);
+	if (rc == RC_OK && !checkpoint)
+		rc = read_tally(j);
 out:
 	free(tail);
 	return rc;
@@ -130,6 +175,7 @@ static enum rc last_of_segment(struct journal *j, const char *path)
 	char *tail = xmalloc(TAIL_MAX);
 	const char *start;
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	bool checkpoint;
 	struct stat st;
 	size_t len = 0;
 	enum rc rc = RC_INTERNAL;
@@ -145,7 +191,7 @@ static enum rc last_of_segment(struct journal *j, const char *path)
 	if (rc == RC_OK) {
 		start = memrchr(tail, '\n', len - 1);
 		start = start ? start + 1 : tail;
-		rc = read_last_line(j, path, start, (size_t)(tail + len - 1 - start));
+		rc = read_last_line(j, path, start, (size_t)(tail + len - 1 - start), &checkpoint);
 	}
 	if (fd >= 0)
 		(void)close(fd);
@@ -185,12 +231,12 @@ static void read_first(struct journal *j)
 	char start[256];
 	ssize_t n = j->size > 0 ? pread(j->fd, start, sizeof(start), 0) : 0;
 
-	j->first_seq = j->seq + 1;
+	j->first_seq = j->head.seq + 1;
 	if (j->size == 0 ||
 		(n > 0 && audit_line_head(start, (size_t)n, &j->first_seq, &j->begun_ms)))
 		return;
 	log_warn("the first line of %s is no row of an audit journal", j->path);
-	j->first_seq = j->seq + 1;
+	j->first_seq = j->head.seq + 1;
 	j->begun_ms = clock_wall_ms();
 }
 
@@ -243,10 +289,10 @@ static enum rc open_and_lock(struct journal *j)
 
 enum rc journal_open(const char *path, struct journal *out)
 {
-	struct journal j = {.fd = -1, .path = xstrdup(path), .signed_head = true};
+	struct journal j = {.fd = -1, .path = xstrdup(path)};
 	enum rc rc;
 
-	memset(j.prev, '0', AUDIT_HASH_LEN);
+	memset(j.head.prev, '0', AUDIT_HASH_LEN);
 	rc = open_and_lock(&j);
 	if (rc == RC_OK)
 		rc = read_segments(&j);
@@ -288,7 +334,7 @@ enum rc journal_rotate(struct journal *j)
 {
 	char segment[PATH_MAX], next[PATH_MAX];
 	int fd = -1;
-	bool ok = audit_segment_path(j->path, j->first_seq, j->seq, segment) == RC_OK &&
+	bool ok = audit_segment_path(j->path, j->first_seq, j->head.seq, segment) == RC_OK &&
 		snprintf(next, sizeof(next), "%s.next", j->path) < (int)sizeof(next) && !j->dirty &&
 		fdatasync(j->fd) == 0 && (fd = open_next(next)) >= 0 && exchange(j, segment, next);
 
@@ -303,7 +349,7 @@ enum rc journal_rotate(struct journal *j)
 	(void)close(j->fd);
 	j->fd = fd;
 	j->size = 0;
-	j->first_seq = j->seq + 1;
+	j->first_seq = j->head.seq + 1;
 	j->begun_ms = 0;
 	return RC_OK;
 }
@@ -316,31 +362,38 @@ void journal_close(struct journal *j)
 	*j = (struct journal){.fd = -1};
 }
 
-static void end_line(struct buf *b, size_t start, int64_t *seq, char prev[AUDIT_HASH_LEN + 1])
+static void end_line(struct buf *b, size_t start, struct journal_head *h, bool checkpoint)
 {
+	uint8_t hash[CRYPTO_HASH_LEN];
+
 	if (b->failed)
 		return;
-	hash_line((const char *)b->data + start, b->len - start, prev);
+	crypto_sha256(b->data + start, b->len - start, hash);
+	text_hex(hash, sizeof(hash), h->prev);
 	buf_char(b, '\n');
-	++*seq;
+	h->seq++;
+	if (checkpoint)
+		memset(&h->tally, 0, sizeof(h->tally));
+	else
+		audit_tally_add(&h->tally, hash);
 }
 
-void journal_line(struct buf *b, const struct audit_record *r, int64_t wall_ms, int64_t *seq,
-	char prev[AUDIT_HASH_LEN + 1])
+void journal_line(
+	struct buf *b, const struct audit_record *r, int64_t wall_ms, struct journal_head *h)
 {
 	size_t start = b->len;
 
-	audit_line(b, r, *seq + 1, wall_ms, prev);
-	end_line(b, start, seq, prev);
+	audit_line(b, r, h->seq + 1, wall_ms, h->prev);
+	end_line(b, start, h, false);
 }
 
-void journal_checkpoint(struct buf *b, const struct crypto_identity *id, int64_t wall_ms,
-	int64_t *seq, char prev[AUDIT_HASH_LEN + 1])
+void journal_checkpoint(
+	struct buf *b, const struct crypto_identity *id, int64_t wall_ms, struct journal_head *h)
 {
 	size_t start = b->len;
 
-	audit_checkpoint_line(b, id, *seq + 1, wall_ms, prev);
-	end_line(b, start, seq, prev);
+	audit_checkpoint_line(b, id, h->seq + 1, wall_ms, h->prev, &h->tally);
+	end_line(b, start, h, true);
 }
 
 /* Cuts off what a failed append left. As long as that does not succeed, nothing may be appended. */
@@ -376,8 +429,8 @@ static bool write_all(int fd, const uint8_t *bytes, size_t len)
 	return true;
 }
 
-enum rc journal_append(struct journal *j, const struct buf *lines, int64_t seq,
-	const char prev[AUDIT_HASH_LEN + 1], bool sync)
+enum rc journal_append(
+	struct journal *j, const struct buf *lines, const struct journal_head *h, bool sync)
 {
 	if ((j->dirty && !cut_back(j)) || (j->unnamed && !name_for_good(j)))
 		return RC_UNAVAILABLE;
@@ -388,8 +441,7 @@ enum rc journal_append(struct journal *j, const struct buf *lines, int64_t seq,
 	if (j->size == 0)
 		j->begun_ms = clock_wall_ms();
 	j->size += (off_t)lines->len;
-	j->seq = seq;
-	memcpy(j->prev, prev, sizeof(j->prev));
+	j->head = *h;
 	return RC_OK;
 }
 

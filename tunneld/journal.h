@@ -8,20 +8,25 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "shared/audit.h"
+#include "shared/audit_form.h"
 #include "shared/buf.h"
 #include "shared/crypto.h"
 #include "shared/rc.h"
+
+/* Where the chain stands after some line. */
+struct journal_head {
+	int64_t seq; /* of that line, which may be in a closed segment; 0 in an empty journal */
+	char prev[AUDIT_HASH_LEN + 1]; /* its hash; 64 zeros in an empty journal */
+	struct audit_tally tally; /* of the lines since the last checkpoint */
+};
 
 struct journal {
 	int fd;
 	char *path;
 	off_t size; /* up to here every line is whole and chained */
-	int64_t seq; /* of the last line, which may be in a closed segment; 0 in an empty journal */
+	struct journal_head head;
 	int64_t first_seq; /* of the first line in this file, or of the one that will be */
 	int64_t begun_ms; /* when that was written; 0: there is none yet */
-	char prev[AUDIT_HASH_LEN + 1]; /* hash of the last line; 64 zeros in an empty journal */
-	bool signed_head; /* the last line is a checkpoint, or there is none */
 	bool dirty; /* bytes past size could not be cut off */
 	bool unnamed; /* the directory was not synced since the file got its name */
 };
@@ -32,16 +37,16 @@ struct journal {
  * a journal. All are logged. */
 enum rc journal_open(const char *path, struct journal *out) MUST_CHECK;
 void journal_close(struct journal *j);
-/* Adds a row's line to b and moves *seq and prev on; the journal itself is not touched. */
-void journal_line(struct buf *b, const struct audit_record *r, int64_t wall_ms, int64_t *seq,
-	char prev[AUDIT_HASH_LEN + 1]);
+/* Adds a row's line to b and moves the head on; the journal itself is not touched. */
+void journal_line(
+	struct buf *b, const struct audit_record *r, int64_t wall_ms, struct journal_head *h);
 /* The same with a checkpoint. */
-void journal_checkpoint(struct buf *b, const struct crypto_identity *id, int64_t wall_ms,
-	int64_t *seq, char prev[AUDIT_HASH_LEN + 1]);
-/* Appends the lines made with journal_line() starting at j's seq and prev; with sync, returns once
- * they are on disk. RC_UNAVAILABLE (errno says why): nothing was appended. */
-enum rc journal_append(struct journal *j, const struct buf *lines, int64_t seq,
-	const char prev[AUDIT_HASH_LEN + 1], bool sync) MUST_CHECK;
+void journal_checkpoint(
+	struct buf *b, const struct crypto_identity *id, int64_t wall_ms, struct journal_head *h);
+/* Appends the lines made with journal_line() starting at j's head, which becomes h; with sync,
+ * returns once they are on disk. RC_UNAVAILABLE (errno says why): nothing was appended. */
+enum rc journal_append(struct journal *j, const struct buf *lines, const struct journal_head *h,
+	bool sync) MUST_CHECK;
 enum rc journal_sync(struct journal *j) MUST_CHECK;
 /* Can it be appended to? Tries with room for some rows and takes that back. */
 bool journal_probe(struct journal *j);

@@ -57,7 +57,8 @@ int main(int argc, char *argv[])
 		fill(&r, seq);
 		buf_reset(&b);
 		if (seq % ROWS_A_CHECKPOINT == 0)
-			audit_checkpoint_line(&b, &id, seq, START_MS + seq, prev);
+			audit_checkpoint_line(
+				&b, &id, seq, START_MS + seq, prev, &(struct audit_tally){0});
 		else
 			audit_line(&b, &r, seq, START_MS + seq, prev);
 		crypto_sha256(b.data, b.len, hash);

@@ -39,7 +39,8 @@ static void make_lines(void)
 
 		audit_init(&r, "tool.call");
 		if (i % EVERY == EVERY - 1)
-			audit_checkpoint_line(&b, &id, i + 1, 1795468000000, head);
+			audit_checkpoint_line(
+				&b, &id, i + 1, 1795468000000, head, &(struct audit_tally){0});
 		else
 			audit_line(&b, &r, i + 1, 1795468000000, head);
 		crypto_sha256(b.data, b.len, hash);

@@ -50,7 +50,8 @@ static void sample(struct log *g)
 		audit_init(&r, "tool.call");
 		(void)snprintf(r.request_id, sizeof(r.request_id), "req_%d", i);
 		if (i % EVERY == EVERY - 1)
-			audit_checkpoint_line(&b, &id, i + 1, START_MS + i, prev);
+			audit_checkpoint_line(
+				&b, &id, i + 1, START_MS + i, prev, &(struct audit_tally){0});
 		else
 			audit_line(&b, &r, i + 1, START_MS + i, prev);
 		assert_false(b.failed);
@@ -123,7 +124,7 @@ static void a_checkpoint_reads_as_documented(void **state)
 	memset(prev, 'a', AUDIT_HASH_LEN);
 	prev[AUDIT_HASH_LEN] = '\0';
 	buf_init(&b, 4096);
-	audit_checkpoint_line(&b, &zero, 7, 1795468000123, prev);
+	audit_checkpoint_line(&b, &zero, 7, 1795468000123, prev, &(struct audit_tally){0});
 	buf_char(&b, '\0');
 	assert_ptr_equal(strstr((char *)b.data,
 				 "{\"v\":1,\"seq\":7,\"ts\":\"2026-11-23T21:06:40.123Z\",\"event\":"

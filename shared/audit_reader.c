@@ -1,0 +1,134 @@
+#include "shared/audit_reader.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "shared/audit_form.h"
+#include "shared/audit_zst.h"
+#include "shared/mem.h"
+
+/* Several times the longest line. */
+#define CHUNK ((size_t)2 * 1024 * 1024)
+
+struct audit_reader {
+	int fd;
+	struct audit_zst_reader *zst; /* NULL: plain */
+	char *chunk;
+	size_t start, end; /* of what is not read yet */
+	int64_t start_at, line_at; /* plain bytes before start, and before the last line */
+	bool ended;
+};
+
+enum rc audit_reader_open(const char *path, struct audit_reader **out)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	struct audit_reader *r;
+	uint8_t magic[4];
+
+	if (fd < 0)
+		return errno == ENOENT ? RC_NOTFOUND : RC_UNAVAILABLE;
+	(void)posix_fadvise(fd, 0, 0, POSIX_FADV_SEQUENTIAL);
+	r = xcalloc(1, sizeof(*r));
+	r->fd = fd;
+	r->chunk = xmalloc(CHUNK);
+	if (pread(fd, magic, sizeof(magic), 0) == (ssize_t)sizeof(magic) &&
+		audit_zst_is(magic, sizeof(magic)))
+		r->zst = audit_zst_reader_new(fd);
+	*out = r;
+	return RC_OK;
+}
+
+void audit_reader_close(struct audit_reader *r)
+{
+	if (!r)
+		return;
+	audit_zst_reader_free(r->zst);
+	(void)close(r->fd);
+	free(r->chunk);
+	free(r);
+}
+
+/* More bytes behind what is there. */
+static enum rc fill(struct audit_reader *r)
+{
+	size_t room;
+	ssize_t n;
+
+	memmove(r->chunk, r->chunk + r->start, r->end - r->start);
+	r->end -= r->start;
+	r->start = 0;
+	room = CHUNK - r->end;
+	if (r->zst) {
+		enum rc rc = audit_zst_read(r->zst, r->chunk + r->end, &room);
+
+		if (rc != RC_OK)
+			return rc;
+		n = (ssize_t)room;
+	} else {
+		do
+			n = read(r->fd, r->chunk + r->end, room);
+		while (n < 0 && errno == EINTR);
+		if (n < 0)
+			return RC_UNAVAILABLE;
+	}
+	r->ended = n == 0;
+	r->end += (size_t)n;
+	return RC_OK;
+}
+
+enum rc audit_reader_line(struct audit_reader *r, const char **line, size_t *len)
+{
+	size_t seen = 0;
+
+	for (;;) {
+		const char *at = r->chunk + r->start, *newline;
+		size_t have = r->end - r->start;
+		enum rc rc;
+
+		newline = memchr(at + seen, '\n', have - seen);
+		if (newline) {
+			*line = at;
+			*len = (size_t)(newline - at);
+			r->line_at = r->start_at;
+			r->start += *len + 1;
+			r->start_at += (int64_t)*len + 1;
+			return RC_OK;
+		}
+		if (have > AUDIT_LINE_MAX)
+			return RC_LIMIT;
+		seen = have;
+		rc = fill(r);
+		if (rc != RC_OK)
+			return rc;
+		if (r->ended)
+			return RC_NOTFOUND;
+	}
+}
+
+bool audit_reader_torn(const struct audit_reader *r)
+{
+	return r->ended && r->end > r->start;
+}
+
+int64_t audit_reader_line_at(const struct audit_reader *r)
+{
+	return r->line_at;
+}
+
+int64_t audit_reader_next_at(const struct audit_reader *r)
+{
+	return r->start_at;
+}
+
+enum rc audit_reader_seek(struct audit_reader *r, int64_t offset)
+{
+	r->start = r->end = 0;
+	r->start_at = offset;
+	r->ended = false;
+	if (r->zst)
+		return audit_zst_seek(r->zst, offset);
+	return lseek(r->fd, offset, SEEK_SET) < 0 ? RC_UNAVAILABLE : RC_OK;
+}
