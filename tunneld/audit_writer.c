@@ -211,9 +211,9 @@ static bool rotation_due(const struct audit_writer *w)
 {
 	const struct journal *j = &w->journal;
 
-	if (j->size == 0 || clock_mono_ms() < w->rotate_after_ms)
+	if (j->file.size == 0 || clock_mono_ms() < w->rotate_after_ms)
 		return false;
-	return (w->o.rotate_bytes > 0 && j->size >= w->o.rotate_bytes) ||
+	return (w->o.rotate_bytes > 0 && j->file.size >= w->o.rotate_bytes) ||
 		(w->o.rotate_hours > 0 &&
 			clock_wall_ms() - j->begun_ms >= (int64_t)w->o.rotate_hours * 3600000);
 }
@@ -407,7 +407,7 @@ enum rc audit_writer_open(const struct audit_writer_options *o, struct audit_wri
 
 	w->o = *o;
 	w->o.path = xstrdup(o->path);
-	w->journal.fd = -1;
+	w->journal.file.fd = -1;
 	w->unsynced_since_ms = -1;
 	atomic_init(&w->ok, true);
 	queue_init(&w->waiting);

@@ -3,6 +3,7 @@
 #include "shared/clock.h"
 #include "tunneld/relay.h"
 #include "tunneld/tunnel.h"
+#include "tunneld/torn.h"
 
 #define RATE_KEYS_MAX 65536
 
@@ -68,6 +69,8 @@ enum rc hub_open(struct hub *hub, const struct config *config,
 	state.notify_ctx = ctx;
 	if (rc == RC_OK)
 		rc = state_writer_open(&state, &hub->state);
+	if (rc == RC_OK)
+		torn_record(hub->audit, config->audit_log_path);
 	if (rc != RC_OK) {
 		hub_flush(hub);
 		hub_free(hub);

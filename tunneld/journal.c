@@ -21,6 +21,7 @@
 #include "shared/log.h"
 #include "shared/mem.h"
 #include "shared/text.h"
+#include "tunneld/torn.h"
 
 /* An unfinished line is not longer than a whole one. */
 #define TAIL_MAX AUDIT_LINE_MAX
@@ -52,22 +53,12 @@ static enum rc read_tail(int fd, off_t size, const char *path, char *tail, size_
  * is kept beside the journal, because nothing that was once in the file is thrown away silently. */
 static enum rc cut_torn(struct journal *j, const char *torn, size_t len)
 {
-	char aside[4096];
-
-	if (snprintf(aside, sizeof(aside), "%s.torn-%lld", j->path, (long long)clock_wall_ms()) >=
-			(int)sizeof(aside) ||
-		file_write_atomic(aside, torn, len, 0600) != RC_OK) {
-		log_err("cannot set the unfinished last line of %s aside: %s", j->path,
-			strerror(errno));
+	if (torn_set_aside(j->path, torn, len) != RC_OK)
 		return RC_INTERNAL;
-	}
-	j->size -= (off_t)len;
-	if (ftruncate(j->fd, j->size) != 0 || fdatasync(j->fd) != 0) {
+	if (!logfile_cut(&j->file, j->file.size - (off_t)len)) {
 		log_err("cannot cut the unfinished last line off %s: %s", j->path, strerror(errno));
 		return RC_INTERNAL;
 	}
-	log_warn("the last line of %s was unfinished; its %zu bytes are in %s now", j->path, len,
-		aside);
 	return RC_OK;
 }
 
@@ -141,12 +132,12 @@ static enum rc read_end(struct journal *j)
 	char *tail = xmalloc(TAIL_MAX), *newline, *start;
 	bool checkpoint = true;
 	size_t len = 0;
-	enum rc rc = read_tail(j->fd, j->size, j->path, tail, &len);
+	enum rc rc = read_tail(j->file.fd, j->file.size, j->path, tail, &len);
 
 	if (rc != RC_OK || len == 0)
 		goto out;
 	newline = memrchr(tail, '\n', len);
-	if (!newline && j->size > TAIL_MAX) {
+	if (!newline && j->file.size > TAIL_MAX) {
 		log_err("the last line of %s is longer than any row: move the file away or restore "
 			"it",
 			j->path);
@@ -206,7 +197,7 @@ static enum rc drop_second_name(const struct journal *j, struct audit_segment *l
 	struct stat own, st;
 	size_t kept = 0;
 
-	if (fstat(j->fd, &own) != 0)
+	if (fstat(j->file.fd, &own) != 0)
 		return RC_INTERNAL;
 	for (size_t i = 0; i < *count; i++) {
 		if (own.st_nlink > 1 && stat(list[i].path, &st) == 0 && st.st_ino == own.st_ino &&
@@ -229,10 +220,10 @@ static enum rc drop_second_name(const struct journal *j, struct audit_segment *l
 static void read_first(struct journal *j)
 {
 	char start[256];
-	ssize_t n = j->size > 0 ? pread(j->fd, start, sizeof(start), 0) : 0;
+	ssize_t n = j->file.size > 0 ? pread(j->file.fd, start, sizeof(start), 0) : 0;
 
 	j->first_seq = j->head.seq + 1;
-	if (j->size == 0 ||
+	if (j->file.size == 0 ||
 		(n > 0 && audit_line_head(start, (size_t)n, &j->first_seq, &j->begun_ms)))
 		return;
 	log_warn("the first line of %s is no row of an audit journal", j->path);
@@ -268,28 +259,29 @@ static bool still_there(int fd, const char *path)
 
 static enum rc open_and_lock(struct journal *j)
 {
+	int fd = open(j->path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 	struct stat st;
 
-	j->fd = open(j->path, O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
-	if (j->fd < 0) {
+	if (fd < 0) {
 		log_err("cannot open the audit journal %s: %s", j->path, strerror(errno));
 		return RC_UNAVAILABLE;
 	}
-	if (flock(j->fd, LOCK_EX | LOCK_NB) != 0 || !still_there(j->fd, j->path)) {
+	j->file.fd = fd; /* closed by journal_close() from here on */
+	if (flock(fd, LOCK_EX | LOCK_NB) != 0 || !still_there(fd, j->path)) {
 		log_err("%s is in use: another airlock-tunneld runs on this state", j->path);
 		return RC_CONFLICT;
 	}
-	if (fstat(j->fd, &st) != 0 || fchmod(j->fd, 0600) != 0) {
+	if (fstat(fd, &st) != 0 || fchmod(fd, 0600) != 0 ||
+		!logfile_init(&j->file, fd, st.st_size)) {
 		log_err("cannot look at %s: %s", j->path, strerror(errno));
 		return RC_INTERNAL;
 	}
-	j->size = st.st_size;
 	return RC_OK;
 }
 
 enum rc journal_open(const char *path, struct journal *out)
 {
-	struct journal j = {.fd = -1, .path = xstrdup(path)};
+	struct journal j = {.file = {.fd = -1}, .path = xstrdup(path)};
 	enum rc rc;
 
 	memset(j.head.prev, '0', AUDIT_HASH_LEN);
@@ -310,7 +302,7 @@ enum rc journal_open(const char *path, struct journal *out)
 /* The file that comes next, locked before anybody can see it under the journal's name. */
 static int open_next(const char *next)
 {
-	int fd = open(next, O_RDWR | O_APPEND | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	int fd = open(next, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 
 	if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0)
 		return fd;
@@ -335,8 +327,8 @@ enum rc journal_rotate(struct journal *j)
 	char segment[PATH_MAX], next[PATH_MAX];
 	int fd = -1;
 	bool ok = audit_segment_path(j->path, j->first_seq, j->head.seq, segment) == RC_OK &&
-		snprintf(next, sizeof(next), "%s.next", j->path) < (int)sizeof(next) && !j->dirty &&
-		fdatasync(j->fd) == 0 && (fd = open_next(next)) >= 0 && exchange(j, segment, next);
+		snprintf(next, sizeof(next), "%s.next", j->path) < (int)sizeof(next) &&
+		logfile_sync(&j->file) && (fd = open_next(next)) >= 0 && exchange(j, segment, next);
 
 	if (!ok) {
 		log_err("cannot rotate %s: %s", j->path, strerror(errno));
@@ -346,9 +338,8 @@ enum rc journal_rotate(struct journal *j)
 	}
 	/* Until the new file's name is for good, no row may count as written there. */
 	j->unnamed = file_sync_dir(j->path) != RC_OK;
-	(void)close(j->fd);
-	j->fd = fd;
-	j->size = 0;
+	logfile_close(&j->file);
+	(void)logfile_init(&j->file, fd, 0); /* of an empty file nothing is read */
 	j->first_seq = j->head.seq + 1;
 	j->begun_ms = 0;
 	return RC_OK;
@@ -356,10 +347,9 @@ enum rc journal_rotate(struct journal *j)
 
 void journal_close(struct journal *j)
 {
-	if (j->fd >= 0)
-		(void)close(j->fd);
+	logfile_close(&j->file);
 	free(j->path);
-	*j = (struct journal){.fd = -1};
+	*j = (struct journal){.file = {.fd = -1}};
 }
 
 static void end_line(struct buf *b, size_t start, struct journal_head *h, bool checkpoint)
@@ -396,72 +386,36 @@ void journal_checkpoint(
 	end_line(b, start, h, true);
 }
 
-/* Cuts off what a failed append left. As long as that does not succeed, nothing may be appended. */
-static bool cut_back(struct journal *j)
-{
-	int why = errno;
-
-	j->dirty = ftruncate(j->fd, j->size) != 0;
-	if (j->dirty)
-		log_err("cannot cut %s back to its last whole row: %s", j->path, strerror(errno));
-	errno = why;
-	return !j->dirty;
-}
-
 static bool name_for_good(struct journal *j)
 {
 	j->unnamed = file_sync_dir(j->path) != RC_OK;
 	return !j->unnamed;
 }
 
-static bool write_all(int fd, const uint8_t *bytes, size_t len)
-{
-	while (len > 0) {
-		ssize_t n = write(fd, bytes, len);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return false;
-		bytes += n;
-		len -= (size_t)n;
-	}
-	return true;
-}
-
 enum rc journal_append(
 	struct journal *j, const struct buf *lines, const struct journal_head *h, bool sync)
 {
-	if ((j->dirty && !cut_back(j)) || (j->unnamed && !name_for_good(j)))
+	bool first = j->file.size == 0;
+
+	if ((j->unnamed && !name_for_good(j)) ||
+		!logfile_append(&j->file, lines->data, lines->len, sync))
 		return RC_UNAVAILABLE;
-	if (!write_all(j->fd, lines->data, lines->len) || (sync && fdatasync(j->fd) != 0)) {
-		(void)cut_back(j);
-		return RC_UNAVAILABLE;
-	}
-	if (j->size == 0)
+	if (first)
 		j->begun_ms = clock_wall_ms();
-	j->size += (off_t)lines->len;
 	j->head = *h;
 	return RC_OK;
 }
 
 enum rc journal_sync(struct journal *j)
 {
-	return fdatasync(j->fd) == 0 ? RC_OK : RC_UNAVAILABLE;
+	return logfile_sync(&j->file) ? RC_OK : RC_UNAVAILABLE;
 }
 
+/* Should the process die in it, the next start finds an unfinished line of spaces and sets it
+ * aside. */
 bool journal_probe(struct journal *j)
 {
-	uint8_t spaces[PROBE_BYTES];
-	bool ok;
-
-	if ((j->dirty && !cut_back(j)) || (j->unnamed && !name_for_good(j)))
-		return false;
-	/* Should the process die here, the next start finds an unfinished line and sets it aside.
-	 */
-	memset(spaces, ' ', sizeof(spaces));
-	ok = write_all(j->fd, spaces, sizeof(spaces)) && fdatasync(j->fd) == 0;
-	return cut_back(j) && ok;
+	return (!j->unnamed || name_for_good(j)) && logfile_probe(&j->file, PROBE_BYTES);
 }
 
 /* --- looking back ------------------------------------------------------------------- */

@@ -6,12 +6,12 @@
 
 #include <stdbool.h>
 #include <stdint.h>
-#include <sys/types.h>
 
 #include "shared/audit_form.h"
 #include "shared/buf.h"
 #include "shared/crypto.h"
 #include "shared/rc.h"
+#include "tunneld/logfile.h"
 
 /* Where the chain stands after some line. */
 struct journal_head {
@@ -21,20 +21,17 @@ struct journal_head {
 };
 
 struct journal {
-	int fd;
+	struct logfile file; /* every line is whole and chained */
 	char *path;
-	off_t size; /* up to here every line is whole and chained */
 	struct journal_head head;
 	int64_t first_seq; /* of the first line in this file, or of the one that will be */
 	int64_t begun_ms; /* when that was written; 0: there is none yet */
-	bool dirty; /* bytes past size could not be cut off */
 	bool unnamed; /* the directory was not synced since the file got its name */
 };
 
 /* Opens (making it with mode 0600 where missing) and locks; an empty one continues the last closed
- * segment. An unfinished last line is moved into
- * <path>.torn-<ms>. RC_CONFLICT: another process writes it. RC_INVALID: its last line is no row of
- * a journal. All are logged. */
+ * segment. An unfinished last line is set aside (torn.h). RC_CONFLICT: another process writes it.
+ * RC_INVALID: its last line is no row of a journal. All are logged. */
 enum rc journal_open(const char *path, struct journal *out) MUST_CHECK;
 void journal_close(struct journal *j);
 /* Adds a row's line to b and moves the head on; the journal itself is not touched. */

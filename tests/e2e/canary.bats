@@ -65,13 +65,15 @@ found() {
 @test "the daemons' environment no longer shows the secrets" {
 	local pid
 	for pid in $(pid_of tunneld) $(pid_of fcgi-app) $(pgrep -P "$(pid_of fcgi-app)"); do
-		run grep -cF "$OPERATOR_TOKEN" "/proc/$pid/environ"
+		environ_of "$pid" >"$BATS_TEST_TMPDIR/environ"
+		run grep -cF "$OPERATOR_TOKEN" "$BATS_TEST_TMPDIR/environ"
 		assert_output 0
 	done
 }
 
 @test "the worker's environment no longer shows the database URL" {
-	run grep -caF "sqlite:" "/proc/$(pid_of worker-fintech)/environ"
+	environ_of "$(pid_of worker-fintech)" >"$BATS_TEST_TMPDIR/environ"
+	run grep -caF "sqlite:" "$BATS_TEST_TMPDIR/environ"
 	assert_output 0
 }
 

@@ -33,7 +33,14 @@ PROGRAMS=(/usr/bin/airlockctl /usr/bin/airlock-worker /usr/sbin/airlock-tunneld 
 	local dir=$BATS_TEST_TMPDIR/nginx
 	mkdir -p "$dir"
 	sed "s#/var/log/nginx/#$dir/#" "$OUT/usr/share/airlock/nginx-airlock.conf" >"$dir/site"
-	printf 'pid %s/pid;\nevents {}\nhttp {\ninclude %s/site;\n}\n' "$dir" "$dir" >"$dir/conf"
+	local kind
+	{
+		printf 'pid %s/pid;\nevents {}\nhttp {\n' "$dir"
+		for kind in client_body proxy fastcgi uwsgi scgi; do
+			printf '%s_temp_path %s/%s;\n' "$kind" "$dir" "$kind"
+		done
+		printf 'include %s/site;\n}\n' "$dir"
+	} >"$dir/conf"
 	run nginx -t -c "$dir/conf" -p "$dir" -e "$dir/error.log"
 	assert_success
 }

@@ -87,7 +87,8 @@ message() { ask "$@" | jq -r 'select(.result.isError) | .result.content[0].text'
 }
 
 @test "the database URL is in no log and no environment" {
-	run grep -rlaF 'postgresql://reader' "$LOG" "$STATE" "$STACK/workers" "/proc/$(pid_of worker-fintech)/environ"
+	environ_of "$(pid_of worker-fintech)" >"$BATS_TEST_TMPDIR/environ"
+	run grep -rlaF 'postgresql://reader' "$LOG" "$STATE" "$STACK/workers" "$BATS_TEST_TMPDIR/environ"
 	assert_output ''
 }
 

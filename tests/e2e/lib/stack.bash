@@ -188,6 +188,12 @@ assert_logs_clean() {
 	assert_failure 1
 }
 
+# A process's environment as text; nothing where only root may look (programs that keep secrets are not dumpable).
+environ_of() {
+	[[ $EUID == 0 || -r /proc/$1/environ ]] || return 0
+	tr '\0' '\n' <"/proc/$1/environ" 2>/dev/null || [[ $EUID != 0 ]]
+}
+
 # --- HTTP -------------------------------------------------------------------
 
 # admin METHOD PATH [JSON]: body on stdout, status in $STATUS (use with "run" or directly).

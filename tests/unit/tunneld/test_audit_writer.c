@@ -26,6 +26,7 @@
 #include "shared/text.h"
 #include "tunneld/audit_writer.h"
 #include "tunneld/journal.h"
+#include "tunneld/torn.h"
 
 #define PATIENCE_MS 8000
 
@@ -270,7 +271,7 @@ static void a_torn_last_line_is_set_aside(void **state)
 {
 	static const char torn[] = "{\"v\":1,\"seq\":3,\"ts\":\"2026-";
 	struct world *t = *state;
-	char pattern[80], *text;
+	char pattern[80], *text, *repaired;
 	glob_t found;
 	size_t len;
 
@@ -290,6 +291,25 @@ static void a_torn_last_line_is_set_aside(void **state)
 	assert_int_equal(file_read(found.gl_pathv[0], 1024, &text, &len), RC_OK);
 	assert_string_equal(text, torn);
 	free(text);
+	globfree(&found);
+	/* What was set aside is recorded, once, whatever happens in between. */
+	torn_record(t->w, t->path);
+	audit_writer_close(t->w);
+	open_writer(t);
+	torn_record(t->w, t->path);
+	audit_writer_close(t->w);
+	t->w = NULL;
+	assert_int_equal(file_read(t->path, 65536, &text, &len), RC_OK);
+	repaired = strstr(text, "\"event\":\"journal.repaired\"");
+	assert_non_null(repaired);
+	assert_non_null(strstr(repaired, "\"target\":\"audit.jsonl.torn-"));
+	assert_null(strstr(repaired, "unrecorded"));
+	assert_non_null(strstr(repaired, "\"change\":{\"bytes\":26}"));
+	assert_null(strstr(strchr(repaired, '\n'), "journal.repaired"));
+	free(text);
+	assert_int_equal(glob(pattern, 0, NULL, &found), 0);
+	assert_int_equal(found.gl_pathc, 1);
+	assert_null(strstr(found.gl_pathv[0], "unrecorded"));
 	globfree(&found);
 }
 

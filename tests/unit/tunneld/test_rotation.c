@@ -264,7 +264,7 @@ static void a_segment_that_is_there_is_never_overwritten(void **state)
 	assert_int_equal(file_write_atomic(segment, "mine\n", 5, 0600), RC_OK);
 	assert_int_equal(journal_rotate(&j), RC_INTERNAL);
 	assert_int_equal(j.head.seq, 2);
-	assert_true(j.size > 0);
+	assert_true(j.file.size > 0);
 	journal_close(&j);
 	assert_int_equal(file_read(segment, 100, &text, &len), RC_OK);
 	assert_string_equal(text, "mine\n");
