@@ -56,21 +56,11 @@ static bool is_low(int unit)
 /* p stands behind a backslash. Where the escape ends, or NULL. */
 static const char *check_escape(const char *p, const char *end)
 {
-	int unit;
-
 	if (p >= end)
 		return NULL;
 	if (*p != 'u')
 		return *p != '\0' && strchr("\"\\/bfnrt", *p) ? p + 1 : NULL;
-	unit = hex4(p + 1, end);
-	p += 5;
-	if (unit < 0 || is_low(unit))
-		return NULL;
-	if (!is_high(unit))
-		return p;
-	if (end - p < 6 || p[0] != '\\' || p[1] != 'u' || !is_low(hex4(p + 2, end)))
-		return NULL;
-	return p + 6;
+	return hex4(p + 1, end) >= 0 ? p + 5 : NULL;
 }
 
 /* p stands on the opening quote. Where the string ends, or NULL. */
@@ -386,7 +376,15 @@ static size_t put_utf8(unsigned code, char out[4])
 	return 4;
 }
 
-/* The next character of a checked string's inside: one plain byte, or one escape as UTF-8. */
+/* The low half of a pair stands at s. */
+static bool low_follows(const char *s, const char *end)
+{
+	return end - s >= 6 && s[0] == '\\' && s[1] == 'u' && is_low(hex4(s + 2, end));
+}
+
+/* The next character of a checked string's inside: one plain byte, or one escape as UTF-8. Half of
+ * a surrogate pair comes out as three bytes that are no UTF-8, and so equal no text but themselves.
+ */
 static size_t unescape(const char **p, const char *end, char out[4])
 {
 	static const char names[] = "bfnrt", values[] = "\b\f\n\r\t";
@@ -406,7 +404,7 @@ static size_t unescape(const char **p, const char *end, char out[4])
 	}
 	code = (unsigned)hex4(s + 2, end);
 	*p = s + 6;
-	if (is_high((int)code)) {
+	if (is_high((int)code) && low_follows(s + 6, end)) {
 		code = 0x10000 + ((code - 0xd800) << 10) + ((unsigned)hex4(s + 8, end) - 0xdc00);
 		*p = s + 12;
 	}
@@ -430,6 +428,11 @@ static enum rc copy_plain(struct jscan v, char *dst, size_t cap)
 	return RC_OK;
 }
 
+static bool is_half(const char c[4], size_t n)
+{
+	return n == 3 && (unsigned char)c[0] == 0xed && (unsigned char)c[1] >= 0xa0;
+}
+
 enum rc jscan_str(struct jscan v, char *dst, size_t cap)
 {
 	const char *p, *end;
@@ -447,7 +450,7 @@ enum rc jscan_str(struct jscan v, char *dst, size_t cap)
 	end = v.p + v.len - 1;
 	while (p < end) {
 		n = unescape(&p, end, c);
-		if (n >= cap - len || (n == 1 && c[0] == '\0')) {
+		if (n >= cap - len || (n == 1 && c[0] == '\0') || is_half(c, n)) {
 			dst[0] = '\0';
 			return RC_INVALID;
 		}

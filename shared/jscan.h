@@ -32,7 +32,8 @@ struct jscan {
 };
 
 /* One complete JSON value with nothing but white space around it, valid UTF-8, nested at most
- * JSCAN_DEPTH_MAX deep; string escapes and surrogate pairs checked. RC_INVALID otherwise. */
+ * JSCAN_DEPTH_MAX deep; string escapes checked, of which half a surrogate pair is one (programs
+ * that cut strings leave those behind). RC_INVALID otherwise. */
 enum rc jscan_parse(const char *text, size_t len, struct jscan *out) MUST_CHECK;
 
 /* Walks the members of an object or the elements of an array that jscan_parse() accepted. */
@@ -51,7 +52,7 @@ enum rc jscan_get(struct jscan v, const char *name, struct jscan *out);
 enum rc jscan_path(struct jscan v, struct jscan *out, ...) __attribute__((sentinel));
 
 /* Unescapes a string value into dst, NUL-terminated. RC_INVALID when it is no string, holds
- * U+0000 or does not fit; dst is then "". */
+ * U+0000 or half a surrogate pair, or does not fit; dst is then "". */
 enum rc jscan_str(struct jscan v, char *dst, size_t cap) MUST_CHECK;
 /* A number that is a whole int64. */
 enum rc jscan_int(struct jscan v, int64_t *out) MUST_CHECK;

@@ -41,9 +41,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (jscan_parse((const char *)data, size, &v) != RC_OK)
 		return 0;
 	walk(v);
-	/* jansson has bounds of its own on numbers: those refusals are not disagreement. */
+	/* jansson has bounds of its own on numbers and refuses half a surrogate pair: those
+	 * refusals are not disagreement. */
 	other = json_loadb((const char *)data, size, JSON_DECODE_ANY | JSON_ALLOW_NUL, &err);
-	if (!other && json_error_code(&err) != json_error_numeric_overflow)
+	if (!other && json_error_code(&err) != json_error_numeric_overflow &&
+		!strstr(err.text, "invalid Unicode"))
 		abort();
 	json_decref(other);
 	return 0;

@@ -145,15 +145,26 @@ app_up() {
 	wait_until test -S "$RUN/fcgi.sock"
 }
 
-front_up() {
-	mkdir -p "$STACK/front"
+front_up() { # [NAME]
+	local name=${1:-front} dir
+	dir=$STACK/$name
+	mkdir -p "$dir"
 	"$REPO/scripts/render-front" "$FRONT" --port "$PORT" --run-dir "$RUN" --www "$REPO/www" \
-		--work-dir "$STACK/front" >"$STACK/front/conf"
+		--work-dir "$dir" >"$dir/conf"
 	case $FRONT in
-	nginx) start front nginx -c "$STACK/front/conf" -p "$STACK/front" -e "$LOG/front.log" -g 'daemon off;' ;;
-	caddy) start front env XDG_CONFIG_HOME="$STACK/front" XDG_DATA_HOME="$STACK/front" \
-		caddy run --adapter caddyfile --config "$STACK/front/conf" ;;
+	nginx) start "$name" nginx -c "$dir/conf" -p "$dir" -e "$LOG/$name.log" -g 'daemon off;' ;;
+	caddy) start "$name" env XDG_CONFIG_HOME="$dir" XDG_DATA_HOME="$dir" \
+		caddy run --adapter caddyfile --config "$dir/conf" ;;
 	esac
+}
+
+# second_front caddy|nginx: another web server before the same control plane, at $URL2.
+second_front() {
+	local FRONT=$1 PORT
+	PORT=$(free_port)
+	export URL2=http://localhost:$PORT
+	front_up front2
+	wait_until curl -fsS -m 2 "$URL2/health"
 }
 
 healthy() { [[ $(curl -fsS -m 2 "$URL/health") == ok ]]; }
@@ -177,6 +188,7 @@ stack_down() {
 		kill -CONT "$(cat "$pidfile")" 2>/dev/null || true
 		stop "$name" || true
 	done
+	stop front2 || true
 	stop front || true
 	stop fcgi-app || true
 	stop tunneld || true

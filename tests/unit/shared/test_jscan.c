@@ -76,10 +76,9 @@ static void refuses_what_is_not_json(void **state)
 		"{\"a\" 1}", "{a:1}", "{1:1}", "{'a':1}", "{} {}", "1 2", "01", "-", "-01", "+1",
 		".5", "1.", "1.e5", "1e", "1e+", "0x10", "NaN", "Infinity", "nul", "nulll", "tru",
 		"True", "\"", "\"a", "\"a\\\"", "\"\\x\"", "\"\\\"", "\"\\u12\"", "\"\\u12g4\"",
-		"\"\\ud800\"", "\"\\ud800x\"", "\"\\ud800\\n\"", "\"\\ud800\\u0041\"",
-		"\"\\udc00\"", "\"\\udc00\\ud800\"", "\"a\nb\"", "\"\t\"", "\"\x01\"", "\"\x80\"",
-		"\"\xc3\"", "\"\xc0\xaf\"", "\"\xed\xa0\x80\"", "\"\xf5\x80\x80\x80\"", "\xc3\xa9",
-		"/* */1", "1//", "\xef\xbb\xbf{}", "{\"a\":1}x", "[1]]", "\"\\u", "\"\\ud83d\\u"};
+		"\"a\nb\"", "\"\t\"", "\"\x01\"", "\"\x80\"", "\"\xc3\"", "\"\xc0\xaf\"",
+		"\"\xed\xa0\x80\"", "\"\xf5\x80\x80\x80\"", "\xc3\xa9", "/* */1", "1//",
+		"\xef\xbb\xbf{}", "{\"a\":1}x", "[1]]", "\"\\u", "\"\\ud83d\\u"};
 
 	(void)state;
 	for (size_t i = 0; i < COUNT(cases); i++) {
@@ -101,6 +100,32 @@ static void a_nul_byte_is_no_json(void **state)
 	assert_int_equal(jscan_parse("\0", 1, &v), RC_INVALID);
 	assert_int_equal(jscan_parse("\"a\0b\"", 5, &v), RC_INVALID);
 	assert_int_equal(jscan_parse("\"\\\0\"", 4, &v), RC_INVALID);
+}
+
+static void half_a_surrogate_pair_is_json_but_no_text(void **state)
+{
+	static const char *const cases[] = {"\"\\ud800\"", "\"\\ud800x\"", "\"\\ud800\\n\"",
+		"\"\\ud800\\u0041\"", "\"\\udc00\"", "\"\\udc00\\ud800\"", "\"x\\udfff\"",
+		"\"\\ud83e\\ud83e\\udd8a\""};
+	struct jscan upper;
+	char text[16];
+
+	(void)state;
+	assert_int_equal(jscan_parse("\"\\uD800\"", 8, &upper), RC_OK);
+	for (size_t i = 0; i < COUNT(cases); i++) {
+		struct jscan v;
+		char *copy;
+
+		if (parse_exact(cases[i], strlen(cases[i]), &copy, &v) != RC_OK)
+			fail_msg("refused: %s", cases[i]);
+		assert_int_equal(v.len, strlen(cases[i]));
+		assert_int_equal(jscan_str(v, text, sizeof(text)), RC_INVALID);
+		assert_string_equal(text, "");
+		assert_false(jscan_is_str(v, "\xef\xbf\xbd"));
+		assert_true(jscan_same_str(v, v));
+		assert_int_equal(jscan_same_str(v, upper), i == 0);
+		free(copy);
+	}
 }
 
 static void depth_has_an_end(void **state)
@@ -250,6 +275,7 @@ int main(void)
 		cmocka_unit_test(accepts_json),
 		cmocka_unit_test(refuses_what_is_not_json),
 		cmocka_unit_test(a_nul_byte_is_no_json),
+		cmocka_unit_test(half_a_surrogate_pair_is_json_but_no_text),
 		cmocka_unit_test(depth_has_an_end),
 		cmocka_unit_test(walks_members_and_elements),
 		cmocka_unit_test(finds_members),
