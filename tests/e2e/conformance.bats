@@ -24,4 +24,14 @@ assert_conforms() { # REVISION
 
 @test "the suite of 2025-11-25" { assert_conforms 2025-11-25; }
 
+# The suite takes any text for an answer, so all results are compared with what they have to be.
+assert_exact() { # ERA COUNT
+	run "$NODE" "$REPO/tests/conformance/exact.mjs" "$1" "$URL/mcp/hr"
+	assert_success
+	assert_output "$2 exact"
+}
+
+@test "every tool, resource and prompt gives exactly its result, legacy" { assert_exact legacy 58; }
+@test "every tool, resource and prompt gives exactly its result, modern" { assert_exact modern 76; }
+
 @test "no log holds a sanitizer's report" { assert_logs_clean; }
