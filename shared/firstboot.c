@@ -49,13 +49,13 @@ static void make_empty(const char *path, mode_t mode)
 {
 	int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
 
-	if (fd < 0 && errno == EEXIST)
-		return;
-	if (fd < 0)
+	if (fd >= 0) {
+		if (fchmod(fd, mode) != 0 || fsync(fd) != 0 || file_sync_dir(path) != RC_OK)
+			die("can't make %s: %s", path, strerror(errno));
+		close(fd);
+	} else if (errno != EEXIST) {
 		die("can't make %s: %s", path, strerror(errno));
-	if (fchmod(fd, mode) != 0 || fsync(fd) != 0 || file_sync_dir(path) != RC_OK)
-		die("can't make %s: %s", path, strerror(errno));
-	close(fd);
+	}
 }
 
 static void make_identity(const struct config *c)

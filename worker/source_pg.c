@@ -127,8 +127,8 @@ static void read_type(const PGresult *row, struct pg_type *t)
 	*t = (struct pg_type){.oid = (unsigned)strtoul(PQgetvalue(row, 0, C_OID), NULL, 10),
 		.kind = *PQgetvalue(row, 0, C_KIND),
 		.category = *PQgetvalue(row, 0, C_CATEGORY),
-		.len = atoi(PQgetvalue(row, 0, C_LEN)),
-		.mod = atoi(PQgetvalue(row, 0, C_MOD))};
+		.len = (int)strtol(PQgetvalue(row, 0, C_LEN), NULL, 10),
+		.mod = (int)strtol(PQgetvalue(row, 0, C_MOD), NULL, 10)};
 }
 
 /* The name in airlock.yaml; false when it has none there. */

@@ -15,8 +15,9 @@
 
 #define UPSTREAM_MESSAGE_MAX ((size_t)16 << 20) /* a line, or an event */
 #define UPSTREAM_START_MS 30000 /* from the first message to the list of tools */
-#define UPSTREAM_PROBE_MS 5000 /* then an upstream that does not answer is taken for a legacy one \
-				*/
+#define UPSTREAM_PROBE_MS                                                       \
+	5000 /* then an upstream that does not answer is taken for a legacy one \
+	      */
 #define UPSTREAM_HANG_MS 10000 /* silence after a call that timed out: the upstream hangs */
 #define UPSTREAM_PARK_MS 600000 /* how long a call waits for its client to come back */
 #define UPSTREAM_LISTENS_MAX 1024

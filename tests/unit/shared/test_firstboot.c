@@ -61,13 +61,15 @@ static void make_config(struct config *c, const char *demo, const char *extra)
 	char text[600];
 	char demo_var[64];
 	char snapshots[160];
+	char extra_var[320] = "";
 	char *env[] = {"AIRLOCK_CP_OPERATOR_TOKEN=0123456789abcdef",
 		"AIRLOCK_CP_PUBLIC_URL=https://cp.example.com", demo_var, snapshots,
-		(char *)(uintptr_t)extra, NULL};
+		extra ? extra_var : NULL, NULL};
 	struct config_error err;
 	struct buf warnings;
 
 	memset(c, 0, sizeof(*c));
+	snprintf(extra_var, sizeof(extra_var), "%s", extra ? extra : "");
 	snprintf(demo_var, sizeof(demo_var), "AIRLOCK_DEMO_TENANT_REGISTER=%s", demo);
 	snprintf(snapshots, sizeof(snapshots), "AIRLOCK_CP_SNAPSHOT_DIR=%s/state/snapshots", dir);
 	snprintf(text, sizeof(text),

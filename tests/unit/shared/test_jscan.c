@@ -136,7 +136,7 @@ static void depth_has_an_end(void **state)
 	(void)state;
 	memset(text, '[', JSCAN_DEPTH_MAX);
 	memset(text + JSCAN_DEPTH_MAX, ']', JSCAN_DEPTH_MAX);
-	assert_int_equal(jscan_parse(text, 2 * JSCAN_DEPTH_MAX, &v), RC_OK);
+	assert_int_equal(jscan_parse(text, (size_t)2 * JSCAN_DEPTH_MAX, &v), RC_OK);
 	memset(text, '[', JSCAN_DEPTH_MAX + 1);
 	memset(text + JSCAN_DEPTH_MAX + 1, ']', JSCAN_DEPTH_MAX + 1);
 	assert_int_equal(jscan_parse(text, sizeof(text), &v), RC_INVALID);

@@ -100,11 +100,13 @@ static void a_database_url_is_denied(void **state)
 
 static bool has_url(const char *text)
 {
-	char *copy = malloc(strlen(text) + 1);
+	const size_t len = strlen(text);
+	char *copy = malloc(len + 1);
 	bool found;
 
-	memcpy(copy, text, strlen(text)); /* not terminated on purpose */
-	found = manifest_has_database_url(copy, strlen(text));
+	for (size_t i = 0; i < len; i++) /* not terminated on purpose */
+		copy[i] = text[i];
+	found = manifest_has_database_url(copy, len);
 	free(copy);
 	return found;
 }

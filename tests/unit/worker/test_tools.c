@@ -444,8 +444,8 @@ static void does_not_fit(void **state)
 	assert_int_equal(fix_tools(&f, &err), RC_INVALID);
 	assert_non_null(strstr(
 		err.text, "the database has no table 'customers'; did you mean 'customer'?"));
-	assert_int_equal(tools_open(f.c, "mysql://u:pw@h/d", (const uint8_t[32]){0}, fix_notify,
-				 &f, &t, &err),
+	assert_int_equal(tools_open(f.c, "mysql://u:pw@h/d", (const uint8_t[32]){0}, fix_notify, &f,
+				 &t, &err),
 		RC_INVALID);
 	assert_non_null(strstr(err.text, "unknown kind of database"));
 	assert_null(strstr(err.text, "pw"));

@@ -62,12 +62,14 @@ static void rig_start(struct rig *r, const char *script)
 {
 	static char *env[] = {"PATH=/usr/bin:/bin", "LISTED=yes", NULL};
 	static char *command[4];
+	static char text[512];
 	struct upstream_stdio_owner owner = {.ctx = r, .line = on_line, .ended = on_ended};
 
 	memset(r, 0, sizeof *r);
 	command[0] = "sh";
 	command[1] = "-c";
-	command[2] = (char *)(uintptr_t)script;
+	snprintf(text, sizeof text, "%s", script);
+	command[2] = text;
 	r->loop = ev_loop_new(EVFLAG_AUTO);
 	r->child = upstream_stdio_new(r->loop, "child", command, env, &owner);
 	assert_int_equal(upstream_stdio_start(r->child), RC_OK);
