@@ -44,7 +44,7 @@ link = $(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS)
 
 .PHONY: all tests demo demo-stop check conformance bench bench-programs lint fuzz fuzzers deps install clean help toolchain
 all: $(BINS) ## Build the programs
-tests: $(TESTS)
+tests: $(TESTS) $(BUILD)/test/fault.so
 fuzzers: $(FUZZERS)
 
 demo: ## Install, build and start everything on DEMO_PORT (8080), behind FRONT (nginx or caddy)
@@ -60,6 +60,10 @@ check: ## Run every test (SAN=1: under ASan and UBSan)
 conformance: ## Run the official MCP conformance suite through a tunnel
 	@scripts/install-packages build run nginx check >&2
 	@+BUILD=$(BUILD) scripts/conformance
+
+soak: ## Kill, stop and starve a control plane under load, SOAK_CRASHES (500) times
+	@scripts/install-packages build run nginx check
+	@+BUILD=$(BUILD) SAN=$(SAN) scripts/soak
 
 bench: ## Measure, in ten minutes (QUICK=1: in one), and write docs/performance.md
 	@scripts/install-packages build run nginx bench
@@ -111,6 +115,10 @@ $(foreach p,$(PROGRAMS),$(eval $(call program,$(p))))
 $(BUILD)/test/shared/%: $(BUILD)/obj/tests/unit/shared/%.o $(BUILD)/lib/shared.a
 	@mkdir -p $(@D)
 	$(call say,LD,$@)$(link) -lcmocka
+# A disk that fails on demand, for LD_PRELOAD.
+$(BUILD)/test/fault.so: tests/crash/fault.c
+	@mkdir -p $(@D)
+	$(call say,LD,$@)$(CC) $(CPPFLAGS) -std=c11 -O2 $(WARN) -fPIC -shared -o $@ $<
 $(BUILD)/fuzzer/%: $(BUILD)/obj/tests/fuzz/%.o $(foreach p,$(PROGRAMS),$(BUILD)/lib/$(p).a) $(BUILD)/lib/shared.a
 	@mkdir -p $(@D)
 	$(call say,LD,$@)$(link) -fsanitize=fuzzer

@@ -152,6 +152,76 @@ call_in_flight() { admin GET /v1/admin/status | jq -e '.. | .calls_in_flight? //
 	assert_output true
 }
 
+# The journal's writes or syncs fail while "$STACK/fault" says how (tests/crash/fault.c).
+failing_disk() {
+	stack_env LD_PRELOAD="$BUILD/test/fault.so" FAULT_CONTROL="$STACK/fault" FAULT_FILE=audit.jsonl ASAN_OPTIONS=verify_asan_link_order=0
+}
+
+audit_verify() {
+	mapfile -t STACK_ENV <"$STACK/env"
+	env -i "${STACK_ENV[@]}" LD_PRELOAD= "$BIN/airlockctl" audit verify
+}
+
+@test "a failing disk under the audit log: refused while it fails, nothing lost, service returns by itself" {
+	failing_disk
+	ready
+	local word answered
+	for word in eio enospc sync; do
+		assert_equal "$(call_status)" 200
+		answered=$(audit_count '.event == "tool.call" and .outcome == "ok"')
+		echo "$word" >"$STACK/fault"
+		run mcp fintech "$KEY" "$CALL"
+		assert_line --index 1 503
+		assert_equal "$(jq -c .error.data.code <<<"${lines[0]}")" '"audit_unavailable"'
+		run admin GET /v1/admin/tenants
+		assert_success
+		rm "$STACK/fault"
+		wait_until 10 call_is 200
+		assert_equal "$(audit_count '.event == "tool.call" and .outcome == "ok"')" $((answered + 1))
+	done
+	stop tunneld
+	run audit_verify
+	assert_success
+}
+
+@test "rows that were not synced when a sync failed are written again" {
+	stack_config audit.fsync interval
+	stack_config audit.fsync_interval_ms 1000
+	failing_disk
+	ready
+	local calls=1
+	assert_equal "$(call_status)" 200
+	echo sync >"$STACK/fault"
+	# Answered before the sync that fails; what it lost reads back as zeros then.
+	until grep -q "can't be written" "$LOG/tunneld.log"; do
+		[[ $(call_status) != 200 ]] || calls=$((calls + 1))
+	done
+	rm "$STACK/fault"
+	wait_until 10 call_is 200
+	stop tunneld
+	run grep -caP '\x00' "$AUDIT"
+	assert_output 0
+	assert_equal "$(audit_count '.event == "tool.call" and .outcome == "ok"')" $((calls + 1))
+	run audit_verify
+	assert_success
+}
+
+@test "a last line that a crash tore is set aside, and a row says so" {
+	ready
+	stop tunneld KILL
+	printf '{"v":1,"seq":99' >>"$AUDIT"
+	rm -f "$RUN/dispatch.sock"
+	tunneld_up
+	wait_until audit_count_is '.event == "journal.repaired"' 1
+	assert_equal "$(audit_rows '.event == "journal.repaired"' | jq -c '[.actor_kind, .outcome, .change]')" '["system","ok",{"bytes":15}]'
+	recorded() { [[ -e $STATE/$(audit_rows '.event == "journal.repaired"' | jq -r .target) ]]; }
+	wait_until recorded
+	wait_until 20 call_is 200
+	stop tunneld
+	run audit_verify
+	assert_success
+}
+
 @test "the pool survives the death of a process" {
 	ready
 	local child
