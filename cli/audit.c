@@ -138,6 +138,14 @@ static enum status show_json(const struct audit_verify *v, const char *key, cons
 	struct buf text;
 
 	if (j && good)
+		(void)json_object_set_new(j, "vouched",
+			json_pack("{s:I, s:I, s:I, s:I, s:I}", "calls",
+				(json_int_t)c->vouch_counts.vouched, "unsigned",
+				(json_int_t)c->vouch_counts.unsigned_results, "unknown",
+				(json_int_t)c->vouch_counts.unknown, "workers",
+				(json_int_t)c->vouch_counts.workers, "unenrolled",
+				(json_int_t)c->vouch_counts.unenrolled));
+	if (j && good)
 		(void)json_object_set_new(j, "hash", json_string(hash));
 	if (j && !good) {
 		(void)json_object_set_new(j, "fault", json_string(audit_fault_name(c->fault)));
@@ -151,6 +159,23 @@ static enum status show_json(const struct audit_verify *v, const char *key, cons
 	buf_free(&text);
 	json_decref(j);
 	return good ? STATUS_OK : STATUS_REFUSED;
+}
+
+/* What workers say about the calls, beside what the control plane says. */
+static void show_vouched(const struct audit_chain *c)
+{
+	const struct audit_vouches_count *n = &c->vouch_counts;
+
+	if (n->workers > 0)
+		printf("vouched: %lld calls as %lld workers signed them, %lld without a signature, "
+		       "%lld that can't be told\n",
+			(long long)n->vouched, (long long)n->workers,
+			(long long)n->unsigned_results, (long long)n->unknown);
+	if (n->unenrolled > 0)
+		fprintf(stderr,
+			"airlockctl: the enrollment of %lld of these workers is not in this log: "
+			"compare their keys\n",
+			(long long)n->unenrolled);
 }
 
 static enum status show_text(
@@ -173,6 +198,7 @@ static enum status show_text(
 	if (c->signed_seq > 0)
 		printf("signed: up to row %lld, %s, key %s\n", (long long)c->signed_seq,
 			c->signed_ts, key);
+	show_vouched(c);
 	printf("head: %lld:%s\n", (long long)c->seq, hash);
 	if (c->seq > c->signed_seq && c->lines > 0)
 		fprintf(stderr,

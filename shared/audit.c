@@ -33,7 +33,10 @@ static const struct field {
 	T(tool),
 	T(snapshot_id),
 	T(outcome),
+	T(worker_outcome),
 	T(request_id),
+	T(call_id),
+	T(result_sha256),
 	T(session_id),
 	T(worker_id),
 	T(remote_ip),
@@ -42,6 +45,7 @@ static const struct field {
 	N(latency_ms),
 	N(bytes_in),
 	N(bytes_out),
+	N(vouch),
 	N(outbox_id),
 #undef T
 #undef N
@@ -52,7 +56,7 @@ void audit_init(struct audit_record *r, const char *event)
 {
 	memset(r, 0, sizeof(*r));
 	str_copy(r->event, sizeof(r->event), event);
-	r->latency_ms = r->bytes_in = r->bytes_out = r->outbox_id = -1;
+	r->latency_ms = r->bytes_in = r->bytes_out = r->vouch = r->outbox_id = -1;
 }
 
 static const char *text_at(const struct audit_record *r, const struct field *f)

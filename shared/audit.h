@@ -28,7 +28,10 @@ struct audit_record {
 	char tool[AUDIT_NAME_MAX + 1];
 	char snapshot_id[AUDIT_ID_MAX + 1];
 	char outcome[32]; /* product.md's outcomes for calls; ok or a problem code otherwise */
+	char worker_outcome[32]; /* of a vouched call, where that is not its outcome */
 	char request_id[AUDIT_ID_MAX + 1];
+	char call_id[AUDIT_ID_MAX + 1]; /* of a call that went to a worker */
+	char result_sha256[AUDIT_HASH_LEN + 1]; /* hex; as the worker says */
 	char session_id[AUDIT_ID_MAX + 1];
 	char worker_id[AUDIT_ID_MAX + 1];
 	char remote_ip[48];
@@ -37,6 +40,7 @@ struct audit_record {
 	int64_t latency_ms;
 	int64_t bytes_in;
 	int64_t bytes_out;
+	int64_t vouch; /* which of its session's results this was, in the worker's count */
 	int64_t outbox_id; /* set by the writer for rows that came through the outbox */
 };
 

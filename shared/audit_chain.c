@@ -13,12 +13,15 @@ void audit_chain_init(struct audit_chain *c, const struct audit_chain_options *o
 	if (c->o.first_seq < 1)
 		c->o.first_seq = 1;
 	c->seq = c->o.first_seq - 1;
+	c->vouches = audit_vouches_new(c->o.first_seq == 1);
 }
 
 void audit_chain_free(struct audit_chain *c)
 {
 	crypto_hasher_free(c->hasher);
 	c->hasher = NULL;
+	audit_vouches_free(c->vouches);
+	c->vouches = NULL;
 	free(c->hashes);
 	c->hashes = NULL;
 }
@@ -279,6 +282,19 @@ static bool take_seal(
 	return true;
 }
 
+static bool fail_vouch(struct audit_chain *c, const struct audit_vouches_fault *f)
+{
+	return fail(c, AUDIT_FAULT_VOUCH, f->line, "%s", f->why);
+}
+
+static bool check_vouched(struct audit_chain *c, const char *line, size_t len)
+{
+	struct audit_vouches_fault f;
+
+	return audit_vouches_row(c->vouches, line, len, c->lines, c->expired + c->withheld, &f) ||
+		fail_vouch(c, &f);
+}
+
 /* The row that is in its turn and continues the chain. */
 static bool take_row(
 	struct audit_chain *c, const struct audit_form *row, const char *line, size_t len)
@@ -294,7 +310,8 @@ static bool take_row(
 	c->seq = row->seq;
 	if (c->o.bundle_last > 0 && row->kind != AUDIT_FORM_CHECKPOINT)
 		keep_hash(c);
-	return check_good(c, row->seq) && check_seal_end(c);
+	return check_good(c, row->seq) && check_seal_end(c) &&
+		(row->kind != AUDIT_FORM_ROW || check_vouched(c, line, len));
 }
 
 bool audit_chain_line(struct audit_chain *c, const char *line, size_t len)
@@ -343,6 +360,8 @@ bool audit_chain_damaged(struct audit_chain *c)
 
 bool audit_chain_end(struct audit_chain *c, bool torn)
 {
+	struct audit_vouches_fault f;
+
 	if (c->fault)
 		return false;
 	if (c->doubt)
@@ -370,6 +389,9 @@ bool audit_chain_end(struct audit_chain *c, bool torn)
 	if (c->lines > 0 && c->checkpoints == 0)
 		return fail(c, AUDIT_FAULT_UNSIGNED, c->lines,
 			"there is no checkpoint: nothing is signed");
+	if (!audit_vouches_end(c->vouches, &f))
+		return fail_vouch(c, &f);
+	c->vouch_counts = *audit_vouches_counts(c->vouches);
 	return true;
 }
 
@@ -377,7 +399,7 @@ const char *audit_fault_name(enum audit_fault fault)
 {
 	static const char *const names[] = {"none", "no_row", "changed", "missing", "reordered",
 		"repeated", "broken_prev", "bad_signature", "wrong_key", "unsigned", "torn",
-		"truncated", "unexpected", "damaged", "removed"};
+		"truncated", "unexpected", "damaged", "vouch", "removed"};
 
 	return names[fault];
 }

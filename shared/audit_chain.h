@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "shared/audit_form.h"
+#include "shared/audit_vouches.h"
 #include "shared/clock.h"
 #include "shared/crypto.h"
 
@@ -34,6 +35,7 @@ enum audit_fault {
 	AUDIT_FAULT_TRUNCATED, /* ends before the row that was expected */
 	AUDIT_FAULT_UNEXPECTED, /* the expected row is there with another hash */
 	AUDIT_FAULT_DAMAGED, /* the bytes of a compressed file are not what was written */
+	AUDIT_FAULT_VOUCH, /* a worker says something else than the rows of its calls */
 	AUDIT_FAULT_REMOVED, /* rows were taken out, and it was not the control plane's retention */
 };
 
@@ -60,6 +62,8 @@ struct audit_chain {
 	int64_t expired, withheld; /* lines of which only the hash is there */
 	int64_t signed_seq; /* up to here a signature vouches; 0: nowhere */
 	char signed_ts[CLOCK_TEXT_LEN + 1];
+	struct audit_vouches *vouches;
+	struct audit_vouches_count vouch_counts; /* once the end was reached */
 
 	/* The first fault: what, in which of the lines fed, from 1 on, and a sentence. */
 	enum audit_fault fault;

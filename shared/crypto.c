@@ -280,6 +280,19 @@ void crypto_hasher_sha256(
 		die("SHA-256 failed");
 }
 
+void crypto_hasher_add(struct crypto_hasher *h, const void *piece, size_t len)
+{
+	if (EVP_DigestUpdate(h->ctx, piece, len) != 1)
+		die("SHA-256 failed");
+}
+
+void crypto_hasher_end(struct crypto_hasher *h, uint8_t out[CRYPTO_HASH_LEN])
+{
+	if (EVP_DigestFinal_ex(h->ctx, out, NULL) != 1 ||
+		EVP_DigestInit_ex2(h->ctx, NULL, NULL) != 1)
+		die("SHA-256 failed");
+}
+
 void crypto_hmac_sha256(
 	const void *key, size_t key_len, const void *msg, size_t len, uint8_t out[CRYPTO_HASH_LEN])
 {

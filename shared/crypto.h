@@ -73,6 +73,10 @@ struct crypto_hasher *crypto_hasher_new(void);
 void crypto_hasher_free(struct crypto_hasher *h);
 void crypto_hasher_sha256(
 	struct crypto_hasher *h, const void *msg, size_t len, uint8_t out[CRYPTO_HASH_LEN]);
+/* One message in pieces; a new or ended hasher begins with the next piece. Not to be mixed with the
+ * above between pieces. */
+void crypto_hasher_add(struct crypto_hasher *h, const void *piece, size_t len);
+void crypto_hasher_end(struct crypto_hasher *h, uint8_t out[CRYPTO_HASH_LEN]);
 /* HMAC-SHA-256 (RFC 2104), for HS256. */
 void crypto_hmac_sha256(
 	const void *key, size_t key_len, const void *msg, size_t len, uint8_t out[CRYPTO_HASH_LEN]);

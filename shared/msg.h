@@ -36,6 +36,7 @@
 	X(CANCEL)         \
 	X(SNAPSHOT)       \
 	X(SNAPSHOT_GONE)  \
+	X(VOUCH)          \
 	X(PING)           \
 	X(PONG)           \
 	X(AUDIT)          \

@@ -69,6 +69,7 @@ static enum rc spend(struct db *db, const char *enrollment_id,
 static enum rc insert(
 	struct db *db, const struct worker *w, const char *enrollment_id, struct audit_record *who)
 {
+	char key[TEXT_B64_LEN(CRYPTO_PUBLIC_LEN) + 1];
 	struct buf change;
 	enum rc rc = sql_exec(db, NULL,
 		"INSERT INTO workers (id, tenant_id, name, public_key, enrolled_at)"
@@ -83,7 +84,8 @@ static enum rc insert(
 	buf_json(&change, w->name);
 	buf_str(&change, ",\"enrollment_id\":");
 	buf_json(&change, enrollment_id);
-	buf_char(&change, '}');
+	text_b64(w->public_key, CRYPTO_PUBLIC_LEN, key);
+	buf_printf(&change, ",\"public_key\":\"%s\"}", key);
 	str_copy(who->worker_id, sizeof(who->worker_id), w->id);
 	rc = store_record(db, who, "worker.enroll", w->tenant_id, w->id, &change);
 	buf_free(&change);

@@ -230,6 +230,7 @@ static enum nack check(struct tunnel *t, const struct worker *w, const struct te
 		w->public_key, hash, clock_wall_ms(), (int64_t)cf->clock_skew_s * 1000);
 	if (nack != NACK_NONE)
 		return nack;
+	memcpy(t->session.vouch.worker_key, w->public_key, sizeof(t->session.vouch.worker_key));
 	if (w->revoked_at)
 		return NACK_REVOKED;
 	if (tenant->suspended)

@@ -11,6 +11,7 @@
 #include "shared/crypto.h"
 #include "tunneld/catalog.h"
 #include "tunneld/map.h"
+#include "tunneld/vouch.h"
 
 struct call;
 struct registry_tenant;
@@ -32,6 +33,7 @@ struct session {
 	struct call *calls; /* in flight */
 	int call_count;
 	int64_t call_total;
+	struct vouch vouch;
 	bool leaving; /* said GOAWAY: gets no new calls */
 	bool congested; /* too much waits to be sent to it */
 };

@@ -114,6 +114,8 @@ static void note_unwritten(struct hub *hub, const struct audit_record *of)
 	struct audit_record r = *of;
 
 	(void)str_copy(r.event, sizeof(r.event), "mcp.refused");
+	if (r.vouch > 0)
+		(void)str_copy(r.worker_outcome, sizeof(r.worker_outcome), of->outcome);
 	(void)str_copy(r.outcome, sizeof(r.outcome), problem_code(PROBLEM_AUDIT_DOWN));
 	audit_writer_note(hub->audit, &r);
 }
@@ -179,8 +181,10 @@ static void end_call(
 
 	if (call->state >= CALL_SETTLING)
 		return;
-	if (cancel)
+	if (cancel) {
 		tell_worker(call, cancel);
+		vouch_owe(&call->session->vouch, &call->row.record);
+	}
 	if (c)
 		relay_client_drained(c);
 	call->problem = problem;
@@ -311,9 +315,10 @@ static void fill_record(struct request *rq)
 	(void)str_copy(r->tenant_id, sizeof(r->tenant_id), rq->tenant_id);
 	(void)str_copy(r->method, sizeof(r->method), rq->method);
 	(void)str_copy(r->tool, sizeof(r->tool), rq->tool);
-	if (*rq->key_id)
-		(void)str_copy(r->key_id, sizeof(r->key_id), rq->key_id);
-	r->outbox_id = -1;
+	/* What the worker is told too, or it could not vouch for it. */
+	(void)str_copy(r->key_id, sizeof(r->key_id), rq->key_id);
+	r->call_id[0] = r->result_sha256[0] = r->worker_outcome[0] = '\0';
+	r->outbox_id = r->vouch = -1;
 }
 
 struct refusal {
@@ -423,6 +428,7 @@ static void start_call(struct hub *hub, struct client *c, const struct request *
 	*r = rq->record;
 	(void)str_copy(r->session_id, sizeof(r->session_id), s->id);
 	(void)str_copy(r->worker_id, sizeof(r->worker_id), s->worker_id);
+	(void)str_copy(r->call_id, sizeof(r->call_id), call->id);
 	call->bytes_in = (int64_t)m->payload_len;
 	if (!forward_first(call, rq, m, timeout_ms)) {
 		log_err("a call could not be passed on: no memory, or its header is too long");
@@ -627,7 +633,8 @@ static bool finish(struct hub *hub, struct call *call, const struct msg *m)
 	outcome = outcome_from_worker(name);
 	rc = msg_str(m, "snapshot_id", snapshot_id, sizeof(snapshot_id));
 	if (outcome == OUTCOME_COUNT || rc == RC_INVALID ||
-		(rc == RC_OK && !sidecar_id_ok(snapshot_id)))
+		(rc == RC_OK && !sidecar_id_ok(snapshot_id)) ||
+		!vouch_result(&call->session->vouch, m, &call->row.record))
 		return false;
 	if (rc == RC_OK)
 		(void)str_copy(call->row.record.snapshot_id, sizeof(call->row.record.snapshot_id),
@@ -641,6 +648,18 @@ static bool finish(struct hub *hub, struct call *call, const struct msg *m)
 	return true;
 }
 
+/* The end of a result that nobody waits for any more. */
+static bool late(struct hub *hub, struct session *s, const struct msg *m)
+{
+	struct audit_record row;
+
+	if (!vouch_late(&s->vouch, m, &row))
+		return false;
+	if (row.vouch > 0)
+		audit_writer_note(hub->audit, &row);
+	return true;
+}
+
 bool relay_result(struct hub *hub, struct session *s, const struct msg *m)
 {
 	struct call *call = call_find(&hub->calls, m->id, s);
@@ -649,11 +668,11 @@ bool relay_result(struct hub *hub, struct session *s, const struct msg *m)
 		return false;
 	if (!call) {
 		hub->metrics.stray++;
-		return true;
+		return m->more || late(hub, s, m);
 	}
 	if (call->bytes_out + (int64_t)m->payload_len > hub->config->max_result_bytes) {
 		end_call(call, OUTCOME_TOO_LARGE, PROBLEM_RESULT_TOO_LARGE, "cancelled");
-		return true;
+		return m->more || late(hub, s, m);
 	}
 	call->bytes_out += (int64_t)m->payload_len;
 	if (!m->more)

@@ -127,20 +127,27 @@ static void log_end(const struct tunnel *t, enum tunnel_end why)
 		log_info("tunnel from %s ended in the handshake: %s", s->remote_ip, ends[why].name);
 }
 
-void tunnel_note(struct tunnel *t, const char *event, const char *outcome, const char *target)
+static void record(struct tunnel *t, const char *event, const char *outcome, const char *target,
+	struct audit_record *r)
 {
 	const struct session *s = &t->session;
+
+	audit_init(r, event);
+	(void)str_copy(r->tenant_id, sizeof(r->tenant_id), s->tenant_id);
+	(void)str_copy(r->actor_kind, sizeof(r->actor_kind), "worker");
+	(void)str_copy(r->actor_id, sizeof(r->actor_id), s->worker_id);
+	(void)str_copy(r->worker_id, sizeof(r->worker_id), s->worker_id);
+	(void)str_copy(r->session_id, sizeof(r->session_id), s->id);
+	(void)str_copy(r->remote_ip, sizeof(r->remote_ip), s->remote_ip);
+	(void)str_copy(r->outcome, sizeof(r->outcome), outcome);
+	(void)str_copy(r->target, sizeof(r->target), target);
+}
+
+void tunnel_note(struct tunnel *t, const char *event, const char *outcome, const char *target)
+{
 	struct audit_record r;
 
-	audit_init(&r, event);
-	(void)str_copy(r.tenant_id, sizeof(r.tenant_id), s->tenant_id);
-	(void)str_copy(r.actor_kind, sizeof(r.actor_kind), "worker");
-	(void)str_copy(r.actor_id, sizeof(r.actor_id), s->worker_id);
-	(void)str_copy(r.worker_id, sizeof(r.worker_id), s->worker_id);
-	(void)str_copy(r.session_id, sizeof(r.session_id), s->id);
-	(void)str_copy(r.remote_ip, sizeof(r.remote_ip), s->remote_ip);
-	(void)str_copy(r.outcome, sizeof(r.outcome), outcome);
-	(void)str_copy(r.target, sizeof(r.target), target);
+	record(t, event, outcome, target, &r);
 	audit_writer_note(t->hub->audit, &r);
 }
 
@@ -162,6 +169,7 @@ static void close_session(struct tunnel *t, enum tunnel_end why)
 	tunnel_remember(t);
 	catalog_drop(&t->hub->catalog, t->session.manifest);
 	t->session.manifest = NULL;
+	vouch_free(&t->session.vouch);
 	mem_wipe(t->key, sizeof(t->key));
 }
 
@@ -368,6 +376,21 @@ static bool handle_manifest(struct tunnel *t, const struct msg *m)
 	return true;
 }
 
+/* A worker's statement about its results, for the audit log. */
+static bool handle_vouch(struct tunnel *t, const struct msg *m)
+{
+	struct session *s = &t->session;
+	struct audit_record r;
+
+	record(t, "worker.vouch", "ok", "", &r);
+	if (!vouch_statement(&s->vouch, m, s->worker_id, s->id, &r)) {
+		log_warn("worker %s vouches wrongly for its results", s->worker_id);
+		return false;
+	}
+	audit_writer_note(t->hub->audit, &r);
+	return true;
+}
+
 static bool handle_goaway(struct tunnel *t)
 {
 	log_info("worker %s is leaving; session %s gets no new calls", t->session.worker_id,
@@ -390,6 +413,8 @@ static bool handle_ready(struct tunnel *t, const struct msg *m)
 		return handle_snapshot_gone(t, m);
 	case MSG_MANIFEST:
 		return handle_manifest(t, m);
+	case MSG_VOUCH:
+		return handle_vouch(t, m);
 	case MSG_GOAWAY:
 		return handle_goaway(t);
 	case MSG_UNKNOWN:

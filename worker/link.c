@@ -4,6 +4,7 @@
 #include <string.h>
 #include <sys/queue.h>
 
+#include "shared/audit_vouch.h"
 #include "shared/mem.h"
 
 /* What a control plane may ask us to keep in memory, whatever its limits say. */
@@ -25,6 +26,7 @@ struct call {
 	enum call_state state;
 	struct link_call in;
 	struct buf payload; /* of the result */
+	struct crypto_hasher *hasher; /* over its parts, when there are several */
 	struct buf reply; /* of the agent, while its parts arrive */
 	size_t sent;
 	char outcome[20];
@@ -54,6 +56,14 @@ struct link {
 	size_t queued_bytes;
 	struct link_refusal refusal;
 	uint64_t ignored;
+
+	/* Vouching: what is not signed yet, from result vouch_n - tally.rows + 1 to vouch_n. */
+	char session_id[80];
+	struct crypto_hasher *hasher; /* for results in one part */
+	int64_t vouch_n;
+	struct audit_tally tally;
+	int64_t tally_since; /* 0: nobody has looked yet */
+	bool leaving;
 };
 
 static const struct {
@@ -84,6 +94,7 @@ struct link *link_new(
 	l->owner = *owner;
 	l->started_at = l->heard_at = now_mono_ms;
 	l->next_n = 1;
+	l->hasher = crypto_hasher_new();
 	TAILQ_INIT(&l->calls);
 	TAILQ_INIT(&l->sending);
 	STAILQ_INIT(&l->control);
@@ -134,6 +145,7 @@ static void forget_call(struct link *l, struct call *c)
 	l->arriving_bytes -= c->reply.len;
 	buf_free(&c->reply);
 	buf_free(&c->payload);
+	crypto_hasher_free(c->hasher);
 	free(c);
 }
 
@@ -160,6 +172,7 @@ void link_free(struct link *l)
 		buf_free(&o->bytes);
 		free(o);
 	}
+	crypto_hasher_free(l->hasher);
 	handshake_worker_wipe(&l->shake);
 	mem_wipe(l->key, sizeof l->key);
 	free(l);
@@ -238,8 +251,91 @@ enum rc link_manifest(struct link *l, const void *manifest, size_t len)
 	return rc;
 }
 
+/* --- vouching --- */
+
+static void vouch(struct link *l)
+{
+	uint8_t sig[CRYPTO_SIG_LEN];
+	struct audit_vouch v = {.worker_id = l->config.enrolled->worker_id,
+		.session_id = l->session_id,
+		.first = l->vouch_n - l->tally.rows + 1,
+		.last = l->vouch_n,
+		.digest = l->tally.digest};
+	struct buf b;
+
+	if (l->tally.rows == 0)
+		return;
+	audit_vouch_sign(&v, l->config.identity, sig);
+	buf_init(&b, MSG_HEADER_MAX);
+	msg_begin(&b, MSG_VOUCH, NULL);
+	msg_put_int(&b, "first", v.first);
+	msg_put_int(&b, "last", v.last);
+	msg_put_bytes(&b, "digest", l->tally.digest, sizeof l->tally.digest);
+	msg_put_bytes(&b, "sig", sig, sizeof sig);
+	msg_end(&b, NULL, 0);
+	/* While too much waits already, it is tried again with the next result, or later. */
+	if (enqueue(l, &b) != RC_OK)
+		return;
+	l->tally = (struct audit_tally){0};
+	l->tally_since = 0;
+}
+
+/* A result has gone out; are enough of them unsigned, or do no more come? */
+static void vouch_when_due(struct link *l)
+{
+	if (l->tally.rows >= LINK_VOUCH_RESULTS || (l->leaving && l->call_count == 0))
+		vouch(l);
+}
+
+static void vouch_when_late(struct link *l, int64_t now_mono_ms)
+{
+	if (l->tally.rows == 0)
+		return;
+	if (l->tally_since == 0)
+		l->tally_since = now_mono_ms;
+	if (now_mono_ms - l->tally_since >= LINK_VOUCH_MS)
+		vouch(l);
+}
+
+/* Of the whole result as it was sent, whose last part this is. */
+static void hash_result(
+	struct link *l, struct call *c, const void *part, size_t len, uint8_t hash[CRYPTO_HASH_LEN])
+{
+	if (c->hasher == NULL) {
+		crypto_hasher_sha256(l->hasher, part, len, hash);
+		return;
+	}
+	crypto_hasher_add(c->hasher, part, len);
+	crypto_hasher_end(c->hasher, hash);
+}
+
+/* Puts the number of this result and its hash into the header of its last part. */
+static void put_vouched(
+	struct link *l, struct call *c, const void *part, size_t len, struct buf *out)
+{
+	uint8_t hash[CRYPTO_HASH_LEN], leaf[CRYPTO_HASH_LEN];
+	struct audit_vouched v = {.n = ++l->vouch_n,
+		.call_id = c->in.id,
+		.request_id = c->in.request_id,
+		.key_id = c->in.key_id,
+		.method = c->in.method,
+		.tool = c->in.tool,
+		.outcome = c->outcome,
+		.result_sha256 = hash};
+
+	hash_result(l, c, part, len, hash);
+	audit_vouch_leaf(&v, leaf);
+	audit_tally_add(&l->tally, leaf);
+	msg_put_int(out, "vouch", v.n);
+	msg_put_bytes(out, "sha256", hash, sizeof hash);
+}
+
+/* --- going out, continued --- */
+
 enum rc link_goaway(struct link *l)
 {
+	l->leaving = true;
+	vouch_when_due(l);
 	return enqueue_message(l, MSG_GOAWAY, NULL, false, NULL, 0);
 }
 
@@ -298,19 +394,25 @@ static void next_part(struct link *l, struct call *c, struct buf *out)
 {
 	size_t left = c->payload.len - c->sent;
 	size_t n = left < (size_t)l->limits.part ? left : (size_t)l->limits.part;
+	const void *part = n > 0 ? c->payload.data + c->sent : (const void *)"";
 
 	msg_begin(out, MSG_RESULT, c->in.id);
 	if (n < left) {
 		msg_put_flag(out, "more", true);
+		if (c->hasher == NULL)
+			c->hasher = crypto_hasher_new();
+		crypto_hasher_add(c->hasher, part, n);
 	} else {
 		msg_put_str(out, "outcome", c->outcome);
 		msg_put_str(out, "snapshot_id", c->snapshot_id);
+		put_vouched(l, c, part, n, out);
 	}
-	msg_end(out, n > 0 ? c->payload.data + c->sent : NULL, n);
+	msg_end(out, part, n);
 	c->sent += n;
 	l->queued_bytes -= n;
 	if (n == left) {
 		forget_call(l, c);
+		vouch_when_due(l);
 	} else {
 		TAILQ_REMOVE(&l->sending, c, entry);
 		TAILQ_INSERT_TAIL(&l->sending, c, entry);
@@ -366,8 +468,7 @@ static int64_t at_most(int64_t value, int64_t max)
 
 static enum link_end take_ack(struct link *l, const struct msg *m)
 {
-	char session_id[80];
-	enum rc rc = handshake_worker_finish(&l->shake, m, session_id, &l->limits, l->key);
+	enum rc rc = handshake_worker_finish(&l->shake, m, l->session_id, &l->limits, l->key);
 
 	if (rc == RC_DENIED)
 		return LINK_IMPOSTOR;
@@ -379,7 +480,7 @@ static enum link_end take_ack(struct link *l, const struct msg *m)
 	l->limits.part = at_most(l->limits.part, l->limits.max_message - MSG_HEADER_MAX);
 	l->limits.heartbeat_ms = at_most(l->limits.heartbeat_ms, HOUR_MS);
 	l->state = OPEN;
-	l->owner.opened(l->owner.ctx, session_id);
+	l->owner.opened(l->owner.ctx, l->session_id);
 	return LINK_GOES_ON;
 }
 
@@ -394,6 +495,8 @@ static struct call *begin_call(struct link *l, const struct msg *m)
 	c->state = ARRIVING;
 	(void)str_copy(c->in.id, sizeof c->in.id, m->id);
 	(void)msg_str(m, "request_id", c->in.request_id, sizeof c->in.request_id);
+	(void)msg_str(m, "key_id", c->in.key_id, sizeof c->in.key_id);
+	(void)msg_str(m, "method", c->in.method, sizeof c->in.method);
 	(void)msg_str(m, "tool", c->in.tool, sizeof c->in.tool);
 	(void)msg_str(m, "era", c->in.era, sizeof c->in.era);
 	(void)msg_int(m, "timeout_ms", &c->in.timeout_ms);
@@ -552,6 +655,8 @@ static enum link_end take_goaway(struct link *l, const struct msg *m)
 
 	if (msg_int(m, "retry_after_ms", &after) != RC_OK || after < 0)
 		after = 0;
+	l->leaving = true;
+	vouch_when_due(l);
 	l->owner.goaway(l->owner.ctx, at_most(after, HOUR_MS));
 	return LINK_GOES_ON;
 }
@@ -609,6 +714,7 @@ enum link_end link_tick(struct link *l, int64_t now_mono_ms, bool *ping)
 	if (l->state != OPEN)
 		return now_mono_ms - l->started_at > LINK_HANDSHAKE_MS ? LINK_TOO_SLOW
 								       : LINK_GOES_ON;
+	vouch_when_late(l, now_mono_ms);
 	if (silence > l->limits.heartbeat_ms + LINK_HEARTBEAT_GRACE_MS)
 		return LINK_SILENT;
 	if (silence >= l->limits.heartbeat_ms &&

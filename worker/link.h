@@ -19,6 +19,9 @@
 #define LINK_ARRIVING_MAX ((size_t)64 << 20) /* bytes of requests not yet complete */
 /* Bytes waiting to be sent; then link_has_room() says no. */
 #define LINK_QUEUE_MAX ((size_t)8 << 20)
+/* Results that a signature vouches for at most, and how long one waits for it. */
+#define LINK_VOUCH_RESULTS 256
+#define LINK_VOUCH_MS 5000
 #define LINK_HANDSHAKE_MS 10000
 #define LINK_HEARTBEAT_GRACE_MS \
 	10000 /* beyond the heartbeat without a sign of life: the peer is gone */
@@ -48,8 +51,10 @@ int link_close_code(enum link_end end);
 /* A call that has arrived completely, or that can't be taken. */
 struct link_call {
 	char id[MSG_ID_MAX + 1];
-	char request_id[64];
-	char tool[65]; /* "" when there is none */
+	char request_id[96];
+	char key_id[96];
+	char method[128];
+	char tool[128]; /* "" when there is none */
 	char era[16];
 	int64_t timeout_ms; /* 0: not said */
 	const char *refused; /* NULL, or the outcome to answer with: "overloaded" or "too_large" */

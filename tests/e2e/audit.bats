@@ -45,6 +45,25 @@ verify() {
 	assert_equal "$(jq -r '.ok, (.seq == .signed_seq)' <<<"$output" | paste -sd ' ')" 'true true'
 }
 
+@test "calls are vouched for by the worker that answered them" {
+	tunneld_up
+	wait_until healthy
+	worker_up fintech
+	key=$(mint_key t_fintech)
+	subject=$(first_subject fintech)
+	for id in 1 2 3; do
+		run mcp fintech "$key" "$(sql_call "$subject" 'SELECT count(*) AS n FROM customers' "$id")"
+		assert_line --index 1 200
+	done
+	stop worker-fintech # it leaves in good order: what it has not signed yet it signs now
+	wait_until sessions_are fintech 0
+	stop tunneld
+	run verify --json
+	assert_success
+	assert_equal "$(jq -c '.vouched | [.calls >= 3, .unsigned, .unknown, .workers, .unenrolled]' <<<"$output")" '[true,0,0,1,0]'
+	assert_equal "$(cat "$STATE"/audit*.jsonl | jq -s -c 'map(select(.event == "tool.call")) | sort_by(.seq) | map(.vouch)')" '[1,2,3]'
+}
+
 @test "a third party finds the changed line with files and the public key alone" {
 	openssl pkey -in "$STATE/cp_ed25519.pem" -pubout -out "$STACK/cp.pem"
 	mkdir "$STACK/copy"

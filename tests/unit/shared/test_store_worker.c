@@ -62,7 +62,10 @@ static void a_token_is_spent_once(void **state)
 	free(list);
 	assert_int_equal(fixture_records(db, "worker.enroll", &r), 1);
 	assert_string_equal(r.worker_id, w.id);
-	assert_string_equal(r.change, "{\"name\":\"worker one\",\"enrollment_id\":\"e1\"}");
+	/* Who checks a log offline learns the key here. */
+	assert_string_equal(r.change,
+		"{\"name\":\"worker one\",\"enrollment_id\":\"e1\",\"public_key\":"
+		"\"AwAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\"}");
 }
 
 static void expired_and_revoked_tokens_are_worth_nothing(void **state)

@@ -250,6 +250,7 @@ struct fake_worker {
 	struct handshake_worker handshake;
 	uint8_t key[CRYPTO_KEY_LEN];
 	char session_id[80];
+	struct crypto_identity identity; /* once it is up */
 	uint64_t macs;
 };
 
@@ -378,6 +379,7 @@ static inline void fake_up(struct fixture *f, struct fake_worker *w, const char 
 
 	enroll(f, tenant_id, &id, &row);
 	fake_connect(f, w);
+	w->identity = id;
 	fake_hello(f, w, &id, row.id, tenant_id, MANIFEST);
 	fake_accepted(w);
 }

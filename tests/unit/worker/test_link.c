@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "shared/audit_vouch.h"
 #include "shared/mem.h"
 #include "worker/announce.h"
 #include "worker/link.h"
@@ -34,7 +35,7 @@ struct pair {
 	char reply_id[MSG_ID_MAX + 1];
 	int64_t retry_after_ms;
 	char call_id[MSG_ID_MAX + 1], cancel_id[MSG_ID_MAX + 1];
-	char request[8192], tool[65], era[16], request_id[64], refused[20];
+	char request[8192], tool[128], era[16], request_id[96], refused[20];
 	int64_t timeout_ms;
 };
 
@@ -935,6 +936,130 @@ static void garbage_in_a_session_ends_it(void **state)
 	}
 }
 
+/* Ends the call with this text and follows its parts; adds what the last one vouches for to tally.
+ */
+static void answer(struct pair *p, const char *id, const char *text, struct audit_tally *tally)
+{
+	uint8_t said[CRYPTO_HASH_LEN], hash[CRYPTO_HASH_LEN], leaf[CRYPTO_HASH_LEN];
+	struct audit_vouched v = {.call_id = id,
+		.request_id = "req_1",
+		.key_id = "",
+		.method = "tools/call",
+		.tool = "execute_sql",
+		.outcome = "ok",
+		.result_sha256 = said};
+	struct buf payload, out;
+	struct msg m;
+
+	buf_init(&payload, 65536);
+	buf_str(&payload, text);
+	link_result(p->link, id, "ok", "", &payload);
+	buf_init(&out, 65536);
+	do
+		fetch(p, &out, &m);
+	while (m.more);
+	assert_int_equal(m.type, MSG_RESULT);
+	assert_int_equal(msg_int(&m, "vouch", &v.n), RC_OK);
+	assert_int_equal(v.n, tally->rows + 1);
+	assert_int_equal(msg_bytes(&m, "sha256", said, sizeof said), RC_OK);
+	crypto_sha256(text, strlen(text), hash);
+	assert_memory_equal(said, hash, sizeof hash);
+	audit_vouch_leaf(&v, leaf);
+	audit_tally_add(tally, leaf);
+	buf_free(&out);
+}
+
+/* The next message vouches for these results with the worker's signature. */
+static void expect_vouch(
+	struct pair *p, int64_t first, int64_t last, const struct audit_tally *tally)
+{
+	uint8_t digest[CRYPTO_HASH_LEN], sig[CRYPTO_SIG_LEN];
+	struct audit_vouch v = {.worker_id = "w_1", .session_id = "s_1", .digest = digest};
+	struct buf out;
+	struct msg m;
+
+	buf_init(&out, 65536);
+	fetch(p, &out, &m);
+	assert_int_equal(m.type, MSG_VOUCH);
+	assert_int_equal(msg_int(&m, "first", &v.first), RC_OK);
+	assert_int_equal(msg_int(&m, "last", &v.last), RC_OK);
+	assert_int_equal(v.first, first);
+	assert_int_equal(v.last, last);
+	assert_int_equal(msg_bytes(&m, "digest", digest, sizeof digest), RC_OK);
+	assert_memory_equal(digest, tally->digest, sizeof digest);
+	assert_int_equal(msg_bytes(&m, "sig", sig, sizeof sig), RC_OK);
+	assert_true(audit_vouch_good(&v, p->worker.public_key, sig));
+	buf_free(&out);
+}
+
+static void results_are_vouched_for_after_a_while(void **state)
+{
+	struct audit_tally tally = {0};
+	char text[3 * PART + 1];
+	struct pair p;
+	bool ping;
+
+	(void)state;
+	open_session(&p);
+	memset(text, 'x', sizeof text - 1);
+	text[sizeof text - 1] = '\0';
+	assert_int_equal(call_part(&p, "c_1", true, false, "{}"), LINK_GOES_ON);
+	answer(&p, "c_1", "{\"answer\":42}", &tally);
+	assert_int_equal(link_tick(p.link, MONO + 1000, &ping), LINK_GOES_ON);
+	assert_int_equal(call_part(&p, "c_2", true, false, "{}"), LINK_GOES_ON);
+	answer(&p, "c_2", text, &tally); /* in several parts */
+	assert_int_equal(link_tick(p.link, MONO + 1000 + LINK_VOUCH_MS - 1, &ping), LINK_GOES_ON);
+	assert_true(silent(&p));
+	assert_int_equal(link_tick(p.link, MONO + 1000 + LINK_VOUCH_MS, &ping), LINK_GOES_ON);
+	expect_vouch(&p, 1, 2, &tally);
+	assert_int_equal(link_tick(p.link, MONO + 9000, &ping), LINK_GOES_ON);
+	assert_true(silent(&p));
+	pair_free(&p);
+}
+
+static void results_are_vouched_for_when_there_are_many(void **state)
+{
+	struct audit_tally tally = {0};
+	struct pair p;
+
+	(void)state;
+	open_session(&p);
+	for (int i = 0; i < LINK_VOUCH_RESULTS; i++) {
+		assert_true(silent(&p));
+		assert_int_equal(call_part(&p, "c_1", true, false, "{}"), LINK_GOES_ON);
+		answer(&p, "c_1", "{}", &tally);
+	}
+	expect_vouch(&p, 1, LINK_VOUCH_RESULTS, &tally);
+	pair_free(&p);
+}
+
+/* Nobody who leaves in good order leaves a result behind that it has not vouched for. */
+static void the_last_results_are_vouched_for_on_leaving(void **state)
+{
+	struct audit_tally tally = {0}, second = {.rows = 1};
+	struct buf out;
+	struct msg m;
+	struct pair p;
+
+	(void)state;
+	open_session(&p);
+	assert_int_equal(call_part(&p, "c_1", true, false, "{}"), LINK_GOES_ON);
+	answer(&p, "c_1", "{}", &tally);
+	assert_int_equal(call_part(&p, "c_2", true, false, "{}"), LINK_GOES_ON);
+	assert_int_equal(link_goaway(p.link), RC_OK);
+	buf_init(&out, 4096);
+	fetch(&p, &out, &m);
+	assert_int_equal(m.type, MSG_GOAWAY);
+	buf_free(&out);
+	assert_true(silent(&p)); /* one call is in hand still */
+	second = tally;
+	answer(&p, "c_2", "{}", &second);
+	assert_false(link_idle(p.link));
+	expect_vouch(&p, 1, 2, &second);
+	assert_true(link_idle(p.link));
+	pair_free(&p);
+}
+
 static void silence_is_noticed(void **state)
 {
 	struct pair p;
@@ -996,6 +1121,9 @@ int main(void)
 		cmocka_unit_test(snapshots_and_manifests_go_before_results),
 		cmocka_unit_test(every_session_hears_of_every_snapshot),
 		cmocka_unit_test(garbage_in_a_session_ends_it),
+		cmocka_unit_test(results_are_vouched_for_after_a_while),
+		cmocka_unit_test(results_are_vouched_for_when_there_are_many),
+		cmocka_unit_test(the_last_results_are_vouched_for_on_leaving),
 		cmocka_unit_test(silence_is_noticed),
 		cmocka_unit_test(ends_have_words_and_codes),
 	};
