@@ -475,6 +475,12 @@ bool http_flush(struct request *rq)
 	return FCGX_FFlush(fcgx(rq)->out) == 0 && FCGX_GetError(fcgx(rq)->out) == 0;
 }
 
+void http_abort(struct request *rq)
+{
+	fcgx(rq)->keepConnection = 0;
+	(void)shutdown(http_fd(rq), SHUT_RDWR);
+}
+
 /* Everything is handed to libfcgi's buffer, which writes when it is full or at the end: one write
  * for a short answer. */
 static void send_head(struct request *rq, struct buf *head)

@@ -115,6 +115,8 @@ bool http_write(struct request *rq, const void *bytes, size_t len);
  * come. */
 void http_begin(struct request *rq, int status, const char *content_type);
 bool http_flush(struct request *rq);
+/* Gives an answer in pieces up: the front sees that it is not whole, and tells the client. */
+void http_abort(struct request *rq);
 
 /* One exchange with tunneld over this thread's connection. exchange gets the connection and ctx;
  * when a connection kept from before fails, it is called a second time with a new one, so it must

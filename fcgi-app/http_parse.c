@@ -156,6 +156,22 @@ enum rc http_parse_query(const char *query, const char *name, char *out, size_t 
 	return rc;
 }
 
+bool http_parse_query_known(const char *query, const char *const *names)
+{
+	while (*query) {
+		const char *end = query + strcspn(query, "&");
+		const char *equals = memchr(query, '=', (size_t)(end - query));
+		const char *const *name = names;
+
+		while (*name && !name_is(query, equals ? equals : end, *name))
+			name++;
+		if (!*name && end > query)
+			return false;
+		query = *end ? end + 1 : end;
+	}
+	return true;
+}
+
 enum rc http_parse_cookie(const char *header, const char *name, char *out, size_t cap)
 {
 	size_t name_len = strlen(name);

@@ -22,6 +22,8 @@ enum rc http_parse_target(
  * there twice; RC_INVALID when malformed, not UTF-8 or with a control character; RC_LIMIT when too
  * long. out is "" unless RC_OK. */
 enum rc http_parse_query(const char *query, const char *name, char *out, size_t cap) MUST_CHECK;
+/* Is every parameter of the query one of names, which end with NULL? */
+bool http_parse_query_known(const char *query, const char *const *names);
 /* One cookie of a Cookie header. Same results. */
 enum rc http_parse_cookie(const char *header, const char *name, char *out, size_t cap) MUST_CHECK;
 /* The token of "Bearer x" (RFC 6750), pointing into header. RC_INVALID for another scheme or

@@ -15,6 +15,7 @@
 
 #define ADMIN "/v1/admin/tenants"
 #define TENANT ADMIN "/{tenant_id}"
+#define AUDIT "/v1/admin/audit"
 
 /* docs/openapi.yaml describes the same routes; a test holds the two together. */
 const struct route routes[] = {
@@ -44,6 +45,8 @@ const struct route routes[] = {
 		admin_enrollments_revoke},
 	{"GET", TENANT "/workers", GUARD_OPERATOR, false, admin_workers_list},
 	{"DELETE", TENANT "/workers/{worker_id}", GUARD_OPERATOR, true, admin_workers_revoke},
+	{"GET", AUDIT, GUARD_OPERATOR, false, admin_audit_list},
+	{"GET", AUDIT "/export", GUARD_OPERATOR, false, admin_audit_export},
 	{"GET", TENANT "/snapshots", GUARD_OPERATOR, false, admin_snapshots_list},
 	{0},
 };

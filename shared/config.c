@@ -31,6 +31,7 @@ static const struct {
 	{offsetof(struct config, run_dir), 1},
 	{offsetof(struct config, trusted_proxies), CONFIG_PROXIES_MAX},
 	{offsetof(struct config, metrics_address), 1},
+	{offsetof(struct config, audit_index_path), 1},
 	{offsetof(struct config, log_level_name), 1},
 	{offsetof(struct config, allowed_origins), CONFIG_ORIGINS_MAX},
 };

@@ -80,6 +80,7 @@ struct config {
 	int64_t audit_rotate_bytes; /* 256 MiB: audit.jsonl is closed and goes on in a new file; 0:
 				       never */
 	int audit_rotate_hours; /* 24; 0: never */
+	char *audit_index_path; /* "": beside the log (audit_index_path()) */
 };
 
 /* One message for people, complete with file, line and what to do. */

@@ -21,6 +21,7 @@ enum key_type {
 	KEY_BOOL,
 	KEY_FSYNC,
 	KEY_PATH, /* absolute */
+	KEY_PATH_OR_NONE, /* or "" */
 	KEY_ADDRESS,
 	KEY_LEVEL, /* a log level or "" */
 	KEY_CIDRS, /* lists: an array of pointers and a count */
@@ -85,6 +86,7 @@ static const struct key keys[] = {
 	{"audit", "checkpoint_seconds", KEY_INT, AT(audit_checkpoint_seconds), 0, "60", 1, 86400},
 	{"audit", "rotate_bytes", KEY_SIZE, AT(audit_rotate_bytes), 0, "256MiB", 0, 1024 * GIB},
 	{"audit", "rotate_hours", KEY_INT, AT(audit_rotate_hours), 0, "24", 0, 87600},
+	{"audit", "index_path", KEY_PATH_OR_NONE, AT(audit_index_path), 0, "", 0, 0},
 };
 #define KEY_COUNT (sizeof(keys) / sizeof(keys[0]))
 
@@ -151,6 +153,9 @@ static void put_expected(struct buf *out, const struct key *k)
 	case KEY_PATH:
 		buf_str(out, "an absolute path");
 		break;
+	case KEY_PATH_OR_NONE:
+		buf_str(out, "an absolute path or \"\"");
+		break;
 	case KEY_ADDRESS:
 		buf_str(out, "an IP address");
 		break;
@@ -209,6 +214,8 @@ static bool string_ok(const struct key *k, const char *text)
 	switch (k->type) {
 	case KEY_PATH:
 		return path_ok(text);
+	case KEY_PATH_OR_NONE:
+		return !*text || path_ok(text);
 	case KEY_ADDRESS:
 		return address_ok(text);
 	default:
@@ -652,6 +659,7 @@ void config_key_value(const struct config *c, size_t i, struct buf *out)
 									      : "interval");
 		break;
 	case KEY_LEVEL:
+	case KEY_PATH_OR_NONE:
 		buf_json(out, *(char *const *)src);
 		break;
 	case KEY_PATH:

@@ -24,7 +24,7 @@
  * {"audit":{...}}  -> AUDIT_OK when the row is durable, or FAIL. FLUSH   {"tenant_id"?}   ->
  * FLUSH_OK when every outbox row committed before it is in the journal; sessions of revoked workers
  * and suspended tenants have been told to go by then. FAIL otherwise. PING    -> PONG
- * {"version","uptime_s","sessions","calls","audit_ok":bool,"audit_queue","audit_free_bytes","draining":bool}
+ * {"version","uptime_s","sessions","calls","audit_ok":bool,"audit_durable" (the last row on disk),"audit_queue","audit_free_bytes","draining":bool}
  * SESSIONS {"tenant_id"?}  -> SESSIONS_OK + JSON array
  * [{"session_id","worker_id","tenant_id","agent","remote_ip","connected_at","calls_in_flight",
  *         "calls_total","last_pong_at"}]

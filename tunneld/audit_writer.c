@@ -165,6 +165,15 @@ static void count_unsigned(struct audit_writer *w, size_t rows, bool checkpoint)
 	(void)pthread_mutex_unlock(&w->lock);
 }
 
+static void tell_durable(struct audit_writer *w)
+{
+	(void)pthread_mutex_lock(&w->lock);
+	w->stats.durable_seq = w->journal.head.seq;
+	(void)pthread_mutex_unlock(&w->lock);
+	if (w->o.durable)
+		w->o.durable(w->o.durable_ctx, w->journal.head.seq);
+}
+
 /* The rows and the checkpoint behind them are one append. */
 static bool write_rows(struct audit_writer *w, const struct queue *batch, bool checkpoint)
 {
@@ -194,6 +203,8 @@ static bool write_rows(struct audit_writer *w, const struct queue *batch, bool c
 	else if (w->unsynced_since_ms < 0)
 		w->unsynced_since_ms = clock_mono_ms();
 	count_unsigned(w, batch->count, checkpoint);
+	if (sync)
+		tell_durable(w);
 	return true;
 }
 
@@ -234,6 +245,7 @@ static void rotate_when_due(struct audit_writer *w)
 		return;
 	w->rotate_after_ms = 0;
 	w->unsynced_since_ms = -1;
+	tell_durable(w);
 	(void)pthread_mutex_lock(&w->lock);
 	w->stats.rotations++;
 	(void)pthread_mutex_unlock(&w->lock);
@@ -250,10 +262,12 @@ static void sync_when_due(struct audit_writer *w, bool now)
 		return;
 	w->unsynced_since_ms = -1;
 	before = clock_mono_us();
-	if (journal_sync(&w->journal) == RC_OK)
-		count_fsync(w, clock_mono_us() - before);
-	else
+	if (journal_sync(&w->journal) != RC_OK) {
 		set_ok(w, false, strerror(errno));
+		return;
+	}
+	count_fsync(w, clock_mono_us() - before);
+	tell_durable(w);
 }
 
 /* Under the lock. */
@@ -385,6 +399,7 @@ static enum rc start(struct audit_writer *w)
 	(void)pthread_condattr_destroy(&attr);
 	(void)pthread_cond_init(&w->group_done, NULL);
 	(void)pthread_mutex_init(&w->lock, NULL);
+	tell_durable(w);
 	if (pthread_create(&w->thread, NULL, run, w) != 0) {
 		log_err("cannot start the audit writer's thread");
 		return RC_INTERNAL;

@@ -46,6 +46,9 @@ struct audit_writer_options {
 	/* Called from the thread when there is something to reap. */
 	void (*notify)(void *ctx);
 	void *ctx;
+	/* Called from the thread when rows up to seq are on disk; NULL: nobody asks. */
+	void (*durable)(void *durable_ctx, int64_t seq);
+	void *durable_ctx;
 };
 
 #define AUDIT_FSYNC_BUCKETS 12
@@ -54,6 +57,7 @@ struct audit_stats {
 	size_t queue; /* rows that are not written yet */
 	int64_t free_bytes; /* of the volume; at most a second old */
 	int64_t seq;
+	int64_t durable_seq; /* the last row on disk */
 	uint64_t rows, batches, failures, lost, checkpoints, rotations;
 	uint64_t fsync_count, fsync_us;
 	uint64_t fsync_bucket[AUDIT_FSYNC_BUCKETS +

@@ -138,6 +138,7 @@ static void handle_ping(struct dispatch_conn *c)
 	msg_put_int(&f.buf, "sessions", (int64_t)hub->registry.session_count);
 	msg_put_int(&f.buf, "calls", (int64_t)hub->calls.count);
 	msg_put_flag(&f.buf, "audit_ok", audit.ok);
+	msg_put_int(&f.buf, "audit_durable", audit.durable_seq);
 	msg_put_int(&f.buf, "audit_queue", (int64_t)audit.queue);
 	msg_put_int(&f.buf, "audit_free_bytes", audit.free_bytes);
 	msg_put_flag(&f.buf, "draining", hub->draining);

@@ -1,5 +1,6 @@
 #include "tunneld/hub.h"
 
+#include "shared/audit_index.h"
 #include "shared/clock.h"
 #include "tunneld/relay.h"
 #include "tunneld/tunnel.h"
@@ -37,6 +38,14 @@ static void init(struct hub *hub)
 	hub->armed_ms = DEADLINE_NEVER;
 }
 
+/* Called from the writer's thread. */
+static void durable(void *ctx, int64_t seq)
+{
+	struct hub *hub = ctx;
+
+	audit_indexer_durable(hub->indexer, seq);
+}
+
 enum rc hub_open(struct hub *hub, const struct config *config,
 	const struct crypto_identity *identity, void (*notify)(void *ctx), void *ctx)
 {
@@ -50,18 +59,26 @@ enum rc hub_open(struct hub *hub, const struct config *config,
 		.rotate_bytes = config->audit_rotate_bytes,
 		.rotate_hours = config->audit_rotate_hours,
 		.notify = notify,
-		.ctx = ctx};
+		.ctx = ctx,
+		.durable = durable,
+		.durable_ctx = hub};
 	struct state_writer_options state = {.state_path = config->state_path,
 		.snapshot_dir = config->snapshot_dir,
 		.audit_path = config->audit_log_path,
 		.notify = notify,
 		.changed = changed,
 		.release = release};
+	char index_path[PATH_MAX];
 	enum rc rc;
 
 	*hub = (struct hub){.config = config, .identity = identity};
 	init(hub);
 	rc = db_open(config->state_path, &hub->db);
+	if (rc == RC_OK)
+		rc = audit_index_path(config->audit_log_path, config->audit_index_path, index_path);
+	/* It is there when the writer says how far the log is. */
+	if (rc == RC_OK)
+		rc = audit_indexer_open(config->audit_log_path, index_path, &hub->indexer);
 	if (rc == RC_OK)
 		rc = audit_writer_open(&audit, &hub->audit);
 	state.audit = hub->audit;
@@ -85,6 +102,8 @@ void hub_flush(struct hub *hub)
 	hub->state = NULL;
 	audit_writer_close(hub->audit);
 	hub->audit = NULL;
+	audit_indexer_close(hub->indexer);
+	hub->indexer = NULL;
 }
 
 void hub_free(struct hub *hub)

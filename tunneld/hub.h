@@ -10,6 +10,7 @@
 #include "shared/config.h"
 #include "shared/crypto.h"
 #include "shared/db.h"
+#include "tunneld/audit_indexer.h"
 #include "tunneld/audit_writer.h"
 #include "tunneld/call.h"
 #include "tunneld/catalog.h"
@@ -27,6 +28,7 @@ struct hub {
 	const struct crypto_identity *identity;
 	struct db *db; /* the loop's handle: short reads only */
 	struct audit_writer *audit;
+	struct audit_indexer *indexer;
 	struct state_writer *state;
 
 	struct registry registry;

@@ -508,6 +508,7 @@ static void the_headers_defaults(void **state)
 	assert_int_equal(c.audit_checkpoint_seconds, 60);
 	assert_int_equal(c.audit_rotate_bytes, 256 << 20);
 	assert_int_equal(c.audit_rotate_hours, 24);
+	assert_string_equal(c.audit_index_path, "");
 	config_clear(&c);
 }
 

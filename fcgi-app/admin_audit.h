@@ -1,0 +1,34 @@
+/* admin_audit: what the endpoints of the audit log share: which rows a request asks for, and which
+ * its caller may see. A function that returns false has answered the request. */
+#ifndef FCGI_APP_ADMIN_AUDIT_H
+#define FCGI_APP_ADMIN_AUDIT_H
+
+#include <limits.h>
+#include <stdbool.h>
+
+#include "fcgi-app/http.h"
+#include "shared/audit_filter.h"
+#include "shared/audit_search.h"
+
+struct admin_audit {
+	struct audit_filter filter;
+	struct audit_scope scope; /* of a caller who is bound to an org */
+	char index_path[PATH_MAX];
+	struct audit_search search; /* complete but for where to begin */
+};
+
+/* Reads the parameters of a filter (tenant, actor, tool, outcome, event, since, until, q); names
+ * holds these and the endpoint's own, and others are refused: a mistyped filter must not show
+ * everything. admin_audit_clear() in either case. */
+bool admin_audit_read(
+	struct request *rq, const char *const *names, bool oldest_first, struct admin_audit *a);
+void admin_audit_clear(struct admin_audit *a);
+/* The filter as the members of a JSON object, without braces; for the audit row of an export. */
+void admin_audit_describe(const struct request *rq, struct buf *out);
+#define ADMIN_AUDIT_FILTER "tenant", "actor", "tool", "outcome", "event", "since", "until", "q"
+/* When the index or the log can't be read. */
+#define ADMIN_AUDIT_UNREADABLE                                                                     \
+	"The audit log or its index can't be read; the daemon's log says why. \"airlockctl audit " \
+	"reindex\" makes the index anew."
+
+#endif

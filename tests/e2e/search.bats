@@ -1,0 +1,136 @@
+# Searching and exporting the audit log of a whole control plane.
+
+load lib/stack.bash
+
+setup_file() {
+	stack_new
+	stack_config audit.rotate_bytes 3000
+	stack_up
+	for name in one two three four five; do
+		admin POST /v1/admin/tenants "{\"slug\":\"$name\",\"name\":\"=Tenant \\\"$name\\\"\"}" >/dev/null
+	done
+	for i in 1 2 3 4 5 6 7 8 9; do
+		mint_key t_one >/dev/null
+		curl -sS -o /dev/null -H 'Authorization: Bearer wrong' "$URL/v1/admin/status"
+	done
+	wait_until compgen -G "$STATE/audit-0*.jsonl"
+}
+
+teardown_file() { stack_down; }
+
+# A session token as somebody who has the secret makes it: session ORG ROLE
+session() {
+	local secret head body key
+	secret=$(sed -n 's/^AIRLOCK_SESSION_SECRET=//p' "$STACK/env")
+	head=$(printf '{"alg":"HS256","typ":"JWT"}' | b64url)
+	body=$(printf '{"sub":"ann","org":"%s","role":"%s","iat":%d,"exp":%d}' "$1" "$2" "$EPOCHSECONDS" $((EPOCHSECONDS + 600)) | b64url)
+	key=$(printf %s "$secret" | od -An -tx1 | tr -d ' \n')
+	printf '%s.%s.%s' "$head" "$body" \
+		"$(printf '%s.%s' "$head" "$body" | openssl dgst -sha256 -mac HMAC -macopt "hexkey:$key" -binary | b64url)"
+}
+b64url() { openssl base64 -A | tr '+/' '-_' | tr -d =; }
+
+# What the files hold, as one log.
+log_lines() { cat "$STATE"/audit-0*.jsonl "$AUDIT"; }
+
+@test "a search gives the log's own lines, newest first, page by page" {
+	run admin GET '/v1/admin/audit?event=key.create&limit=4'
+	assert_success
+	lines=$(log_lines | grep '"event":"key.create"' | tac)
+	[[ $(grep -c . <<<"$lines") == 9 ]]
+	got=$(sed -n 's/^\({"v":1.*}\)\(,\|\].*\)$/\1/p' <<<"$output")
+	cursor=$(jq -r .next_cursor <<<"$output")
+	for _ in 1 2; do
+		page=$(admin GET "/v1/admin/audit?event=key.create&limit=4&cursor=$cursor")
+		got+=$'\n'$(sed -n 's/^\({"v":1.*}\)\(,\|\].*\)$/\1/p' <<<"$page")
+		cursor=$(jq -r .next_cursor <<<"$page")
+	done
+	assert_equal "$cursor" null
+	assert_equal "$got" "$lines"
+}
+
+@test "filters narrow, alone and together" {
+	found() { admin GET "/v1/admin/audit?limit=200&$1" | jq -r '.rows | length'; }
+	assert_equal "$(found tenant=one)" "$(log_lines | grep -c '"tenant_id":"t_one"')"
+	assert_equal "$(found tenant=t_one\&event=tenant.*)" 1
+	assert_equal "$(found event=access.refused\&outcome=unauthorized)" 9
+	assert_equal "$(found actor=operator\&tenant=two)" 1
+	assert_equal "$(found q=key.create+t_one)" "$(found q=T_ONE+Key.Create)"
+	assert_equal "$(found 'q=nowhere+two')" 0
+	assert_equal "$(found 'q=tenant.create+TWO')" 1
+	assert_equal "$(found since=2099-01-01)" 0
+	assert_equal "$(found until=2001-01-01T00:00:00Z)" 0
+	assert_equal "$(found since=2001-01-01)" "$(log_lines | wc -l)"
+	id=$(log_lines | jq -r 'select(.event == "tenant.create" and .tenant_id == "t_three") | .request_id')
+	assert_equal "$(found "q=$id")" "$(log_lines | grep -c "$id")"
+}
+
+@test "what can't be a filter is refused, and names the parameter" {
+	for query in tennant=one limit=0 limit=201 cursor=x since=yesterday until=2026-13-01 q=%22 tenant=one\&tenant=two \
+		format=csv; do
+		run admin GET "/v1/admin/audit?$query"
+		assert_failure
+		assert_output --partial '"status":422,"code":"invalid_field"'
+	done
+}
+
+@test "a row is found before the index has it, and after the daemon ended" {
+	admin POST /v1/admin/tenants '{"slug":"fresh","name":"fresh"}'
+	run admin GET '/v1/admin/audit?tenant=fresh'
+	assert_output --partial '"event":"tenant.create"'
+	stop tunneld
+	run admin GET '/v1/admin/audit?tenant=fresh'
+	assert_output --partial '"event":"tenant.create"'
+	tunneld_up
+	wait_until healthy
+}
+
+@test "a session sees its own org's rows alone" {
+	sqlite3 "$STATE/state.db" "INSERT INTO orgs VALUES ('o_other', 'Other', 0); UPDATE tenants SET org_id = 'o_other' WHERE id = 't_two'"
+	as() { curl -sS -H "Authorization: Bearer $(session "$1" viewer)" "$URL/v1/admin/audit?limit=200&$2"; }
+	assert_equal "$(as o_other '' | jq -r '[.rows[].tenant_id] | unique | join(" ")')" t_two
+	assert_equal "$(as o_other tenant=one | jq -r '.rows | length')" 0
+	assert_equal "$(as o_nobody '' | jq -r '.rows | length')" 0
+	refute [ "$(as o_default '' | jq -r '[.rows[] | select(.tenant_id == "t_two" or .tenant_id == null)] | length')" -gt 0 ]
+	assert_equal "$(as '*' '' | jq -r '.rows | length')" "$(log_lines | wc -l)"
+	# A tenant that has the id of a deleted one does not inherit its rows.
+	sqlite3 "$STATE/state.db" "UPDATE tenants SET created_at = unixepoch() + 60 WHERE id = 't_two'"
+	assert_equal "$(as o_other '' | jq -r '.rows | length')" 0
+}
+
+@test "an export as JSONL is the log, and is in the log" {
+	curl -sS -f -D "$STACK/head" -H "Authorization: Bearer $OPERATOR_TOKEN" "$URL/v1/admin/audit/export" >"$STACK/export"
+	grep -qi '^content-type: application/x-ndjson' "$STACK/head"
+	grep -qi '^content-disposition: attachment; filename="audit.jsonl"' "$STACK/head"
+	log_lines | head -n "$(wc -l <"$STACK/export")" | cmp - "$STACK/export"
+	run admin GET '/v1/admin/audit/export?event=key.*&format=csv&q=one'
+	assert_success
+	assert_equal "$(audit_rows '.event == "audit.export"' | tail -n 1 | jq -c .change)" \
+		'{"format":"csv","event":"key.*","q":"one"}'
+	assert_equal "$(head -n 1 <<<"$output" | tr -d '\r' | cut -d , -f 1-3)" seq,ts,event
+}
+
+@test "a CSV export reads back, and no name becomes a formula" {
+	curl -sS -f -H "Authorization: Bearer $OPERATOR_TOKEN" "$URL/v1/admin/audit/export?event=tenant.create&format=csv" >"$STACK/csv"
+	run python3 - "$STACK/csv" <<-'EOF_PY'
+		import csv, json, sys
+		rows = list(csv.DictReader(open(sys.argv[1], newline="")))
+		two = next(row for row in rows if row["tenant_id"] == "t_two")
+		print(json.loads(two["change"])["name"])
+		print(any(cell[:1] in "=+-@" for row in rows for cell in row.values() if cell))
+	EOF_PY
+	assert_line --index 0 '=Tenant "two"'
+	assert_line --index 1 False
+}
+
+@test "without the daemon nothing is exported: it could not be written down" {
+	stop tunneld
+	run admin GET /v1/admin/audit/export
+	assert_failure
+	assert_output --partial '"code":"audit_unavailable"'
+	tunneld_up
+	wait_until healthy
+	run admin GET '/v1/admin/audit/export?format=xml'
+	assert_output --partial '"code":"invalid_field"'
+	assert_logs_clean
+}
