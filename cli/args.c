@@ -22,7 +22,7 @@ const struct arg_row arg_rows[ARG_COUNT] = {
 	[ARG_EXPIRES_IN] = {0, "expires-in", "TIME", false,
 		"The key expires after TIME (default: never)"},
 	[ARG_TOOL] = {0, "tool", "TOOL", true,
-		"Allow this tool only; may be repeated (default: all)"},
+		"This tool only; for a key, may be repeated (default: all)"},
 	[ARG_RATE] = {0, "rate", "N", false, "Allow N requests a minute; 0: no limit"},
 	[ARG_IDEMPOTENCY_KEY] = {0, "idempotency-key", "KEY", false,
 		"Make it once, however often this is tried with the same KEY"},
@@ -46,6 +46,19 @@ const struct arg_row arg_rows[ARG_COUNT] = {
 		"The log must hold this row with this hash: then its end was not cut off"},
 	[ARG_FROM] = {0, "from", "SEQ", false,
 		"The log begins with this row; what was before is kept elsewhere (default: 1)"},
+	[ARG_TENANT] = {0, "tenant", "TENANT", false, "Rows about this tenant only"},
+	[ARG_ACTOR] = {0, "actor", "ACTOR", false,
+		"Rows of this actor only: a kind, an id, a name or a key id"},
+	[ARG_OUTCOME] = {0, "outcome", "OUTCOME", false, "Rows with this outcome only"},
+	[ARG_EVENT] = {0, "event", "EVENT", false,
+		"Rows of this event only: key.revoke, or 'key.*' for all of them"},
+	[ARG_SINCE] = {0, "since", "TIME", false,
+		"Rows from TIME on: 2026-11-23, 2026-11-23T21:04:05Z, or 90m, 12h, 30d ago"},
+	[ARG_UNTIL] = {0, "until", "TIME", false, "Rows before TIME, given as with --since"},
+	[ARG_TEXT] = {0, "text", "WORDS", false,
+		"Rows that have all of these words, whatever the case: ids, addresses, names"},
+	[ARG_LIMIT] = {'n', "limit", "N", false, "At most N rows (default: 50; 0: all)"},
+	[ARG_FORMAT] = {0, "format", "FORMAT", false, "jsonl (default) or csv"},
 };
 
 static int find_long(const char *name, size_t len)

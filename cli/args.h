@@ -32,6 +32,15 @@ enum arg_option {
 	ARG_PUBLIC_KEY,
 	ARG_EXPECT,
 	ARG_FROM,
+	ARG_TENANT,
+	ARG_ACTOR,
+	ARG_OUTCOME,
+	ARG_EVENT,
+	ARG_SINCE,
+	ARG_UNTIL,
+	ARG_TEXT,
+	ARG_LIMIT,
+	ARG_FORMAT,
 	ARG_COUNT,
 };
 #define ARG_BIT(option) (UINT64_C(1) << (option))

@@ -11,6 +11,9 @@
 #define ADMIN (REMOTE | ARG_BIT(ARG_TOKEN_FILE) | ARG_BIT(ARG_QUIET))
 #define CREATE (ADMIN | ARG_BIT(ARG_NAME) | ARG_BIT(ARG_IDEMPOTENCY_KEY))
 #define B(option) ARG_BIT(ARG_##option)
+#define ADMIN_FILE (ANY | B(URL) | B(CA_FILE) | B(TIMEOUT) | B(TOKEN_FILE))
+#define FILTER \
+	(B(TENANT) | B(ACTOR) | B(TOOL) | B(OUTCOME) | B(EVENT) | B(SINCE) | B(UNTIL) | B(TEXT))
 
 const struct command commands[] = {
 	{"init", NULL, "", 0, ANY | B(JSON),
@@ -46,6 +49,13 @@ const struct command commands[] = {
 	{"audit", "verify", "", 0, ANY | B(JSON) | B(FILE) | B(PUBLIC_KEY) | B(EXPECT) | B(FROM),
 		"Prove that nothing in the audit log was changed, dropped or reordered, offline",
 		cmd_audit_verify},
+	{"audit", "search", "", 0, ADMIN | FILTER | B(LIMIT), "Search the audit log, newest first",
+		cmd_audit_search},
+	{"audit", "export", "", 0, ADMIN_FILE | FILTER | B(FORMAT) | B(OUT),
+		"Write rows of the audit log, oldest first, as lines of JSON or CSV",
+		cmd_audit_export},
+	{"audit", "reindex", "", 0, ANY | B(QUIET),
+		"Make the audit log's search index anew, on the state volume", cmd_audit_reindex},
 	{"state", "export", "", 0, ANY | B(OUT),
 		"Write tenants, key hashes and worker keys as state YAML, offline",
 		cmd_state_export},

@@ -24,6 +24,8 @@ struct exchange {
 	struct curl_slist *headers;
 	struct buf body;
 	bool too_long;
+	bool refused; /* by the sink */
+	const struct httpclient_request *rq;
 	char error[CURL_ERROR_SIZE];
 };
 
@@ -80,7 +82,14 @@ static bool add_headers(struct exchange *x, const struct httpclient_request *rq)
 static size_t on_body(char *bytes, size_t size, size_t count, void *arg)
 {
 	struct exchange *x = arg;
+	long status = 0;
 
+	if (x->rq->sink &&
+		curl_easy_getinfo(x->curl, CURLINFO_RESPONSE_CODE, &status) == CURLE_OK &&
+		status >= 200 && status <= 299) {
+		x->refused = !x->rq->sink(x->rq->ctx, bytes, size * count);
+		return x->refused ? 0 : size * count;
+	}
 	buf_add(&x->body, bytes, size * count);
 	x->too_long = x->body.failed;
 	return x->too_long ? 0 : size * count;
@@ -99,7 +108,12 @@ static void set_options(struct exchange *x, const struct httpclient_request *rq)
 	curl_easy_setopt(curl, CURLOPT_USERAGENT, "airlock/" AIRLOCK_VERSION);
 	curl_easy_setopt(curl, CURLOPT_HTTPHEADER, x->headers);
 	curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, rq->method);
-	curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, rq->timeout_ms);
+	if (rq->sink) {
+		curl_easy_setopt(curl, CURLOPT_LOW_SPEED_LIMIT, 1L);
+		curl_easy_setopt(curl, CURLOPT_LOW_SPEED_TIME, (rq->timeout_ms + 999) / 1000);
+	} else {
+		curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, rq->timeout_ms);
+	}
 	curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS,
 		rq->timeout_ms && rq->timeout_ms < CONNECT_TIMEOUT_MS ? rq->timeout_ms
 								      : CONNECT_TIMEOUT_MS);
@@ -144,6 +158,10 @@ static enum rc perform(struct exchange *x, const struct httpclient_request *rq,
 {
 	set_options(x, rq);
 	CURLcode code = curl_easy_perform(x->curl);
+	if (x->refused) {
+		snprintf(why, why_cap, "what came could not be taken");
+		return RC_CONFLICT;
+	}
 	if (x->too_long || x->body.len > rq->max_answer) {
 		snprintf(why, why_cap, "the answer is longer than %zu bytes", rq->max_answer);
 		return RC_LIMIT;
@@ -159,7 +177,7 @@ static enum rc perform(struct exchange *x, const struct httpclient_request *rq,
 enum rc httpclient_do(const struct httpclient_request *rq, struct httpclient_answer *out, char *why,
 	size_t why_cap)
 {
-	struct exchange x = {0};
+	struct exchange x = {.rq = rq};
 	enum rc rc;
 
 	pthread_once(&once, init);

@@ -3,6 +3,7 @@
 #ifndef SHARED_HTTPCLIENT_H
 #define SHARED_HTTPCLIENT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "shared/buf.h"
@@ -19,6 +20,11 @@ struct httpclient_request {
 	const char *ca_file; /* or NULL: the system's */
 	long timeout_ms;
 	size_t max_answer;
+	/* Takes the body of a good answer (2xx) as it comes, instead of httpclient_answer.body;
+	 * false ends the exchange, which is then RC_CONFLICT. timeout_ms is then how long nothing
+	 * may come; 0: for ever. */
+	bool (*sink)(void *ctx, const void *bytes, size_t len);
+	void *ctx;
 };
 struct httpclient_answer {
 	int status;

@@ -123,6 +123,49 @@ log_lines() { cat "$STATE"/audit-0*.jsonl "$AUDIT"; }
 	assert_line --index 1 False
 }
 
+# As an operator's shell has it.
+ctl() { AIRLOCK_CP_PUBLIC_URL=$URL AIRLOCK_CP_OPERATOR_TOKEN=$OPERATOR_TOKEN "$BIN/airlockctl" "$@"; }
+
+@test "airlockctl searches, as a table and as the log's lines" {
+	run ctl audit search --event key.create --limit 3
+	assert_success
+	assert_line --index 0 --regexp '^ROW +TIME +EVENT +TENANT +ACTOR'
+	assert_equal "${#lines[@]}" 4
+	run ctl audit search --tenant one --event 'key.*' --since 1h --json -n 0
+	assert_equal "$output" "$(log_lines | grep '"event":"key.create"' | tac)"
+	run ctl audit search --text "$(jq -r .request_id <<<"${lines[0]}")" --quiet
+	assert_success
+	assert_output --regexp '^[0-9]+'
+	run ctl audit search --since never
+	assert_failure 1
+	assert_output --partial 'since must be a time'
+}
+
+@test "airlockctl exports to a file that is there when it is whole" {
+	run ctl audit export --event 'tenant.*' --format csv --out "$STACK/rows.csv"
+	assert_success
+	assert_equal "$(stat -c %a "$STACK/rows.csv")" 600
+	assert_equal "$(grep -c tenant.create "$STACK/rows.csv")" "$(log_lines | grep -c '"event":"tenant.create","tenant_id"')"
+	assert_file_not_exist "$STACK/rows.csv.part"
+	run ctl audit export --format xml --out "$STACK/no"
+	assert_failure 1
+	assert_file_not_exist "$STACK/no"
+	assert_file_not_exist "$STACK/no.part"
+}
+
+@test "the index is made anew beside a running daemon" {
+	mapfile -t STACK_ENV <"$STACK/env"
+	rm "$STATE/audit-index.db"
+	run admin GET '/v1/admin/audit?event=key.create'
+	assert_success
+	run env -i "${STACK_ENV[@]}" "$BIN/airlockctl" audit reindex
+	assert_success
+	assert_output --partial 'indexed up to row'
+	assert_equal "$(sqlite3 "$STATE/audit-index.db" 'SELECT max(last) FROM block')" "$(grep -oE 'row [0-9]+' <<<"$output" | tr -dc 0-9)"
+	run ctl audit search --event key.create --json -n 0
+	assert_equal "$output" "$(log_lines | grep '"event":"key.create"' | tac)"
+}
+
 @test "without the daemon nothing is exported: it could not be written down" {
 	stop tunneld
 	run admin GET /v1/admin/audit/export
