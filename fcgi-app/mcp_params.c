@@ -5,9 +5,8 @@
 #include <string.h>
 
 #include "fcgi-app/mcp_request.h"
+#include "shared/mirror.h"
 
-#define DEPTH_MAX 8
-#define SUFFIX_MAX 64
 #define NUMBER_MAX 40
 #define VALUE_MAX 8192
 
@@ -17,17 +16,6 @@ struct check {
 	char *wrong;
 	size_t cap;
 };
-
-static struct jscan member_of(struct jscan object, struct jscan name)
-{
-	struct jscan_iter it = jscan_iter(object);
-	struct jscan key, value;
-
-	while (jscan_next(&it, &key, &value))
-		if (jscan_same_str(key, name))
-			return value;
-	return (struct jscan){NULL, 0, JSCAN_NONE};
-}
 
 /* 42 and 42.0 are the same number. */
 static bool same_number(struct jscan value, const char *text)
@@ -59,17 +47,16 @@ static bool says(struct jscan value, const char *text)
 	}
 }
 
-static bool has_header_form(struct jscan value)
+static bool check_header(void *ctx, const char *suffix, struct jscan value)
 {
-	return value.kind == JSCAN_STRING || value.kind == JSCAN_NUMBER ||
-		value.kind == JSCAN_TRUE || value.kind == JSCAN_FALSE;
-}
-
-static bool check_header(const struct check *c, const char *suffix, struct jscan value)
-{
-	char name[sizeof("Mcp-Param-") + SUFFIX_MAX], text[VALUE_MAX + 1];
+	const struct check *c = ctx;
+	char name[sizeof("Mcp-Param-") + MIRROR_SUFFIX_MAX], text[VALUE_MAX + 1];
 	const char *header;
 
+	/* CGI folds other characters of header names together. */
+	if (suffix[strspn(
+		    suffix, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-")])
+		return true;
 	(void)snprintf(name, sizeof(name), "Mcp-Param-%s", suffix);
 	header = c->get(c->ctx, name);
 	if (header && mcp_header_value(header, text, sizeof(text)) == RC_OK && says(value, text))
@@ -78,42 +65,10 @@ static bool check_header(const struct check *c, const char *suffix, struct jscan
 	return false;
 }
 
-/* Only chains of "properties" lead to marked parameters, so that is all we follow. */
-static bool check_properties(
-	const struct check *c, struct jscan schema, struct jscan arguments, int depth)
-{
-	struct jscan properties, key, property, mark;
-	struct jscan_iter it;
-
-	if (depth == DEPTH_MAX || jscan_get(schema, "properties", &properties) != RC_OK)
-		return true;
-	it = jscan_iter(properties);
-	while (jscan_next(&it, &key, &property)) {
-		struct jscan value = member_of(arguments, key);
-		char suffix[SUFFIX_MAX + 1];
-
-		/* Letters, digits and dashes alone: CGI folds other characters of header names
-		 * together. */
-		if (has_header_form(value) && jscan_get(property, "x-mcp-header", &mark) == RC_OK &&
-			jscan_str(mark, suffix, sizeof(suffix)) == RC_OK && *suffix &&
-			!suffix[strspn(suffix,
-				"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
-				"-")] &&
-			!check_header(c, suffix, value))
-			return false;
-		if (value.kind == JSCAN_OBJECT && !check_properties(c, property, value, depth + 1))
-			return false;
-	}
-	return true;
-}
-
 bool mcp_params_ok(struct jscan tool, struct jscan arguments, mcp_header_fn *get, void *ctx,
 	char *wrong, size_t cap)
 {
-	const struct check c = {get, ctx, wrong, cap};
-	struct jscan schema;
+	struct check c = {get, ctx, wrong, cap};
 
-	if (arguments.kind != JSCAN_OBJECT || jscan_get(tool, "inputSchema", &schema) != RC_OK)
-		return true;
-	return check_properties(&c, schema, arguments, 0);
+	return mirror_walk(tool, arguments, check_header, &c);
 }

@@ -87,11 +87,18 @@ static void on_http(void *ctx, const char *text, size_t len, uint64_t number)
 	(void)upstream_message(s->u, text, len, number, clock_mono_ms());
 }
 
-static void on_http_failed(void *ctx, uint64_t number)
+static void on_http_failed(void *ctx, uint64_t number, long status)
 {
 	struct server *s = ctx;
 
-	upstream_failed(s->u, number, clock_mono_ms());
+	upstream_failed(s->u, number, status, clock_mono_ms());
+}
+
+static struct jscan on_http_tool(void *ctx, struct jscan name)
+{
+	struct server *s = ctx;
+
+	return upstream_marked_tool(s->u, name);
 }
 
 static void on_http_lost(void *ctx)
@@ -234,8 +241,11 @@ static void init_server(struct relay *r, struct server *s, const struct wconfig_
 		.notified = owner_notified,
 		.broken = owner_broken};
 	struct upstream_stdio_owner child = {.ctx = s, .line = on_line, .ended = on_ended};
-	struct upstream_http_owner http = {
-		.ctx = s, .message = on_http, .failed = on_http_failed, .lost = on_http_lost};
+	struct upstream_http_owner http = {.ctx = s,
+		.message = on_http,
+		.failed = on_http_failed,
+		.tool = on_http_tool,
+		.lost = on_http_lost};
 
 	s->relay = r;
 	s->conf = conf;
@@ -309,9 +319,12 @@ bool relay_settled(const struct relay *r)
 
 void relay_flow(struct relay *r, bool room)
 {
-	for (size_t i = 0; i < r->count; i++)
+	for (size_t i = 0; i < r->count; i++) {
 		if (r->servers[i].stdio != NULL)
 			upstream_stdio_read(r->servers[i].stdio, room);
+		else if (r->servers[i].http != NULL)
+			upstream_http_read(r->servers[i].http, room);
+	}
 }
 
 /* --- what they offer -------------------------------------------------------------------- */
@@ -401,11 +414,43 @@ static const struct server *first_with(const struct relay *r, const char *what)
 	return NULL;
 }
 
+/* Objects of names that each stand for themselves: of all servers, the first one with a name
+ * counts.
+ */
+static void add_united(const struct relay *r, const char *what, struct buf *out)
+{
+	struct jscan object, key, value, other;
+	const char *comma = "";
+
+	buf_printf(out, ",\"%s\":{", what);
+	for (size_t i = 0; i < r->count; i++) {
+		if (jscan_get(upstream_capabilities(r->servers[i].u), what, &object) != RC_OK)
+			continue;
+		for (struct jscan_iter it = jscan_iter(object); jscan_next(&it, &key, &value);) {
+			char name[128];
+			bool known = jscan_str(key, name, sizeof name) != RC_OK ||
+				manifest_has_database_url(value.p, value.len);
+
+			for (size_t j = 0; j < i && !known; j++)
+				known = jscan_path(upstream_capabilities(r->servers[j].u), &other,
+						what, name, NULL) == RC_OK;
+			if (known)
+				continue;
+			buf_str(out, comma);
+			buf_add(out, key.p, key.len);
+			buf_char(out, ':');
+			buf_add(out, value.p, value.len);
+			comma = ",";
+		}
+	}
+	buf_char(out, '}');
+}
+
 void relay_capabilities(const struct relay *r, struct buf *out)
 {
 	/* Objects of which the first server's counts: those of several do not add up. */
-	static const char *const whole[] = {
-		"completions", "logging", "extensions", "tasks", "experimental"};
+	static const char *const whole[] = {"completions", "logging", "tasks"};
+	static const char *const united[] = {"extensions", "experimental"};
 	struct jscan v;
 
 	buf_str(out, "{\"tools\":{\"listChanged\":true}");
@@ -428,6 +473,9 @@ void relay_capabilities(const struct relay *r, struct buf *out)
 		buf_printf(out, ",\"%s\":", whole[i]);
 		buf_add(out, v.p, v.len);
 	}
+	for (size_t i = 0; i < sizeof united / sizeof *united; i++)
+		if (first_with(r, united[i]) != NULL)
+			add_united(r, united[i], out);
 	buf_char(out, '}');
 }
 

@@ -15,6 +15,9 @@
 #define HELLO_MAX ((size_t)256 << 10)
 #define TOOLS_MAX ((size_t)1 << 20)
 #define PAGES_MAX 64
+#define MARK "\"x-mcp-header\""
+#define LEGACY_NOT_FOUND (-32002) /* a resource; -32602 in the newer era */
+#define LEGACY_OPEN_URL (-32042) /* elicitation of the kind that opens a page */
 #define OWN_DEADLINE_MS 30000
 /* A legacy client's own capabilities are known to the control plane alone, and only to the request
  * that said them: what it can't do, it refuses itself when asked. */
@@ -52,6 +55,8 @@ struct upstream *upstream_new(
 	buf_init(&u->hello, HELLO_MAX);
 	buf_init(&u->listing, TOOLS_MAX);
 	buf_init(&u->tools, TOOLS_MAX);
+	buf_init(&u->marking, TOOLS_MAX);
+	buf_init(&u->marked, TOOLS_MAX);
 	crypto_random(u->key, sizeof u->key);
 	return u;
 }
@@ -67,6 +72,8 @@ void upstream_free(struct upstream *u)
 	buf_free(&u->hello);
 	buf_free(&u->listing);
 	buf_free(&u->tools);
+	buf_free(&u->marking);
+	buf_free(&u->marked);
 	free(u);
 }
 
@@ -240,6 +247,8 @@ static void list_tools(struct upstream *u, const char *cursor, size_t len, int64
 	buf_free(&b);
 }
 
+static void start_listing(struct upstream *u, int64_t now_ms);
+
 static void become_ready(struct upstream *u, int64_t now_ms)
 {
 	bool first = u->phase != READY;
@@ -252,6 +261,10 @@ static void become_ready(struct upstream *u, int64_t now_ms)
 		buf_add(&u->tools, u->listing.data, u->listing.len);
 		u->listed = true;
 	}
+	buf_reset(&u->marked);
+	buf_add(&u->marked, u->marking.data, u->marking.len);
+	if (u->marked.len > 0)
+		buf_char(&u->marked, ']');
 	if (first) {
 		struct jscan v;
 
@@ -269,9 +282,7 @@ static void become_ready(struct upstream *u, int64_t now_ms)
 		u->owner.changed(u->owner.ctx);
 	if (u->relist) {
 		u->relist = false;
-		buf_reset(&u->listing);
-		u->pages = 0;
-		list_tools(u, "", 0, now_ms);
+		start_listing(u, now_ms);
 	}
 }
 
@@ -289,6 +300,7 @@ static void start_listing(struct upstream *u, int64_t now_ms)
 	}
 	enter(u, LISTING, now_ms);
 	buf_free(&u->listing);
+	buf_free(&u->marking);
 	u->pages = 0;
 	if (jscan_get(u->capabilities, "tools", &v) != RC_OK)
 		become_ready(u, now_ms);
@@ -327,6 +339,10 @@ static void add_tool(struct upstream *u, struct jscan tool)
 		if (u->listing.len > 0)
 			buf_char(&u->listing, ',');
 		buf_add(&u->listing, b.data, b.len);
+		if (memmem(tool.p, tool.len, MARK, sizeof MARK - 1) != NULL) {
+			buf_char(&u->marking, u->marking.len > 0 ? ',' : '[');
+			buf_add(&u->marking, tool.p, tool.len);
+		}
 	} else {
 		log_warn(
 			"upstream %s: a tool is left out: its name with the prefix must be 1 to 64 "
@@ -459,6 +475,35 @@ static void add_meta(struct jsplice *s, struct jscan root, struct jscan params, 
 		jsplice_insert(s, meta, LEGACY_CLIENT, sizeof LEGACY_CLIENT - 1);
 }
 
+/* A legacy server gets no _meta of the newer era: one that speaks both would take the request for
+ * one of those. */
+static void put_legacy_meta(struct jscan meta, const char *number, struct buf *store)
+{
+	static const char *const newer[] = {META "protocolVersion", META "clientCapabilities",
+		META "clientInfo", META "logLevel"};
+	struct jscan key, value;
+	const char *comma = "";
+
+	buf_char(store, '{');
+	for (struct jscan_iter it = jscan_iter(meta); jscan_next(&it, &key, &value);) {
+		bool is_newer = false;
+
+		for (size_t i = 0; i < sizeof newer / sizeof *newer; i++)
+			is_newer = is_newer || jscan_is_str(key, newer[i]);
+		if (is_newer)
+			continue;
+		buf_str(store, comma);
+		buf_add(store, key.p, key.len);
+		buf_char(store, ':');
+		if (jscan_is_str(key, "progressToken"))
+			buf_str(store, number);
+		else
+			buf_add(store, value.p, value.len);
+		comma = ",";
+	}
+	buf_char(store, '}');
+}
+
 enum rc upstream_forward(
 	struct upstream *u, struct pending *p, const char *text, size_t len, const char *more)
 {
@@ -472,13 +517,17 @@ enum rc upstream_forward(
 		return RC_INVALID;
 	buf_init(&out, len + strlen(more) + 4096);
 	buf_init(&name, (size_t)NAME_MAX_LEN * 6);
-	buf_init(&members, strlen(more) + 2048);
 	(void)jscan_get(root, "params", &params);
 	(void)jscan_get(params, "_meta", &meta);
+	buf_init(&members, strlen(more) + meta.len + 2048);
 	(void)snprintf(number, sizeof number, "%" PRIu64, p->number);
 	jsplice_replace(&s, id, number, strlen(number));
-	if (jscan_get(meta, "progressToken", &token) == RC_OK)
+	if (!u->modern && p->modern && meta.kind == JSCAN_OBJECT) {
+		put_legacy_meta(meta, number, &members);
+		jsplice_replace(&s, meta, (const char *)members.data, members.len);
+	} else if (jscan_get(meta, "progressToken", &token) == RC_OK) {
 		jsplice_replace(&s, token, number, strlen(number));
+	}
 	strip_names(u, p, &s, params, &name);
 	if (u->modern && !p->modern)
 		add_meta(&s, root, params, meta, more, &members);
@@ -609,6 +658,19 @@ static const char *modern_members(const struct pending *p)
 	return "\"resultType\":\"complete\"";
 }
 
+/* An error of a legacy server that a modern client must not be sent. True: it was another. */
+static bool cross_error(struct upstream *u, struct pending *p, struct jscan code, struct jsplice *s)
+{
+	static const char invalid_params[] = "-32602";
+	int64_t n;
+
+	if (u->modern || !p->modern || jscan_int(code, &n) != RC_OK)
+		return true;
+	if (n == LEGACY_NOT_FOUND)
+		jsplice_replace(s, code, invalid_params, sizeof invalid_params - 1);
+	return n != LEGACY_OPEN_URL;
+}
+
 /* The response as the client has to see it, and the end of its call. */
 void upstream_answer(struct upstream *u, struct pending *p, struct jscan root)
 {
@@ -621,6 +683,12 @@ void upstream_answer(struct upstream *u, struct pending *p, struct jscan root)
 	buf_init(&out, p->result_max);
 	(void)jscan_get(root, "id", &id);
 	(void)jscan_get(root, "result", &result);
+	if (jscan_path(root, &v, "error", "code", NULL) == RC_OK && !cross_error(u, p, v, &s)) {
+		upstream_fail(u, p, MCP_INTERNAL, "tool_error",
+			"wants the user to open a page first, which its revision can't say to a "
+			"client of 2026-07-28");
+		return;
+	}
 	jsplice_replace(&s, id, p->id, strlen(p->id));
 	if (result.kind != JSCAN_OBJECT ||
 		(jscan_get(result, "isError", &v) == RC_OK && v.kind == JSCAN_TRUE))
@@ -789,22 +857,27 @@ bool upstream_message(
 	return true;
 }
 
-void upstream_failed(struct upstream *u, uint64_t number, int64_t now_ms)
+void upstream_failed(struct upstream *u, uint64_t number, long status, int64_t now_ms)
 {
 	struct pending *p = upstream_find(u, number);
 	enum kind kind = p != NULL ? p->kind : OWN_OTHER;
+	char why[64] = "could not be reached";
 
 	if (p == NULL)
 		return;
+	if (status >= 400)
+		(void)snprintf(why, sizeof why, "answers with HTTP status %ld", status);
+	else if (status != 0)
+		(void)snprintf(why, sizeof why, "closed the connection before it answered");
 	if (kind == CLIENTS) {
-		upstream_fail(u, p, MCP_INTERNAL, "tool_error", "could not be reached");
+		upstream_fail(u, p, MCP_INTERNAL, "tool_error", why);
 		return;
 	}
 	upstream_forget(u, p);
 	if (kind == OWN_PROBE && u->phase == PROBING)
 		initialize(u, now_ms);
 	else if (kind != OWN_OTHER)
-		u->owner.broken(u->owner.ctx, "could not be reached");
+		u->owner.broken(u->owner.ctx, why);
 }
 
 /* --- time ------------------------------------------------------------------------------- */
@@ -899,4 +972,17 @@ struct jscan upstream_instructions(const struct upstream *u)
 const struct buf *upstream_tools(const struct upstream *u)
 {
 	return &u->tools;
+}
+
+struct jscan upstream_marked_tool(const struct upstream *u, struct jscan name)
+{
+	struct jscan list, key, tool, v;
+
+	if (u->marked.len == 0 || u->marked.failed ||
+		jscan_parse((const char *)u->marked.data, u->marked.len, &list) != RC_OK)
+		return (struct jscan){NULL, 0, JSCAN_NONE};
+	for (struct jscan_iter it = jscan_iter(list); jscan_next(&it, &key, &tool);)
+		if (jscan_get(tool, "name", &v) == RC_OK && jscan_same_str(v, name))
+			return tool;
+	return (struct jscan){NULL, 0, JSCAN_NONE};
 }

@@ -58,8 +58,8 @@ void upstream_down(struct upstream *u);
  * the transport can't tell. False: it is none. */
 bool upstream_message(
 	struct upstream *u, const char *text, size_t len, uint64_t on_behalf, int64_t now_ms);
-/* The transport failed to carry this request. */
-void upstream_failed(struct upstream *u, uint64_t number, int64_t now_ms);
+/* The transport failed to carry this request; status is that of HTTP, 0 without one. */
+void upstream_failed(struct upstream *u, uint64_t number, long status, int64_t now_ms);
 /* Called several times a second. */
 void upstream_tick(struct upstream *u, int64_t now_ms);
 
@@ -94,6 +94,9 @@ struct jscan upstream_info(const struct upstream *u); /* serverInfo */
 struct jscan upstream_instructions(const struct upstream *u);
 /* Its Tool objects with commas between, names prefixed. */
 const struct buf *upstream_tools(const struct upstream *u);
+/* The Tool object of that name (its own, without the prefix) whose schema marks arguments for
+ * headers; JSCAN_NONE for the others. Good until the upstream's next message. */
+struct jscan upstream_marked_tool(const struct upstream *u, struct jscan name);
 
 /* Answers with a JSON-RPC error, the message completed by the upstream's name. */
 void upstream_error(

@@ -13,12 +13,16 @@
 #include "shared/log.h"
 #include "shared/mem.h"
 #include "shared/text.h"
+#include "worker/mcp_headers.h"
 #include "worker/upstream.h"
 
 #define SESSION_MAX 256
-#define NAME_MAX_LEN 512
+#define EVENT_ID_MAX 512
 #define CONNECT_MS 5000
-#define MODERN_VERSION "2026-07-28"
+#define RETRY_MS 1000 /* until a stream that was closed is taken up, unless the server says */
+#define RETRY_MIN_MS 50
+#define RETRY_MAX_MS 30000
+#define FRUITLESS_MAX 5 /* times that a stream is taken up without an event */
 #define LEGACY_VERSION "2025-11-25"
 
 struct transfer {
@@ -29,9 +33,14 @@ struct transfer {
 	char *request; /* NULL: a GET */
 	size_t request_len;
 	uint64_t number; /* 0: a notification or an answer of ours */
-	bool modern, begun, ended, answered, initializes, sse;
+	bool modern, begun, ended, answered, initializes, sse, paused;
 	struct buf in; /* JSON, or the event under construction */
 	struct buf line;
+	/* To take a legacy server's stream up again where it was left. */
+	ev_timer again;
+	char last_id[EVENT_ID_MAX];
+	long retry_ms;
+	unsigned fruitless;
 };
 
 struct upstream_http {
@@ -44,7 +53,7 @@ struct upstream_http {
 	TAILQ_HEAD(, transfer) transfers;
 	size_t count;
 	char session[SESSION_MAX], version[16];
-	bool lost;
+	bool lost, shut; /* the session; reading */
 };
 
 struct watcher {
@@ -71,24 +80,53 @@ static void deliver(struct transfer *t, const char *text, size_t len)
 	t->http->owner.message(t->http->owner.ctx, text, len, t->number);
 }
 
-/* One line of a stream of events; only "data" matters to us. */
+/* The value of a field of an event, NULL when the line is another. */
+static const char *field(const struct buf *line, size_t len, const char *name, size_t *value_len)
+{
+	size_t n = strlen(name);
+	const char *text = (const char *)line->data;
+
+	if (len <= n || memcmp(text, name, n) != 0 || text[n] != ':')
+		return NULL;
+	n += len > n + 1 && text[n + 1] == ' ' ? 2 : 1;
+	*value_len = len - n;
+	return text + n;
+}
+
+static void take_retry(struct transfer *t, const char *digits, size_t len)
+{
+	char text[12];
+	long ms;
+
+	if (!str_copy_len(text, sizeof text, digits, len) || strspn(text, "0123456789") != len)
+		return;
+	ms = strtol(text, NULL, 10);
+	t->retry_ms = ms < RETRY_MIN_MS ? RETRY_MIN_MS : ms > RETRY_MAX_MS ? RETRY_MAX_MS : ms;
+}
+
+/* One line of a stream of events. */
 static void take_line(struct transfer *t)
 {
-	const char *line = (const char *)t->line.data;
-	size_t len = t->line.len;
+	size_t len = t->line.len, n;
+	const char *value;
 
-	if (len > 0 && line[len - 1] == '\r')
+	if (len > 0 && t->line.data[len - 1] == '\r')
 		len--;
 	if (len == 0) {
 		if (t->in.len > 0)
 			deliver(t, (const char *)t->in.data, t->in.len);
 		buf_reset(&t->in);
-	} else if (len >= 5 && memcmp(line, "data:", 5) == 0) {
-		size_t from = len > 5 && line[5] == ' ' ? 6 : 5;
-
+	} else if ((value = field(&t->line, len, "data", &n)) != NULL) {
 		if (t->in.len > 0)
 			buf_char(&t->in, '\n');
-		buf_add(&t->in, line + from, len - from);
+		buf_add(&t->in, value, n);
+	} else if ((value = field(&t->line, len, "id", &n)) != NULL) {
+		t->fruitless = 0;
+		if (memchr(value, '\0', n) != NULL ||
+			!str_copy_len(t->last_id, sizeof t->last_id, value, n))
+			t->last_id[0] = '\0';
+	} else if ((value = field(&t->line, len, "retry", &n)) != NULL) {
+		take_retry(t, value, n);
 	}
 	buf_reset(&t->line);
 }
@@ -101,6 +139,10 @@ static size_t on_body(char *data, size_t size, size_t n, void *ctx)
 
 	if (t->ended)
 		return 0;
+	if (t->http->shut) {
+		t->paused = true;
+		return CURL_WRITEFUNC_PAUSE;
+	}
 	if (!t->sse) {
 		buf_add(&t->in, data, len);
 		return t->in.failed ? 0 : len;
@@ -146,12 +188,15 @@ static size_t on_header(char *data, size_t size, size_t n, void *ctx)
 
 /* --- transfers -------------------------------------------------------------------------- */
 
+static void resume(struct transfer *t);
+
 static void drop(struct transfer *t)
 {
 	struct upstream_http *h = t->http;
 
 	TAILQ_REMOVE(&h->transfers, t, entry);
 	h->count--;
+	ev_timer_stop(h->loop, &t->again);
 	if (t->begun)
 		(void)curl_multi_remove_handle(h->multi, t->easy);
 	curl_easy_cleanup(t->easy);
@@ -160,6 +205,15 @@ static void drop(struct transfer *t)
 	buf_free(&t->line);
 	free(t->request);
 	free(t);
+}
+
+/* A legacy server may close a stream before it has answered, and goes on in the next one. One that
+ * belongs to no request is wanted for as long as the session lasts. */
+static bool may_resume(const struct transfer *t, long status)
+{
+	return t->sse && status == 200 && !t->modern && !t->ended && !t->answered &&
+		!t->http->lost &&
+		(t->number == 0 || (t->last_id[0] != '\0' && t->fruitless < FRUITLESS_MAX));
 }
 
 static void finish(struct transfer *t, CURLcode code)
@@ -176,9 +230,13 @@ static void finish(struct transfer *t, CURLcode code)
 	if (status == 404 && h->session[0] != '\0' && !t->modern)
 		h->lost = true;
 	bool failed = number != 0 && !t->answered && !t->ended;
+	if (may_resume(t, status)) {
+		resume(t);
+		return;
+	}
 	drop(t);
 	if (failed)
-		h->owner.failed(h->owner.ctx, number);
+		h->owner.failed(h->owner.ctx, number, status);
 }
 
 static void collect(struct upstream_http *h)
@@ -213,7 +271,13 @@ static void on_pump(struct ev_loop *loop, ev_prepare *w, int revents)
 		next = TAILQ_NEXT(t, entry);
 		if (t->ended) {
 			drop(t);
-		} else if (!t->begun) {
+		} else if (t->paused && !h->shut) {
+			t->paused = false;
+			(void)curl_easy_pause(t->easy, CURLPAUSE_CONT);
+			/* What that led to may have changed the list. */
+			ev_prepare_start(loop, w);
+			return;
+		} else if (!t->begun && !ev_is_active(&t->again)) {
 			t->begun = true;
 			if (curl_multi_add_handle(h->multi, t->easy) != CURLM_OK) {
 				uint64_t number = t->number;
@@ -221,7 +285,7 @@ static void on_pump(struct ev_loop *loop, ev_prepare *w, int revents)
 				t->begun = false;
 				drop(t);
 				if (number != 0)
-					h->owner.failed(h->owner.ctx, number);
+					h->owner.failed(h->owner.ctx, number, 0);
 				ev_prepare_start(loop, w);
 				return; /* the list may be another one now */
 			}
@@ -295,47 +359,48 @@ static int on_curl_socket(CURL *easy, curl_socket_t fd, int what, void *ctx, voi
 
 /* --- what goes out ---------------------------------------------------------------------- */
 
+static void add_line(void *ctx, const char *line)
+{
+	struct transfer *t = ctx;
+	size_t len = strlen(line);
+	char *empty;
+
+	/* libcurl takes "Name:" as a header that is not to be sent, and "Name;" as an empty one. */
+	if (len > 2 && strcmp(line + len - 2, ": ") == 0) {
+		empty = xstrndup(line, len - 1);
+		empty[len - 2] = ';';
+		t->headers = curl_slist_append(t->headers, empty);
+		free(empty);
+	} else {
+		t->headers = curl_slist_append(t->headers, line);
+	}
+}
+
 static void add_header(struct transfer *t, const char *name, const char *value)
 {
-	char text[NAME_MAX_LEN * 2];
+	char text[EVENT_ID_MAX + 64];
 	int n = snprintf(text, sizeof text, "%s: %s", name, value);
 
 	if (n > 0 && (size_t)n < sizeof text)
-		t->headers = curl_slist_append(t->headers, text);
-}
-
-/* A name may hold anything; a header may not. */
-static void add_name(struct transfer *t, struct jscan value)
-{
-	char name[NAME_MAX_LEN], b64[TEXT_B64_LEN(NAME_MAX_LEN) + 1];
-	char quoted[sizeof b64 + 16];
-	bool plain = true;
-
-	if (jscan_str(value, name, sizeof name) != RC_OK)
-		return;
-	for (const char *c = name; *c != '\0'; c++)
-		plain = plain && *c >= 0x20 && *c < 0x7f;
-	if (name[0] == ' ' || strncmp(name, "=?base64?", 9) == 0 ||
-		(name[0] != '\0' && name[strlen(name) - 1] == ' '))
-		plain = false;
-	if (plain) {
-		add_header(t, "Mcp-Name", name);
-		return;
-	}
-	text_b64((const uint8_t *)name, strlen(name), b64);
-	(void)snprintf(quoted, sizeof quoted, "=?base64?%s?=", b64);
-	add_header(t, "Mcp-Name", quoted);
+		add_line(t, text);
 }
 
 static void add_modern_headers(struct transfer *t, const char *method, struct jscan params)
 {
-	struct jscan v;
+	struct jscan name, tool = {NULL, 0, JSCAN_NONE};
 
-	add_header(t, "MCP-Protocol-Version", MODERN_VERSION);
-	add_header(t, "Mcp-Method", method);
-	if (strcmp(method, "resources/read") == 0 ? jscan_get(params, "uri", &v) == RC_OK
-						  : jscan_get(params, "name", &v) == RC_OK)
-		add_name(t, v);
+	if (strcmp(method, "tools/call") == 0 && jscan_get(params, "name", &name) == RC_OK)
+		tool = t->http->owner.tool(t->http->owner.ctx, name);
+	mcp_headers(method, params, tool, add_line, t);
+}
+
+static void on_again(struct ev_loop *loop, ev_timer *w, int revents)
+{
+	struct transfer *t = w->data;
+
+	(void)loop;
+	(void)revents;
+	ev_prepare_start(t->http->loop, &t->http->pump);
 }
 
 static struct transfer *begin(struct upstream_http *h)
@@ -346,6 +411,9 @@ static struct transfer *begin(struct upstream_http *h)
 	t->easy = curl_easy_init();
 	buf_init(&t->in, UPSTREAM_MESSAGE_MAX);
 	buf_init(&t->line, UPSTREAM_MESSAGE_MAX);
+	ev_timer_init(&t->again, on_again, 0., 0.);
+	t->again.data = t;
+	t->retry_ms = RETRY_MS;
 	TAILQ_INSERT_TAIL(&h->transfers, t, entry);
 	h->count++;
 	return t;
@@ -366,7 +434,9 @@ static void set_up(struct transfer *t)
 	(void)curl_easy_setopt(e, CURLOPT_HEADERFUNCTION, on_header);
 	(void)curl_easy_setopt(e, CURLOPT_HEADERDATA, t);
 	(void)curl_easy_setopt(e, CURLOPT_PRIVATE, t);
+	(void)curl_easy_setopt(e, CURLOPT_HTTPGET, 1L);
 	if (t->request != NULL) {
+		(void)curl_easy_setopt(e, CURLOPT_POST, 1L);
 		(void)curl_easy_setopt(e, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)t->request_len);
 		(void)curl_easy_setopt(e, CURLOPT_POSTFIELDS, t->request);
 	}
@@ -392,6 +462,32 @@ static void open_stream(struct upstream_http *h)
 	add_header(t, "Accept", "text/event-stream");
 	add_legacy_headers(t);
 	set_up(t);
+}
+
+/* The same request's stream, from the last event on. */
+static void resume(struct transfer *t)
+{
+	struct upstream_http *h = t->http;
+	long delay_ms = t->retry_ms * (long)(t->fruitless < 30 ? t->fruitless + 1 : 30);
+
+	if (delay_ms > RETRY_MAX_MS)
+		delay_ms = RETRY_MAX_MS;
+	(void)curl_multi_remove_handle(h->multi, t->easy);
+	t->begun = t->sse = t->paused = false;
+	buf_reset(&t->in);
+	buf_reset(&t->line);
+	free(t->request);
+	t->request = NULL;
+	curl_slist_free_all(t->headers);
+	t->headers = NULL;
+	t->fruitless++;
+	add_header(t, "Accept", "text/event-stream");
+	add_legacy_headers(t);
+	if (t->last_id[0] != '\0')
+		add_header(t, "Last-Event-ID", t->last_id);
+	set_up(t);
+	ev_timer_set(&t->again, (double)delay_ms / 1000.0, 0.);
+	ev_timer_start(h->loop, &t->again);
 }
 
 static bool cancel(struct upstream_http *h, struct jscan params)
@@ -452,6 +548,15 @@ enum rc upstream_http_send(struct upstream_http *h, const char *text, size_t len
 	return RC_OK;
 }
 
+void upstream_http_read(struct upstream_http *h, bool on)
+{
+	bool was = h->shut;
+
+	h->shut = !on;
+	if (was && on)
+		ev_prepare_start(h->loop, &h->pump);
+}
+
 /* --- making and ending ------------------------------------------------------------------ */
 
 struct upstream_http *upstream_http_new(struct ev_loop *loop, const char *name, const char *url,
@@ -487,7 +592,7 @@ void upstream_http_reset(struct upstream_http *h)
 		drop(t);
 	}
 	h->session[0] = h->version[0] = '\0';
-	h->lost = false;
+	h->lost = h->shut = false;
 }
 
 void upstream_http_free(struct upstream_http *h)

@@ -58,6 +58,7 @@ struct upstream {
 	uint64_t last;
 	int64_t phase_since, suspect_since; /* 0: no suspicion */
 	struct buf hello, listing, tools;
+	struct buf marking, marked; /* of them, as the server wrote them: with x-mcp-header */
 	struct jscan capabilities, info, instructions; /* into hello */
 	int pages;
 	bool listed; /* tools holds what a server said */

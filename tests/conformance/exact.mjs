@@ -1,14 +1,18 @@
 // The suite takes much for an answer: any text passes tools-call-simple-text. This asserts the whole result of every tool,
 // resource and prompt of the fixture, as a client gets it at the far end, in both eras, without an SDK.
-// usage: exact.mjs legacy|modern URL   (a key, if one is needed, comes in AIRLOCK_API_KEY); prints how many were exact
+// usage: exact.mjs legacy|modern URL [legacy]   ("legacy": the fixture is one of the older era, so a modern client reaches
+// it across a bridge; a key, if one is needed, comes in AIRLOCK_API_KEY); prints how many were exact
 import assert from "node:assert/strict";
 import { Child } from "./lib/child.mjs";
 import { PIXEL_PNG, SILENCE_WAV } from "./lib/content.mjs";
 import { META, MODERN, TASKS } from "./lib/rpc.mjs";
 
-const [era, url] = process.argv.slice(2);
+const [era, url, server] = process.argv.slice(2);
 const modern = era === "modern";
-const STAMP = { _meta: { [META.serverInfo]: { name: "airlock-conformance-fixture", version: "1.0.0" } } };
+const old = server === "legacy";
+// What the control plane says of the server, and what the server says itself.
+const SERVER = { _meta: { [META.serverInfo]: { name: "airlock-conformance-fixture", version: "1.0.0" } } };
+const STAMP = old ? {} : SERVER;
 const ALL = { elicitation: {}, sampling: {}, roots: {} };
 const NAME_OF = { "tools/call": "name", "prompts/get": "name", "resources/read": "uri", "tasks/get": "taskId", "tasks/update": "taskId", "tasks/cancel": "taskId" };
 
@@ -89,7 +93,11 @@ async function ask(method, params, answers, options = {}) {
 const text = (value) => ({ content: [{ type: "text", text: value }] });
 const failure = (value) => ({ ...text(value), isError: true });
 const whole = (result) => ({ ...(modern ? { resultType: "complete" } : {}), ...result, ...STAMP });
-const cached = (result, ttlMs) => whole({ ...result, ...(modern || ttlMs !== undefined ? { ttlMs: ttlMs ?? 60000, cacheScope: "public" } : {}) });
+// A server of the older era says nothing of caching, so the bridge allows none.
+const cached = (result, ttlMs) => whole({
+  ...result,
+  ...(old ? (modern ? { ttlMs: 0, cacheScope: "private" } : {}) : { ttlMs, cacheScope: "public" }),
+});
 const form = (message, properties, required = Object.keys(properties)) => ({
   method: "elicitation/create",
   params: { message, requestedSchema: { type: "object", properties, ...(required.length > 0 ? { required } : {}) } },
@@ -250,7 +258,8 @@ async function resources() {
   await tool("test_trigger_resource_change", undefined, text(`test://watched-resource is at version ${version + 1}`));
   await read("test://watched-resource", { mimeType: "text/plain", text: `Watched resource, version ${version + 1}` });
   const { error, status } = await request("resources/read", { uri: "test://nothing" });
-  same({ error, status }, { status: 200, error: { code: -32602, message: "Resource not found", data: { uri: "test://nothing" } } });
+  const code = old && !modern ? -32002 : -32602; // the newer era has no -32002
+  same({ error, status }, { status: 200, error: { code, message: "Resource not found", data: { uri: "test://nothing" } } });
 }
 
 async function prompts() {
@@ -292,13 +301,12 @@ async function direct(method) {
 async function lists() {
   for (const method of ["prompts/list", "resources/list", "resources/templates/list"]) {
     const { result } = await request(method);
-    const wanted = await direct(method);
-    if (!modern) delete wanted.resultType;
-    same(result, wanted);
+    const { resultType, ttlMs, cacheScope, _meta, ...list } = await direct(method);
+    same(result, cached(list, ttlMs));
   }
   const { result } = await request("tools/list");
   const { tools } = await direct("tools/list");
-  same(result, { ...(modern ? { resultType: "complete" } : {}), tools, ...(modern ? { ttlMs: 30000, cacheScope: "private", ...STAMP } : {}) });
+  same(result, { ...(modern ? { resultType: "complete" } : {}), tools, ...(modern ? { ttlMs: 30000, cacheScope: "private", ...SERVER } : {}) });
 }
 
 // ---- Tasks: an extension of the modern era ----
@@ -360,7 +368,21 @@ async function tasks() {
 // What a client can't have is refused by name.
 async function refusals() {
   const missing = (data) => ({ code: -32021, message: "Missing required client capability", data: { requiredCapabilities: data } });
-  if (modern) {
+  if (modern && old) {
+    await tool("test_sampling", { prompt: "x" }, failure("The client refused: The client can't do that"), { capabilities: {} });
+    const params = { name: "test_elicitation", arguments: { message: "Who?" } };
+    const { result } = await request("tools/call", params);
+    const answers = { inputResponses: { r1: accept({}) } };
+    for (const changed of [
+      { ...params, requestState: `${result.requestState}0` },
+      { ...params, requestState: result.requestState.replace(/.$/, (c) => (c === "0" ? "1" : "0")) },
+      { ...params, requestState: result.requestState, arguments: { message: "What?" } },
+      { ...params, requestState: result.requestState, name: "test_streaming_elicitation" },
+    ]) {
+      const { error } = await request("tools/call", { ...changed, ...answers });
+      same(error, { code: -32602, message: "requestState is not one that this server gave for this request" });
+    }
+  } else if (modern) {
     const { error, status } = await request("tools/call", { name: "test_missing_capability" }, { capabilities: {} });
     same({ error, status }, { status: 400, error: missing({ sampling: {} }) });
     const first = await request("tools/call", { name: "test_input_required_result_tampered_state" });
@@ -369,7 +391,7 @@ async function refusals() {
     same(tampered.error, { code: -32602, message: "requestState failed verification" });
     const elsewhere = await request("tools/call", { name: "test_input_required_result_request_state", ...answers, requestState: first.result.requestState });
     same(elsewhere.error, { code: -32602, message: "requestState failed verification" });
-  } else {
+  } else if (!old) {
     const { error, status } = await request("tools/call", { name: "failing_job" });
     same({ error, status }, { status: 200, error: missing({ extensions: { [TASKS]: {} } }) });
     const ignorant = await request("tools/call", { name: "test_sampling", arguments: { prompt: "x" } }, {
@@ -390,7 +412,7 @@ try {
   await resources();
   await prompts();
   await lists();
-  if (modern) await tasks();
+  if (modern && !old) await tasks();
   await refusals();
   console.log(`${exact} exact`);
 } catch ({ message, stack }) {

@@ -1,7 +1,8 @@
 // An MCP server over stdio that the conformance suite is run against, written without an SDK. It speaks 2026-07-28
 // (every request carries its metadata) and the revisions with an initialize handshake, both at the same time:
 // a request that names a revision in _meta is served under 2026-07-28, any other belongs to the handshake.
-// usage: fixture.mjs, one JSON-RPC message per line on stdin and stdout; ends with stdin.
+// usage: fixture.mjs [legacy], one JSON-RPC message per line on stdin and stdout; ends with stdin. "legacy": it knows
+// nothing of 2026-07-28.
 import { rounds, supports } from "./lib/input.mjs";
 import { complete, getPrompt, listPrompts, readResource, RESOURCES, TEMPLATES, WATCHED } from "./lib/content.mjs";
 import { checkArguments, findTool, listTools } from "./lib/tools.mjs";
@@ -9,6 +10,7 @@ import { Tasks } from "./lib/tasks.mjs";
 import * as rpc from "./lib/rpc.mjs";
 import { CODE, invalid, isObject, LEGACY, META, MODERN, RpcError, ToolFailure } from "./lib/rpc.mjs";
 
+const LEGACY_ONLY = process.argv[2] === "legacy";
 const LINE_MAX = 16 * 1024 * 1024;
 const LIST_TTL_MS = 60_000;
 const SERVER_INFO = { name: "airlock-conformance-fixture", version: "1.0.0" };
@@ -290,7 +292,7 @@ async function serve({ id, method, params = {} }) {
     if (running.has(id)) throw new RpcError(CODE.request, "A request with this id is being served");
     running.set(id, abort);
     if (!isObject(params)) throw invalid("params must be an object");
-    const modern = isObject(params._meta) && META.version in params._meta;
+    const modern = !LEGACY_ONLY && isObject(params._meta) && META.version in params._meta;
     reply = { result: await (modern ? serveModern : serveLegacy)(method, params, { id, signal: abort.signal }) };
   } catch (error) {
     reply = { error: rpc.asRpcError(error).body() };

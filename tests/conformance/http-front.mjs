@@ -1,6 +1,6 @@
 // Puts the stdio fixture behind Streamable HTTP in both eras, to show that the fixture is right by itself: what
 // fails behind Airlock and passes here is Airlock's fault. Serves /mcp on 127.0.0.1, without authentication.
-// usage: http-front.mjs [PORT]; prints the URL when ready, ends with SIGTERM or SIGINT.
+// usage: http-front.mjs [legacy]; "legacy": without 2026-07-28. Prints the URL when ready, ends with SIGTERM or SIGINT.
 import { createServer } from "node:http";
 import { Legacy } from "./lib/http-legacy.mjs";
 import { json, Modern } from "./lib/http-modern.mjs";
@@ -10,8 +10,8 @@ const BODY_MAX = 4 * 1024 * 1024;
 const LOCAL = /^(localhost|127\.0\.0\.1|\[::1\])(:\d+)?$/;
 
 const legacy = new Legacy();
-const modern = new Modern(() => stop(1));
-await modern.start();
+const modern = process.argv[2] === "legacy" ? undefined : new Modern(() => stop(1));
+await modern?.start();
 
 function refuse(response, status, code, message, headers) {
   json(response, status, { jsonrpc: "2.0", id: null, error: { code, message } }, headers);
@@ -38,7 +38,7 @@ async function readBody(request) {
 function isModern({ headers }, message) {
   const version = headers["mcp-protocol-version"];
   const named = message.params?._meta?.[META.version] !== undefined;
-  return named || (version !== undefined && !LEGACY.includes(version));
+  return modern !== undefined && (named || (version !== undefined && !LEGACY.includes(version)));
 }
 
 async function post(request, response) {
@@ -83,7 +83,7 @@ const server = createServer((request, response) => {
 
 function stop(status) {
   legacy.stop();
-  modern.stop();
+  modern?.stop();
   server.close();
   server.closeAllConnections();
   process.exitCode = status;
@@ -91,6 +91,6 @@ function stop(status) {
 
 process.on("SIGTERM", () => stop(0));
 process.on("SIGINT", () => stop(0));
-server.listen(Number(process.argv[2] ?? 0), "127.0.0.1", () => {
+server.listen(0, "127.0.0.1", () => {
   process.stdout.write(`http://127.0.0.1:${server.address().port}/mcp\n`);
 });

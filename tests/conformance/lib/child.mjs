@@ -7,8 +7,8 @@ const FIXTURE = fileURLToPath(new URL("../fixture.mjs", import.meta.url));
 
 export class Child {
   // onMessage(message) for every line of the fixture; onExit() once.
-  constructor(onMessage, onExit) {
-    this.process = spawn(process.execPath, [FIXTURE], { stdio: ["pipe", "pipe", "inherit"] });
+  constructor(onMessage, onExit, args = []) {
+    this.process = spawn(process.execPath, [FIXTURE, ...args], { stdio: ["pipe", "pipe", "inherit"] });
     this.process.on("exit", onExit);
     this.process.stdin.on("error", () => {}); // the exit is reported above
     let waiting = "";

@@ -58,7 +58,7 @@ class Session {
     this.calls = new Map(); // id of a client's request -> what takes its messages
     this.streams = new Map();
     this.standalone = this.#stream();
-    this.child = new Child((message) => this.#receive(message), () => onEnd(this));
+    this.child = new Child((message) => this.#receive(message), () => onEnd(this), ["legacy"]);
     this.touch();
   }
 

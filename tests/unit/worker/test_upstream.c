@@ -287,6 +287,93 @@ static void a_server_request_reaches_a_legacy_client_and_its_answer_the_server(v
 	upstream_free(r.u);
 }
 
+static void a_legacy_server_gets_no_meta_of_the_newer_era(void **state)
+{
+	struct rig r;
+
+	(void)state;
+	rig_new(&r, 4);
+	become_legacy(&r);
+	assert_int_equal(
+		call(&r, 0, true,
+			"{\"jsonrpc\":\"2.0\",\"id\":7,\"method\":\"tools/call\",\"params\":{"
+			"\"_meta\":{\"" META "protocolVersion\":\"2026-07-28\",\"a.b/c\": 1.0,"
+			"\"progressToken\":\"t\",\"" META "clientCapabilities\":{},"
+			"\"" META "logLevel\":\"info\"},\"name\":\"p_a\"}}"),
+		RC_OK);
+	assert_string_equal(last_sent(&r),
+		"{\"jsonrpc\":\"2.0\",\"id\":4,\"method\":\"tools/call\",\"params\":{"
+		"\"_meta\":{\"a.b/c\":1.0,\"progressToken\":4},\"name\":\"a\"}}");
+	upstream_free(r.u);
+}
+
+static void errors_of_the_older_era_do_not_reach_the_newer(void **state)
+{
+	static const struct {
+		bool modern;
+		const char *error, *wanted;
+	} cases[] = {
+		{true, "{\"code\":-32002,\"message\":\"no\"}",
+			"{\"code\":-32602,\"message\":\"no\"}"},
+		{false, "{\"code\":-32002,\"message\":\"no\"}",
+			"{\"code\":-32002,\"message\":\"no\"}"},
+		{true, "{\"code\":-32042,\"message\":\"open\"}",
+			"{\"code\":-32603,\"message\":\"The server \\\"up\\\" wants the user to "
+			"open "
+			"a page first, which its revision can't say to a client of 2026-07-28\"}"},
+		{false, "{\"code\":-32042,\"message\":\"open\"}",
+			"{\"code\":-32042,\"message\":\"open\"}"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		struct rig r;
+		char text[256], wanted[256];
+
+		rig_new(&r, 4);
+		become_legacy(&r);
+		assert_int_equal(
+			call(&r, 0, cases[i].modern,
+				"{\"jsonrpc\":\"2.0\",\"id\":7,\"method\":\"resources/read\","
+				"\"params\":{\"uri\":\"x:y\"}}"),
+			RC_OK);
+		(void)snprintf(text, sizeof text, "{\"jsonrpc\":\"2.0\",\"id\":4,\"error\":%s}",
+			cases[i].error);
+		says(&r, text);
+		(void)snprintf(wanted, sizeof wanted, "{\"jsonrpc\":\"2.0\",\"id\":7,\"error\":%s}",
+			cases[i].wanted);
+		assert_string_equal(r.result, wanted);
+		assert_string_equal(r.outcome, "tool_error");
+		upstream_free(r.u);
+	}
+}
+
+static void marked_tools_are_found_by_their_own_name(void **state)
+{
+	struct rig r;
+	struct jscan name, tool;
+
+	(void)state;
+	rig_new(&r, 4);
+	upstream_up(r.u, NOW);
+	says(&r,
+		"{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{\"supportedVersions\":[\"2026-07-28\"],"
+		"\"capabilities\":{\"tools\":{}}}}");
+	says(&r,
+		"{\"jsonrpc\":\"2.0\",\"id\":2,\"result\":{\"tools\":[{\"name\":\"a\","
+		"\"inputSchema\":{}},{\"name\":\"b\",\"inputSchema\":{\"properties\":{\"r\":{"
+		"\"x-mcp-header\":\"R\"}}}}]}}");
+	assert_int_equal(jscan_parse("\"b\"", 3, &name), RC_OK);
+	tool = upstream_marked_tool(r.u, name);
+	assert_int_equal(tool.kind, JSCAN_OBJECT);
+	assert_memory_equal(tool.p, "{\"name\":\"b\"", 11);
+	assert_int_equal(jscan_parse("\"a\"", 3, &name), RC_OK);
+	assert_int_equal(upstream_marked_tool(r.u, name).kind, JSCAN_NONE);
+	assert_int_equal(jscan_parse("\"p_b\"", 5, &name), RC_OK);
+	assert_int_equal(upstream_marked_tool(r.u, name).kind, JSCAN_NONE);
+	upstream_free(r.u);
+}
+
 static void what_names_no_call_reaches_nobody_while_two_run(void **state)
 {
 	static const char text[] = "{\"jsonrpc\":\"2.0\",\"id\":7,\"method\":\"tools/"
@@ -421,6 +508,9 @@ int main(void)
 		cmocka_unit_test(input_required_becomes_requests_to_a_legacy_client),
 		cmocka_unit_test(
 			a_server_request_reaches_a_legacy_client_and_its_answer_the_server),
+		cmocka_unit_test(a_legacy_server_gets_no_meta_of_the_newer_era),
+		cmocka_unit_test(errors_of_the_older_era_do_not_reach_the_newer),
+		cmocka_unit_test(marked_tools_are_found_by_their_own_name),
 		cmocka_unit_test(what_names_no_call_reaches_nobody_while_two_run),
 		cmocka_unit_test(a_hang_is_noticed),
 		cmocka_unit_test(an_end_answers_what_is_in_hand),
