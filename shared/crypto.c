@@ -233,6 +233,17 @@ enum rc crypto_agree(const struct crypto_ephemeral *own, const uint8_t peer[CRYP
 	return crypto_scalarmult(shared, own->secret, peer) == 0 ? RC_OK : RC_INVALID;
 }
 
+uint64_t crypto_short_hash(const uint8_t key[CRYPTO_SHORT_KEY_LEN], const void *msg, size_t len)
+{
+	uint8_t out[crypto_shorthash_BYTES];
+	uint64_t h = 0;
+
+	(void)crypto_shorthash(out, msg, len, key);
+	for (size_t i = 0; i < sizeof(out); i++)
+		h |= (uint64_t)out[i] << 8 * i;
+	return h;
+}
+
 void crypto_blake2b(const uint8_t *key, size_t key_len, const void *msg, size_t len,
 	uint8_t out[CRYPTO_HASH_LEN])
 {

@@ -65,6 +65,9 @@ enum rc crypto_agree(const struct crypto_ephemeral *own, const uint8_t peer[CRYP
 /* BLAKE2b-256 (RFC 7693), keyed when key is not NULL. */
 void crypto_blake2b(const uint8_t *key, size_t key_len, const void *msg, size_t len,
 	uint8_t out[CRYPTO_HASH_LEN]);
+/* SipHash-2-4: short and quick, for tables in memory under a key of this process alone. */
+#define CRYPTO_SHORT_KEY_LEN 16
+uint64_t crypto_short_hash(const uint8_t key[CRYPTO_SHORT_KEY_LEN], const void *msg, size_t len);
 void crypto_sha256(const void *msg, size_t len, uint8_t out[CRYPTO_HASH_LEN]);
 /* SHA-256 for very many messages: the processor's own instructions, and nothing set up anew. One
  * thread at a time. */

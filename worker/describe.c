@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "shared/clock.h"
+#include "worker/mask_spec.h"
 
 static const char *subject_column(const struct wconfig *c)
 {
@@ -156,20 +157,22 @@ static void put_columns(const struct plan_table *t, struct buf *out)
 		any = true;
 		buf_json(out, c->name);
 		buf_char(out, ':');
-		/* Hashed and redacted columns hold text, whatever the source declared. */
-		buf_json(out, c->mask == MASK_HASH || c->mask == MASK_REDACT ? "TEXT" : c->type);
+		/* Most masks make text, whatever the source declared. */
+		buf_json(out,
+			mask_column_kind(c->mask.kind, COLUMN_ANY) == COLUMN_TEXT ? "TEXT"
+										  : c->type);
 	}
 	buf_char(out, '}');
 	any = false;
 	for (size_t i = 0; i < t->column_count; i++) {
 		const struct plan_column *c = &t->columns[i];
 
-		if (!c->shown || c->mask == MASK_KEEP)
+		if (!c->shown || c->mask.kind == MASK_KEEP)
 			continue;
 		buf_str(out, any ? "," : ",\"masked\":{");
 		any = true;
 		buf_json(out, c->name);
-		buf_printf(out, ":\"%s\"", mask_name(c->mask));
+		buf_printf(out, ":\"%s\"", mask_name(c->mask.kind));
 	}
 	if (any)
 		buf_char(out, '}');
@@ -226,6 +229,19 @@ static void put_masks(const struct plan *p, struct buf *out)
 		{MASK_HASH,
 			"equal values have equal hashes, in every table: join, group and count by "
 			"it"},
+		{MASK_TOKEN,
+			"another value of the same format; equal values have equal tokens: join, "
+			"group and count by it"},
+		{MASK_EMAIL, "a hash of the address, with its domain: group by either"},
+		{MASK_PARTIAL, "**** and the last characters"},
+		{MASK_TEXT,
+			"free text; what identifies people is replaced by labels such as [email]"},
+		{MASK_DATE_SHIFT,
+			"all dates of this subject are moved by the same days: intervals are "
+			"right, "
+			"dates are not"},
+		{MASK_NOISE, "numbers are changed a little: sums and averages are near, not exact"},
+		{MASK_BUCKET, "a range such as [30,40), or the first day of the period"},
 		{MASK_REDACT, "the value is replaced by [redacted]; NULL stays NULL"},
 		{MASK_NULL, "always NULL"},
 	};
@@ -237,7 +253,7 @@ static void put_masks(const struct plan *p, struct buf *out)
 		for (size_t i = 0; i < p->table_count && !used; i++)
 			for (size_t k = 0; k < p->tables[i].column_count && !used; k++)
 				used = p->tables[i].columns[k].shown &&
-					p->tables[i].columns[k].mask == masks[m].kind;
+					p->tables[i].columns[k].mask.kind == masks[m].kind;
 		if (!used)
 			continue;
 		buf_printf(out, "%s\"%s\":\"%s\"", any ? "," : ",\"masks\":{",

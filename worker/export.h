@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "worker/budget.h"
+#include "worker/canary.h"
 #include "worker/engine.h"
 #include "worker/mask.h"
 #include "worker/plan.h"
@@ -17,6 +18,7 @@ enum export_status {
 	EXPORT_LIMIT, /* message says which and what to do */
 	EXPORT_UNAVAILABLE, /* the source can't be read now */
 	EXPORT_SCHEMA, /* the source no longer fits the plan */
+	EXPORT_ISOLATION, /* a row of another tenant; logged */
 	EXPORT_TIMEOUT,
 	EXPORT_CANCELLED,
 	EXPORT_FAILED, /* logged */
@@ -32,6 +34,9 @@ struct export_job {
 	int64_t max_rows, max_bytes;
 	const struct budget *budget;
 	const char *unfinished_path, *path;
+	/* Set on EXPORT_OK, to NULL when masking kept its promise; canary_free(). NULL: nobody will
+	 * look for them. */
+	struct canaries **canaries;
 };
 
 /* *rows gets the number of rows of each of the plan's tables (free()), *bytes the size of the file.

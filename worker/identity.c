@@ -157,24 +157,33 @@ enum rc identity_commit_key(const char *state_dir, struct identity_error *err)
 	return RC_OK;
 }
 
-static enum rc load_secret(
-	const char *path, uint8_t out[IDENTITY_MASK_LEN], struct identity_error *err)
+/* others: the mode bits that must not be set. */
+static enum rc read_secret(
+	const char *path, mode_t others, char **data, size_t *len, struct identity_error *err)
 {
 	struct stat st;
-	char *data;
-	size_t len;
 
 	if (stat(path, &st) != 0)
 		return errno == ENOENT
 			? RC_NOTFOUND
 			: fail(err, RC_UNAVAILABLE, "can't read %s: %s", path, strerror(errno));
-	if ((st.st_mode & 077) != 0)
+	if ((st.st_mode & others) != 0)
 		return fail(
 			err, RC_DENIED, "%s can be read by others: run `chmod 600 %s`", path, path);
-	if (file_read(path, 4096, &data, &len) != RC_OK)
+	if (file_read(path, 4096, data, len) != RC_OK)
 		return fail(err, RC_UNAVAILABLE, "can't read %s", path);
+	return RC_OK;
+}
 
-	enum rc rc = RC_OK;
+static enum rc load_secret(
+	const char *path, uint8_t out[IDENTITY_MASK_LEN], struct identity_error *err)
+{
+	char *data = NULL;
+	size_t len = 0;
+	enum rc rc = read_secret(path, 077, &data, &len, err);
+
+	if (rc != RC_OK)
+		return rc;
 	if (len == IDENTITY_MASK_LEN)
 		memcpy(out, data, IDENTITY_MASK_LEN);
 	else
@@ -185,6 +194,54 @@ static enum rc load_secret(
 	mem_wipe(data, len);
 	free(data);
 	return rc;
+}
+
+enum rc identity_shared_secret(const char *path, const char *tenant_id,
+	uint8_t out[IDENTITY_MASK_LEN], struct identity_error *err)
+{
+	char label[128], *data = NULL;
+	uint8_t secret[IDENTITY_MASK_LEN];
+	size_t len = 0;
+	/* A mounted secret often belongs to a group. */
+	enum rc rc = read_secret(path, 007, &data, &len, err);
+
+	if (rc == RC_NOTFOUND)
+		return fail(err, RC_NOTFOUND,
+			"worker.mask_key_file %s does not exist: make it once with `openssl rand "
+			"-hex 32`, and give it to every worker of the tenant",
+			path);
+	if (rc != RC_OK)
+		return rc;
+	if (len == IDENTITY_MASK_LEN)
+		memcpy(secret, data, IDENTITY_MASK_LEN);
+	else {
+		while (len > 0 && (data[len - 1] == '\n' || data[len - 1] == '\r'))
+			data[--len] = '\0';
+		if (len != sizeof secret * 2 ||
+			text_unhex(data, secret, IDENTITY_MASK_LEN) != RC_OK)
+			rc = fail(err, RC_INVALID,
+				"worker.mask_key_file %s must hold %d bytes, or %d hex digits",
+				path, IDENTITY_MASK_LEN, 2 * IDENTITY_MASK_LEN);
+	}
+	if (rc == RC_OK) {
+		/* Two tenants that were given the same file must not share hashes. */
+		snprintf(label, sizeof label, "airlock tenant %s", tenant_id);
+		crypto_blake2b(secret, sizeof secret, label, strlen(label), out);
+	}
+	mem_wipe(secret, sizeof secret);
+	mem_wipe(data, len);
+	free(data);
+	return rc;
+}
+
+void identity_secret_print(
+	const uint8_t secret[IDENTITY_MASK_LEN], char out[IDENTITY_PRINT_LEN + 1])
+{
+	static const char label[] = "airlock mask fingerprint";
+	uint8_t digest[CRYPTO_HASH_LEN];
+
+	crypto_blake2b(secret, IDENTITY_MASK_LEN, label, sizeof label - 1, digest);
+	text_hex(digest, IDENTITY_PRINT_LEN / 2, out);
 }
 
 enum rc identity_mask_secret(

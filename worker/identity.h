@@ -48,6 +48,15 @@ enum rc identity_commit_key(const char *state_dir, struct identity_error *err) M
 enum rc identity_mask_secret(const char *state_dir, uint8_t out[IDENTITY_MASK_LEN],
 	struct identity_error *err) MUST_CHECK;
 
+/* The masking secret of a tenant that has several workers: what a file that they share holds (32
+ * bytes, or 64 hex digits), bound to the tenant. */
+enum rc identity_shared_secret(const char *path, const char *tenant_id,
+	uint8_t out[IDENTITY_MASK_LEN], struct identity_error *err) MUST_CHECK;
+#define IDENTITY_PRINT_LEN 8
+/* By which people may see that two workers have the same secret; it does not tell the secret. */
+void identity_secret_print(
+	const uint8_t secret[IDENTITY_MASK_LEN], char out[IDENTITY_PRINT_LEN + 1]);
+
 /* RC_NOTFOUND when there is none; RC_INVALID when the file is damaged. */
 enum rc identity_load_enrolled(
 	const char *state_dir, struct enrolled *out, struct identity_error *err) MUST_CHECK;

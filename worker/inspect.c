@@ -129,7 +129,7 @@ static void print_table(
 	size_t masked = 0;
 
 	for (size_t k = 0; k < t->column_count; k++)
-		masked += t->columns[k].shown && t->columns[k].mask != MASK_KEEP;
+		masked += t->columns[k].shown && t->columns[k].mask.kind != MASK_KEEP;
 	printf("%s: ", t->conf->name);
 	if (rows)
 		printf("%" PRId64 " rows, ", rows[i]);
@@ -143,7 +143,7 @@ static void print_table(
 			t->how == PLAN_CHILD ? t->filter : t->conf->via_fk);
 	for (size_t k = 0; k < t->column_count; k++)
 		printf("  %-8s %s%s%s\n",
-			t->columns[k].shown ? mask_name(t->columns[k].mask) : "left out",
+			t->columns[k].shown ? mask_name(t->columns[k].mask.kind) : "left out",
 			t->columns[k].name, *t->columns[k].type ? " " : "", t->columns[k].type);
 	if (doubt)
 		printf("  warning: %s\n", doubt);
@@ -157,6 +157,7 @@ static bool count_rows(const struct wconfig *c, const struct source_ops *ops, st
 	struct budget unlimited = {.check = NULL};
 	struct engine_message message = {""};
 	struct engine *none;
+	struct canaries *canaries = NULL;
 	struct mask mask;
 	int64_t number, bytes;
 	struct export_job job = {.source_ops = ops,
@@ -169,14 +170,17 @@ static bool count_rows(const struct wconfig *c, const struct source_ops *ops, st
 		.max_bytes = c->snapshot_max_bytes,
 		.budget = &unlimited,
 		.unfinished_path = "",
-		.path = ""};
+		.path = "",
+		.canaries = &canaries};
 
 	if (plan->subject_kind != COLUMN_TEXT &&
 		value_parse_int(subject, strlen(subject), &number) == RC_OK)
 		job.subject = value_int(number);
 	mask_init(&mask, unused);
-	if (export_run(&job, &none, rows, &bytes, &message) == EXPORT_OK)
+	if (export_run(&job, &none, rows, &bytes, &message) == EXPORT_OK) {
+		canary_free(canaries);
 		return true;
+	}
 	log_err("%s", message.text);
 	return false;
 }

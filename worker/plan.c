@@ -7,7 +7,6 @@
 
 #include "shared/mem.h"
 #include "shared/text.h"
-#include "worker/mask.h"
 
 #define COLUMNS_MAX 1000
 
@@ -134,7 +133,7 @@ static enum rc no_table(struct work *w, const struct wconfig_table *t)
 }
 
 static enum rc no_column(
-	struct work *w, const struct plan_table *t, const char *column, const char *role)
+	struct work *w, const struct plan_table *t, int line, const char *column, const char *role)
 {
 	const char **names = xcalloc(t->column_count + 1, sizeof(*names));
 	const char *nearest;
@@ -143,9 +142,8 @@ static enum rc no_column(
 	for (size_t i = 0; i < t->column_count; i++)
 		names[i] = t->columns[i].name;
 	nearest = text_nearest(column, names, t->column_count);
-	rc = fail(w, t->conf->line, "table '%s' has no column '%s' (%s)%s%s%s", t->conf->name,
-		column, role, nearest ? "; did you mean '" : "", nearest ? nearest : "",
-		nearest ? "'?" : "");
+	rc = fail(w, line, "table '%s' has no column '%s' (%s)%s%s%s", t->conf->name, column, role,
+		nearest ? "; did you mean '" : "", nearest ? nearest : "", nearest ? "'?" : "");
 	free(names);
 	return rc;
 }
@@ -189,22 +187,29 @@ static enum rc read_columns(struct work *w, struct plan_table *t, const struct s
 		c->name = xstrdup(st->columns[i].name);
 		c->type = xstrdup(st->columns[i].type);
 		c->kind = st->columns[i].kind;
-		c->mask = w->c->default_redact ? MASK_REDACT : MASK_KEEP;
+		c->mask = mask_spec_default(w->c->default_redact ? MASK_REDACT : MASK_KEEP);
 		c->shown = true;
 		c->collect = -1;
 	}
 	for (size_t i = 0; i < t->conf->mask_count; i++) {
-		struct plan_column *c = column(t, t->conf->masks[i].name);
+		const struct wconfig_column *wanted = &t->conf->masks[i];
+		struct plan_column *c = column(t, wanted->name);
+		char why[256];
 
 		if (!c)
-			return no_column(w, t, t->conf->masks[i].name, "in mask");
-		c->mask = t->conf->masks[i].mask;
+			return no_column(w, t, wanted->line, wanted->name, "in mask");
+		c->mask = wanted->mask;
+		if (mask_spec_fits(&c->mask, c->kind, why, sizeof(why)) != RC_OK)
+			return fail(w, wanted->line, "'%s.%s' (%s): %s", t->conf->name, c->name,
+				*c->type ? c->type : "no type", why);
+		w->plan->has_text |= c->mask.kind == MASK_TEXT;
 	}
 	for (size_t i = 0; i < t->conf->exclude_count; i++) {
 		struct plan_column *c = column(t, t->conf->exclude_columns[i]);
 
 		if (!c)
-			return no_column(w, t, t->conf->exclude_columns[i], "in exclude_columns");
+			return no_column(w, t, t->conf->line, t->conf->exclude_columns[i],
+				"in exclude_columns");
 		c->shown = false;
 	}
 	for (size_t i = 0; i < t->column_count; i++)
@@ -223,7 +228,7 @@ static enum rc read_columns(struct work *w, struct plan_table *t, const struct s
 static void keep_joinable(const struct work *w, const struct plan_table *t, struct plan_column *c)
 {
 	if (w->c->default_redact && !is_listed(t->conf, c->name))
-		c->mask = MASK_HASH;
+		c->mask.kind = MASK_HASH;
 }
 
 /* Rows of t are those whose own column equals far's column. */
@@ -234,13 +239,13 @@ static enum rc relate(struct work *w, struct plan_table *t, const char *own, con
 	struct plan_column *a = column(t, own), *b = column(from, far);
 
 	if (!a)
-		return no_column(w, t, own, own_role);
+		return no_column(w, t, t->conf->line, own, own_role);
 	if (!b)
-		return no_column(w, from, far, far_role);
+		return no_column(w, from, from->conf->line, far, far_role);
 	keep_joinable(w, t, a);
 	keep_joinable(w, from, b);
-	if (a->shown && b->shown && (a->mask == MASK_KEEP) != (b->mask == MASK_KEEP)) {
-		bool far_masked = a->mask == MASK_KEEP;
+	if (a->shown && b->shown && (a->mask.kind == MASK_KEEP) != (b->mask.kind == MASK_KEEP)) {
+		bool far_masked = a->mask.kind == MASK_KEEP;
 
 		return fail(w, t->conf->line,
 			"'%s.%s' would show what the mask of '%s.%s' hides: mask both alike, or "
@@ -262,12 +267,47 @@ static enum rc relate_root(struct work *w, struct plan_table *t)
 	struct plan_column *c = column(t, name);
 
 	if (!c)
-		return no_column(w, t, name, "root_filter_col");
+		return no_column(w, t, t->conf->line, name, "root_filter_col");
 	w->plan->subject_kind = c->kind;
 	t->keys = 0;
 	t->filter = c->name;
 	t->filter_kind = c->kind;
 	return RC_OK;
+}
+
+/* --- tenants ---------------------------------------------------------------------- */
+
+static const struct wconfig_named *named(
+	const struct wconfig_named *list, size_t count, const char *table)
+{
+	for (size_t i = 0; i < count; i++)
+		if (strcmp(list[i].table, table) == 0)
+			return &list[i];
+	return NULL;
+}
+
+/* Which column of the table says whose row it is. */
+static enum rc isolate(struct work *w, struct plan_table *t)
+{
+	const struct wconfig_isolation *iso = &w->c->isolation;
+	const struct wconfig_named *other = named(iso->columns, iso->column_count, t->conf->name);
+	const char *name = other ? other->column : iso->column;
+	const struct plan_column *c;
+
+	t->tenant = -1;
+	if (!iso->column || named(iso->shared, iso->shared_count, t->conf->name))
+		return RC_OK;
+	c = column(t, name);
+	if (c) {
+		t->tenant = (int)(c - t->columns);
+		return RC_OK;
+	}
+	if (other)
+		return no_column(w, t, other->line, name, "in tenant_isolation");
+	return fail(w, iso->line,
+		"tenant_isolation: table '%s' has no column '%s': name its own under columns, or "
+		"list the table under shared if its rows belong to no tenant",
+		t->conf->name, name);
 }
 
 static enum rc bind_table(struct work *w, struct plan_table *t)
@@ -276,6 +316,8 @@ static enum rc bind_table(struct work *w, struct plan_table *t)
 	const struct source_table *st = source_schema_table(w->schema, conf->name);
 	enum rc rc = st ? read_columns(w, t, st) : no_table(w, conf);
 
+	if (rc == RC_OK)
+		rc = isolate(w, t);
 	if (rc != RC_OK)
 		return rc;
 	switch (t->how) {
@@ -303,7 +345,7 @@ static void make_shape(struct plan *p)
 				continue;
 			columns[n].name = t->columns[k].name;
 			columns[n++].kind =
-				mask_column_kind(t->columns[k].mask, t->columns[k].kind);
+				mask_column_kind(t->columns[k].mask.kind, t->columns[k].kind);
 		}
 		tables[i] = (struct engine_table){
 			.name = t->conf->name, .columns = columns, .column_count = n};
@@ -321,6 +363,7 @@ enum rc plan_build(const struct wconfig *c, const struct source_schema *s, struc
 	atomic_init(&p->holders, 1);
 	p->tables = xcalloc(c->table_count + 1, sizeof(*p->tables));
 	p->keylist_count = 1;
+	p->tenant_value = c->isolation.value;
 	rc = put_in_order(&w);
 	for (size_t i = 0; i < p->table_count && rc == RC_OK; i++)
 		rc = bind_table(&w, &p->tables[i]);

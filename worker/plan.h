@@ -19,7 +19,7 @@ struct plan_column {
 	char *name;
 	char *type; /* for agents */
 	enum column_kind kind;
-	enum mask_kind mask;
+	struct mask_spec mask;
 	bool shown; /* part of the snapshot; others are only read to find rows of other tables */
 	int collect; /* the key list that takes its raw values, or -1 */
 };
@@ -34,6 +34,7 @@ struct plan_table {
 	struct plan_column *columns;
 	size_t column_count;
 	size_t shown_count;
+	int tenant; /* the column that must hold the subject's tenant, or -1 */
 };
 
 struct plan {
@@ -42,6 +43,8 @@ struct plan {
 	int keylist_count;
 	struct engine_shape shape; /* shown columns of each table, same order */
 	enum column_kind subject_kind;
+	const char *tenant_value; /* of wconfig's, or NULL */
+	bool has_text; /* some column's mask is text */
 	atomic_int holders;
 };
 

@@ -92,6 +92,12 @@ static enum rc row(void *ctx, const struct value *values, size_t count)
 		r->truncated = true;
 		return RC_LIMIT;
 	}
+	for (size_t i = 0; i < count && r->canaries; i++) {
+		if (!canary_hit(r->canaries, &r->room, &values[i]))
+			continue;
+		r->unmasked = true;
+		return RC_LIMIT;
+	}
 	buf_str(r->out, r->rows ? ",[" : "[");
 	for (size_t i = 0; i < count && !over(r); i++) {
 		if (i)
@@ -121,6 +127,7 @@ void result_begin(struct result *r, struct buf *out, int64_t max_rows, int64_t m
 
 void result_end(struct result *r)
 {
+	words_free(&r->room);
 	buf_printf(r->out, "],\"row_count\":%" PRId64 ",\"truncated\":%s", r->rows,
 		r->truncated ? "true" : "false");
 }

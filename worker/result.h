@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "shared/buf.h"
+#include "worker/canary.h"
 #include "worker/engine.h"
 
 struct result {
@@ -16,6 +17,9 @@ struct result {
 	size_t start; /* of the JSON in out */
 	bool truncated; /* there is at least one row more */
 	bool too_big; /* not even the first row fits */
+	const struct canaries *canaries; /* set by the caller after result_begin(), or NULL */
+	struct words room; /* for the search; result_end() frees it */
+	bool unmasked; /* a row holds a raw value: nothing of the result may leave */
 };
 
 /* Appends "columns":[..],"rows":[..] to out as rows come in; result_end() closes the array and adds

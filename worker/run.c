@@ -59,6 +59,22 @@ struct run {
 
 /* --- reading what is there --- */
 
+/* The tenant's own key where its workers share one; else this worker's. */
+static enum rc load_mask_secret(struct run *r, struct identity_error *err)
+{
+	const char *file = r->wconfig->mask_key_file;
+	char print[IDENTITY_PRINT_LEN + 1];
+	enum rc rc = file ? identity_shared_secret(file, r->enrolled.tenant_id, r->mask_secret, err)
+			  : identity_mask_secret(r->wconfig->state_dir, r->mask_secret, err);
+
+	if (rc == RC_OK) {
+		identity_secret_print(r->mask_secret, print);
+		log_info("masking key %s, %s", print,
+			file ? "shared by the tenant's workers" : "of this worker alone");
+	}
+	return rc;
+}
+
 static bool load_identity(struct run *r)
 {
 	struct identity_error err;
@@ -67,7 +83,7 @@ static bool load_identity(struct run *r)
 	if (identity_open_dir(dir, &r->lock_fd, &err) != RC_OK ||
 		identity_load_enrolled(dir, &r->enrolled, &err) != RC_OK ||
 		identity_load_key(dir, &r->identity, &err) != RC_OK ||
-		identity_mask_secret(dir, r->mask_secret, &err) != RC_OK) {
+		load_mask_secret(r, &err) != RC_OK) {
 		log_err("%s", err.text);
 		return false;
 	}

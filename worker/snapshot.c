@@ -164,7 +164,7 @@ static void put_names(struct buf *b, const char *member, const struct plan_table
 	for (size_t i = 0; i < t->column_count; i++) {
 		const struct plan_column *c = &t->columns[i];
 
-		if (excluded ? c->shown : !c->shown || c->mask == MASK_KEEP)
+		if (excluded ? c->shown : !c->shown || c->mask.kind == MASK_KEEP)
 			continue;
 		if (any)
 			buf_char(b, ',');
@@ -220,6 +220,7 @@ static void destroy(struct snapshots *s, struct entry *e)
 	if (unlink(e->path) != 0)
 		log_err("can't remove a snapshot's file: %s", strerror(errno));
 	s->notify(s->ctx, e->pub.id, NULL, 0);
+	canary_free(e->pub.canaries);
 	plan_release(e->pub.plan);
 	free(e->pub.rows);
 	mem_free_secret(e->subject);
@@ -336,7 +337,8 @@ static enum export_status make_entry(
 		.subject = w->value,
 		.max_rows = s->c->snapshot_max_rows,
 		.max_bytes = s->c->snapshot_max_bytes,
-		.budget = &budget};
+		.budget = &budget,
+		.canaries = &e->pub.canaries};
 	enum export_status status;
 
 	crypto_random(random, sizeof(random));

@@ -20,6 +20,7 @@ struct snapshot {
 	char subject_digest[65];
 	struct plan *plan;
 	struct engine *engine;
+	struct canaries *canaries; /* NULL: nothing to look for */
 	int64_t created_at, expires_at; /* UTC ms */
 	int64_t expires_mono_ms;
 	int64_t bytes;

@@ -417,6 +417,19 @@ static void get_schema(struct work *w)
 	answer(w, &b);
 }
 
+/* Said at the copy too, with the columns; here the operator sees that agents run into it. */
+static void unmasked(struct work *w)
+{
+	log_err("MASKING FAILED: an answer about snapshot %s was stopped, since it holds a raw "
+		"value "
+		"of a masked column; the log says at the snapshot's start which columns",
+		w->snapshot->id);
+	end_error(w,
+		"this answer was stopped: it holds a value that masking should have hidden. Select "
+		"other columns; the worker's operator finds in its log which column has to be "
+		"masked");
+}
+
 static void execute_sql(struct work *w)
 {
 	static const struct argument known[] = {
@@ -425,6 +438,7 @@ static void execute_sql(struct work *w)
 	struct engine_sink sink;
 	struct result r;
 	struct buf b;
+	bool ok;
 
 	w->max_rows = w->t->c->result_max_rows;
 	if (!read_arguments(w, known, 3))
@@ -438,11 +452,15 @@ static void execute_sql(struct work *w)
 	buf_init(&b, (size_t)max_bytes * 8 + 65536);
 	buf_char(&b, '{');
 	result_begin(&r, &b, w->max_rows, max_bytes, &sink);
-	if (query(w, w->sql, strlen(w->sql), &sink)) {
-		result_end(&r);
+	r.canaries = w->snapshot->canaries;
+	ok = query(w, w->sql, strlen(w->sql), &sink);
+	result_end(&r);
+	if (ok) {
 		describe_snapshot(w->snapshot, &b);
 		buf_char(&b, '}');
-		if (r.too_big)
+		if (r.unmasked)
+			unmasked(w);
+		else if (r.too_big)
 			end_error(w,
 				"one row is larger than %" PRId64
 				" bytes: select fewer columns, or substr() of them",

@@ -287,6 +287,7 @@ TEXT_KEY(worker_name, get_name, wconfig, name)
 TEXT_KEY(worker_state_dir, get_path, wconfig, state_dir)
 TEXT_KEY(worker_data_dir, get_path, wconfig, data_dir)
 TEXT_KEY(worker_ca_file, get_path, wconfig, ca_file)
+TEXT_KEY(worker_mask_key_file, get_path, wconfig, mask_key_file)
 INT_KEY(worker_threads, threads, 1, 64)
 
 static enum rc top_worker(struct parse *p, yaml_node_t *v, const char *key, void *to)
@@ -296,6 +297,7 @@ static enum rc top_worker(struct parse *p, yaml_node_t *v, const char *key, void
 		{"state_dir", worker_state_dir},
 		{"data_dir", worker_data_dir},
 		{"ca_file", worker_ca_file},
+		{"mask_key_file", worker_mask_key_file},
 		{"threads", worker_threads},
 	};
 
@@ -338,26 +340,86 @@ TEXT_KEY(table_fk, get_name, wconfig_table, fk)
 TEXT_KEY(table_via, get_name, wconfig_table, via)
 TEXT_KEY(table_via_fk, get_name, wconfig_table, via_fk)
 
+/* --- masks ------------------------------------------------------------------------- */
+
+struct mask_work {
+	const char *column;
+	struct mask_spec *mask;
+};
+
+static enum rc read_kind(struct parse *p, yaml_node_t *v, const struct mask_work *w)
+{
+	const char *s = key_text(v), *nearest = NULL;
+	enum mask_kind kind;
+
+	if (s && mask_kind_parse(s, &kind, &nearest) == RC_OK) {
+		*w->mask = mask_spec_default(kind);
+		return RC_OK;
+	}
+	return fail(p, v,
+		"the mask of column '%s' must be hash, token, email, partial, text, date_shift, "
+		"noise, bucket, redact, null or keep%s%s%s",
+		w->column, nearest ? "; did you mean '" : "", nearest ? nearest : "",
+		nearest ? "'?" : "");
+}
+
+static enum rc read_mask_option(
+	struct parse *p, yaml_node_t *key_node, const char *key, yaml_node_t *v, void *ctx)
+{
+	const struct mask_work *w = ctx;
+	const char *text = key_text(v);
+	char why[256];
+
+	if (strcmp(key, "kind") == 0)
+		return RC_OK;
+	if (!text)
+		return fail(
+			p, v, "'%s' of the mask of column '%s' must be one value", key, w->column);
+	if (mask_spec_option(w->mask, key, text, why, sizeof(why)) == RC_OK)
+		return RC_OK;
+	return fail(p, key_node, "column '%s': %s", w->column, why);
+}
+
+/* {kind: partial, last: 2}; the kind first, since the options depend on it. */
+static enum rc read_mask_map(struct parse *p, yaml_node_t *v, struct mask_work *w)
+{
+	yaml_node_pair_t *at = v->data.mapping.pairs.start;
+	yaml_node_t *kind = NULL;
+	enum rc rc;
+
+	for (; at < v->data.mapping.pairs.top && !kind; at++) {
+		const char *key = key_text(node(p, at->key));
+
+		if (key && strcmp(key, "kind") == 0)
+			kind = node(p, at->value);
+	}
+	if (!kind)
+		return fail(p, v,
+			"the mask of column '%s' has options but no kind, as in {kind: partial, "
+			"last: 4}",
+			w->column);
+	rc = read_kind(p, kind, w);
+	return rc == RC_OK ? each_pair(p, v, "a mask", read_mask_option, w) : rc;
+}
+
 static enum rc read_mask(
 	struct parse *p, yaml_node_t *key_node, const char *column, yaml_node_t *v, void *ctx)
 {
-	static const char *const names[] = {"keep", "hash", "redact", "null"};
-	static const enum mask_kind kinds[] = {MASK_KEEP, MASK_HASH, MASK_REDACT, MASK_NULL};
-	const char *s = v->type == YAML_SCALAR_NODE ? key_text(v) : NULL;
-	const char *nearest = s ? text_nearest(s, names, COUNT(names)) : NULL;
 	struct wconfig_table *t = ctx;
+	struct wconfig_column *c = &t->masks[t->mask_count];
+	struct mask_work w = {.column = column, .mask = &c->mask};
+	char why[256];
+	enum rc rc;
 
-	(void)key_node;
-	for (size_t i = 0; s && i < COUNT(names); i++) {
-		if (strcmp(s, names[i]) != 0)
-			continue;
-		t->masks[t->mask_count].name = xstrdup(column);
-		t->masks[t->mask_count++].mask = kinds[i];
-		return RC_OK;
-	}
-	return fail(p, v, "the mask of column '%s' must be hash, redact, null or keep%s%s%s",
-		column, nearest ? "; did you mean '" : "", nearest ? nearest : "",
-		nearest ? "'?" : "");
+	rc = v->type == YAML_MAPPING_NODE ? read_mask_map(p, v, &w) : read_kind(p, v, &w);
+	if (rc == RC_OK && mask_spec_check(&c->mask, why, sizeof(why)) != RC_OK)
+		rc = fail(p, v, "column '%s': %s", column, why);
+	if (rc != RC_OK)
+		return rc;
+	c->name = xstrdup(column);
+	c->line = (int)key_node->start_mark.line + 1;
+	t->mask_count++;
+	return RC_OK;
 }
 
 static enum rc table_mask(struct parse *p, yaml_node_t *v, const char *key, void *to)
@@ -456,6 +518,73 @@ static enum rc top_tables(struct parse *p, yaml_node_t *v, const char *key, void
 				rc = fail(p, node(p, items[i]), "table '%s' is listed twice",
 					c->tables[i].name);
 	}
+	return rc;
+}
+
+/* --- tenant_isolation: ------------------------------------------------------------------ */
+
+TEXT_KEY(isolation_column, get_name, wconfig_isolation, column)
+TEXT_KEY(isolation_value, get_name, wconfig_isolation, value)
+
+static enum rc read_isolation_column(
+	struct parse *p, yaml_node_t *key_node, const char *table, yaml_node_t *v, void *ctx)
+{
+	struct wconfig_isolation *i = ctx;
+	struct wconfig_named *n = &i->columns[i->column_count];
+	enum rc rc = get_name(p, v, table, &n->column);
+
+	if (rc != RC_OK) {
+		free(n->column);
+		return rc;
+	}
+	n->table = xstrdup(table);
+	n->line = (int)key_node->start_mark.line + 1;
+	i->column_count++;
+	return RC_OK;
+}
+
+static enum rc isolation_columns(struct parse *p, yaml_node_t *v, const char *key, void *to)
+{
+	struct wconfig_isolation *i = to;
+
+	i->columns = xcalloc(COLUMNS_MAX + 1, sizeof(*i->columns));
+	return each_pair(p, v, key, read_isolation_column, i);
+}
+
+static enum rc isolation_shared(struct parse *p, yaml_node_t *v, const char *key, void *to)
+{
+	struct wconfig_isolation *c = to;
+	yaml_node_item_t *items = NULL;
+	size_t count = 0;
+	enum rc rc = get_items(p, v, key, TABLES_MAX, &items, &count);
+
+	if (rc != RC_OK)
+		return rc;
+	c->shared = xcalloc(count + 1, sizeof(*c->shared));
+	for (size_t i = 0; i < count && rc == RC_OK; i++) {
+		c->shared_count = i + 1;
+		c->shared[i].line = (int)node(p, items[i])->start_mark.line + 1;
+		rc = get_name(p, node(p, items[i]), key, &c->shared[i].table);
+	}
+	return rc;
+}
+
+static enum rc top_isolation(struct parse *p, yaml_node_t *v, const char *key, void *to)
+{
+	static const struct key keys[] = {
+		{"column", isolation_column},
+		{"value", isolation_value},
+		{"columns", isolation_columns},
+		{"shared", isolation_shared},
+	};
+	struct wconfig *c = to;
+	enum rc rc;
+
+	c->isolation.line = (int)v->start_mark.line + 1;
+	rc = read_map(p, v, key, keys, COUNT(keys), &c->isolation);
+	if (rc == RC_OK && !c->isolation.column)
+		return fail(p, v,
+			"tenant_isolation needs column: the column that holds a row's tenant");
 	return rc;
 }
 
@@ -689,6 +818,40 @@ static enum rc check_relation(
 		nearest ? "'?" : "");
 }
 
+/* A table that tenant_isolation names. */
+static enum rc check_isolated(struct parse *p, const struct wconfig_named *n)
+{
+	const char *names[TABLES_MAX], *nearest;
+
+	for (size_t i = 0; i < p->c->table_count; i++) {
+		names[i] = p->c->tables[i].name;
+		if (strcmp(names[i], n->table) == 0)
+			return RC_OK;
+	}
+	nearest = text_nearest(n->table, names, p->c->table_count);
+	return fail_at(p, (size_t)n->line,
+		"tenant_isolation names '%s', which is not among tables%s%s%s", n->table,
+		nearest ? "; did you mean '" : "", nearest ? nearest : "", nearest ? "'?" : "");
+}
+
+static enum rc check_isolation(struct parse *p)
+{
+	const struct wconfig_isolation *iso = &p->c->isolation;
+	enum rc rc = RC_OK;
+
+	for (size_t i = 0; i < iso->column_count && rc == RC_OK; i++)
+		rc = check_isolated(p, &iso->columns[i]);
+	for (size_t i = 0; i < iso->shared_count && rc == RC_OK; i++) {
+		rc = check_isolated(p, &iso->shared[i]);
+		if (rc == RC_OK && strcmp(iso->shared[i].table, p->c->root_table) == 0)
+			rc = fail_at(p, (size_t)iso->shared[i].line,
+				"tenant_isolation: the root_table '%s' can't be shared: it says "
+				"which tenant the subject belongs to",
+				p->c->root_table);
+	}
+	return rc;
+}
+
 /* What only the whole file can show. */
 static enum rc check(struct parse *p, yaml_node_t *root)
 {
@@ -697,9 +860,10 @@ static enum rc check(struct parse *p, yaml_node_t *root)
 	enum rc rc = RC_OK;
 
 	if (!c->root_table && c->upstream_count > 0) {
-		if (c->table_count > 0 || c->root_filter_col)
+		if (c->table_count > 0 || c->root_filter_col || c->isolation.column)
 			return fail(p, root,
-				"tables and root_filter_col need root_table: the table whose row a "
+				"tables, root_filter_col and tenant_isolation need root_table: the "
+				"table whose row a "
 				"snapshot is about");
 		return RC_OK;
 	}
@@ -715,6 +879,9 @@ static enum rc check(struct parse *p, yaml_node_t *root)
 			rc = check_relation(
 				p, t, t->parent ? t->parent : t->via, t->parent ? "parent" : "via");
 	}
+	if (rc != RC_OK)
+		return rc;
+	rc = check_isolation(p);
 	if (rc != RC_OK)
 		return rc;
 	if (!rt)
@@ -756,6 +923,7 @@ static enum rc read_document(struct parse *p)
 		{"root_filter_col", top_root_filter_col},
 		{"tables", top_tables},
 		{"default_mask", top_default_mask},
+		{"tenant_isolation", top_isolation},
 		{"strict", top_strict},
 		{"snapshot_ttl_s", top_ttl},
 		{"limits", top_limits},
@@ -891,6 +1059,15 @@ static void free_texts(char **list, size_t count)
 	free(list);
 }
 
+static void free_named(struct wconfig_named *list, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		free(list[i].table);
+		free(list[i].column);
+	}
+	free(list);
+}
+
 static void free_upstream(struct wconfig_upstream *u)
 {
 	free(u->name);
@@ -918,6 +1095,11 @@ void wconfig_free(struct wconfig *c)
 		free(c->queries[i].sql);
 	}
 	free(c->queries);
+	free_named(c->isolation.columns, c->isolation.column_count);
+	free_named(c->isolation.shared, c->isolation.shared_count);
+	free(c->isolation.column);
+	free(c->isolation.value);
+	free(c->mask_key_file);
 	free(c->path);
 	free(c->name);
 	free(c->state_dir);

@@ -9,12 +9,12 @@
 #include <stdint.h>
 
 #include "shared/rc.h"
-
-enum mask_kind { MASK_KEEP, MASK_HASH, MASK_REDACT, MASK_NULL };
+#include "worker/mask_spec.h"
 
 struct wconfig_column {
 	char *name;
-	enum mask_kind mask;
+	struct mask_spec mask;
+	int line;
 };
 
 /* How rows of a table belong to the subject: the root table by root_filter_col; a child by fk ->
@@ -31,6 +31,22 @@ struct wconfig_table {
 	char **exclude_columns;
 	size_t exclude_count;
 	int line; /* in the file, for messages */
+};
+
+struct wconfig_named {
+	char *table, *column; /* column NULL among the shared */
+	int line;
+};
+
+/* Every exported row carries the subject's tenant value, or nothing is served. */
+struct wconfig_isolation {
+	char *column; /* of the tables; NULL: not wanted */
+	char *value; /* the only tenant whose subjects exist here; or NULL */
+	struct wconfig_named *columns; /* tables where it has another name */
+	size_t column_count;
+	struct wconfig_named *shared; /* tables that belong to no tenant */
+	size_t shared_count;
+	int line;
 };
 
 struct wconfig_query {
@@ -58,6 +74,7 @@ struct wconfig {
 	char *state_dir; /* identity and enrollment, default /var/lib/airlock-worker */
 	char *data_dir; /* snapshots, should be tmpfs, default /dev/shm/airlock-worker */
 	char *ca_file; /* NULL: the system's */
+	char *mask_key_file; /* the tenant's masking key; NULL: one of this worker's own */
 	int threads; /* tool calls at once, 4, 1..64 */
 	/* tenant's data: */
 	char *description; /* for agents, in get_schema and instructions; or NULL */
@@ -65,6 +82,7 @@ struct wconfig {
 	char *root_filter_col; /* default: the root table's key */
 	struct wconfig_table *tables;
 	size_t table_count;
+	struct wconfig_isolation isolation;
 	bool default_redact; /* default_mask: keep | redact */
 	bool strict; /* every column must be listed: masked, kept or excluded */
 	int snapshot_ttl_s; /* 300 */

@@ -77,7 +77,7 @@ worker() { "$BIN/airlock-worker" "$@"; }
 	printf 'root_table: customers\ntables:\n  - name: customers\n    mask: {full_nane: redact}\n' >airlock.yaml
 	run worker check
 	assert_failure 1
-	assert_output --partial "airlock.yaml:3: table 'customers' has no column 'full_nane' (in mask); did you mean 'full_name'?"
+	assert_output --partial "airlock.yaml:4: table 'customers' has no column 'full_nane' (in mask); did you mean 'full_name'?"
 	printf 'root_table: customers\ntables:\n  - name: customers\n  - {name: products, parent: customers, fk: id}\n' >airlock.yaml
 	run worker check
 	assert_success

@@ -123,6 +123,36 @@ static void the_masking_secret_is_made_once(void **state)
 	assert_int_equal(identity_mask_secret(dir, b, &err), RC_DENIED);
 }
 
+/* Two workers of a tenant have the same secret from one file, in either form; two tenants have not.
+ */
+static void a_tenants_workers_share_a_secret(void **state)
+{
+	struct identity_error err;
+	uint8_t a[IDENTITY_MASK_LEN], b[IDENTITY_MASK_LEN];
+	char path[512], print[IDENTITY_PRINT_LEN + 1], other[IDENTITY_PRINT_LEN + 1];
+
+	(void)state;
+	snprintf(path, sizeof path, "%s/shared.key", dir);
+	assert_int_equal(identity_shared_secret(path, "t_a", a, &err), RC_NOTFOUND);
+	assert_non_null(strstr(err.text, "openssl rand"));
+	write_file("shared.key", "0123456789abcdef0123456789abcdef", 0640);
+	assert_int_equal(identity_shared_secret(path, "t_a", a, &err), RC_OK);
+	write_file("shared.key",
+		"3031323334353637383961626364656630313233343536373839616263646566\n", 0600);
+	assert_int_equal(identity_shared_secret(path, "t_a", b, &err), RC_OK);
+	assert_memory_equal(a, b, sizeof a);
+	identity_secret_print(a, print);
+	assert_int_equal(identity_shared_secret(path, "t_b", b, &err), RC_OK);
+	assert_memory_not_equal(a, b, sizeof a);
+	identity_secret_print(b, other);
+	assert_string_not_equal(print, other);
+	write_file("shared.key", "too short\n", 0600);
+	assert_int_equal(identity_shared_secret(path, "t_a", b, &err), RC_INVALID);
+	write_file("shared.key", "0123456789abcdef0123456789abcdef", 0644);
+	assert_int_equal(identity_shared_secret(path, "t_a", b, &err), RC_DENIED);
+	assert_int_equal(unlink(path), 0);
+}
+
 static void one_process_at_a_time(void **state)
 {
 	struct identity_error err;
@@ -352,6 +382,7 @@ int main(void)
 		WITH_DIR(keys_are_staged_then_committed),
 		WITH_DIR(a_key_that_others_can_read_is_refused),
 		WITH_DIR(the_masking_secret_is_made_once),
+		WITH_DIR(a_tenants_workers_share_a_secret),
 		WITH_DIR(one_process_at_a_time),
 		WITH_DIR(enrollment_survives_the_disk),
 		cmocka_unit_test(every_member_of_enrollment_is_needed),

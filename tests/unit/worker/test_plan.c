@@ -80,12 +80,12 @@ static void masks(void **state)
 	if (build(yaml, &p, &err) != RC_OK)
 		fail_msg("%s", err.text);
 	/* The columns that join are hashed, not redacted. */
-	assert_int_equal(p->tables[0].columns[0].mask, MASK_HASH);
-	assert_int_equal(p->tables[1].columns[1].mask, MASK_HASH);
-	assert_int_equal(p->tables[1].columns[0].mask, MASK_REDACT);
-	assert_int_equal(p->tables[0].columns[2].mask, MASK_REDACT);
-	assert_int_equal(p->tables[0].columns[3].mask, MASK_KEEP);
-	assert_int_equal(p->tables[1].columns[3].mask, MASK_NULL);
+	assert_int_equal(p->tables[0].columns[0].mask.kind, MASK_HASH);
+	assert_int_equal(p->tables[1].columns[1].mask.kind, MASK_HASH);
+	assert_int_equal(p->tables[1].columns[0].mask.kind, MASK_REDACT);
+	assert_int_equal(p->tables[0].columns[2].mask.kind, MASK_REDACT);
+	assert_int_equal(p->tables[0].columns[3].mask.kind, MASK_KEEP);
+	assert_int_equal(p->tables[1].columns[3].mask.kind, MASK_NULL);
 	assert_false(p->tables[0].columns[1].shown);
 	assert_int_equal(p->shape.tables[0].column_count, 3);
 	assert_int_equal(p->shape.tables[0].columns[0].kind, COLUMN_TEXT);

@@ -89,39 +89,91 @@ static void bind_random(sqlite3_stmt *stmt, int i, bool secret)
 	}
 }
 
-enum role { ROLE_KEEP, ROLE_HASH, ROLE_REDACT, ROLE_NULL, ROLE_EXCLUDE, ROLES };
+enum role {
+	ROLE_KEEP,
+	ROLE_HASH,
+	ROLE_REDACT,
+	ROLE_NULL,
+	ROLE_PARTIAL,
+	ROLE_EMAIL,
+	ROLE_TOKEN,
+	ROLE_BLUR,
+	ROLE_EXCLUDE,
+	ROLES
+};
+
+/* Columns of even number are declared as numbers, or not at all; what they hold is another matter.
+ */
+static bool is_numeric(int i)
+{
+	return i % 2 == 0;
+}
 
 static void put_table_yaml(char *yaml, const char *name, const char *relation, const char *link,
 	const enum role *roles)
 {
-	static const char *const masks[] = {"keep", "hash", "redact", "\"null\""};
+	static const char *const masks[] = {"keep", "hash", "redact", "\"null\"", "partial",
+		"email", "token", "{kind: noise, percent: 20}"};
 	char excluded[128] = "";
 
-	sprintf(yaml + strlen(yaml), "  - name: %s\n%s    mask:\n      id: hash\n      %s\n", name,
-		relation, link);
+	sprintf(yaml + strlen(yaml),
+		"  - name: %s\n%s    mask:\n      id: hash\n      person: redact\n      memo: "
+		"text\n      %s\n",
+		name, relation, link);
 	for (int i = 0; i < COLUMNS; i++) {
 		if (roles[i] == ROLE_EXCLUDE)
 			sprintf(excluded + strlen(excluded), "%sc%d", *excluded ? ", " : "", i);
 		else
-			sprintf(yaml + strlen(yaml), "      c%d: %s\n", i, masks[roles[i]]);
+			sprintf(yaml + strlen(yaml), "      c%d: %s\n", i,
+				roles[i] == ROLE_BLUR && !is_numeric(i) ? "redact"
+									: masks[roles[i]]);
 	}
 	sprintf(yaml + strlen(yaml), "    exclude_columns: [%s]\n", excluded);
+}
+
+/* A name, and a memo that tells it, the subject's name from another table, and more. */
+static void bind_person(sqlite3_stmt *stmt, bool subject)
+{
+	static char last[64];
+	char person[64], mail[64], memo[512];
+
+	sprintf(person, "Q%07llx W%07llx", (unsigned long long)(draw() & 0xfffffff),
+		(unsigned long long)(draw() & 0xfffffff));
+	for (char *p = person; *p; p++) /* letters alone: a name */
+		if (*p >= '0' && *p <= '9')
+			*p = (char)('k' + *p - '0');
+	if (subject)
+		strcpy(last, person);
+	sprintf(mail, "%08llx.x@example.org", (unsigned long long)(draw() & 0xffffffff));
+	sprintf(memo,
+		"Told %.8s that %s (%s) pays with 4111 1111 1111 1111 for %s; SSN 123-45-6789",
+		person + 9, last, mail, person);
+	sqlite3_bind_text(stmt, 3, person, -1, SQLITE_TRANSIENT);
+	sqlite3_bind_text(stmt, 4, memo, -1, SQLITE_TRANSIENT);
+	remember(person, 8);
+	remember(person + 9, 8);
+	remember(mail, 8);
+	remember("4111 1111 1111", 14);
+	remember("123-45-6789", 11);
 }
 
 static void fill_table(sqlite3 *db, const char *name, const char *link, const char *link_value,
 	int rows, const enum role *roles)
 {
-	static const char *const types[] = {"TEXT", "INTEGER", "", "BLOB", "REAL", "NUMERIC"};
+	static const char *const types[] = {"TEXT", "BLOB", "", "INTEGER", "REAL", "NUMERIC"};
 	char sql[1024], id[32];
 	sqlite3_stmt *stmt;
 	size_t n;
 
-	n = (size_t)sprintf(sql, "CREATE TABLE %s(id TEXT PRIMARY KEY, link%s TEXT", name, link);
+	n = (size_t)sprintf(sql,
+		"CREATE TABLE %s(id TEXT PRIMARY KEY, link%s TEXT, person TEXT, memo TEXT", name,
+		link);
 	for (int i = 0; i < COLUMNS; i++)
-		n += (size_t)sprintf(sql + n, ", c%d %s", i, types[draw() % 6]);
+		n += (size_t)sprintf(sql + n, ", c%d %s", i,
+			is_numeric(i) ? types[2 + draw() % 4] : types[draw() % 2]);
 	sprintf(sql + n, ")");
 	assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
-	sprintf(sql, "INSERT INTO %s VALUES(?,?,?,?,?,?,?,?,?,?)", name);
+	sprintf(sql, "INSERT INTO %s VALUES(?,?,?,?,?,?,?,?,?,?,?,?)", name);
 	assert_int_equal(sqlite3_prepare_v2(db, sql, -1, &stmt, NULL), SQLITE_OK);
 	for (int r = 0; r < rows; r++) {
 		sprintf(id, "key-%s-%08llx", name, (unsigned long long)(draw() & 0xffffffff));
@@ -131,7 +183,8 @@ static void fill_table(sqlite3 *db, const char *name, const char *link, const ch
 		sqlite3_bind_text(stmt, 2, link_value, -1, SQLITE_TRANSIENT);
 		remember(id, strlen(id));
 		for (int i = 0; i < COLUMNS; i++)
-			bind_random(stmt, i + 3, roles[i] != ROLE_KEEP);
+			bind_random(stmt, i + 5, roles[i] != ROLE_KEEP);
+		bind_person(stmt, r == 0 && strcmp(name, "root") == 0);
 		assert_int_equal(sqlite3_step(stmt), SQLITE_DONE);
 		sqlite3_reset(stmt);
 	}

@@ -85,10 +85,10 @@ static void everything(void **state)
 	assert_int_equal(c->table_count, 3);
 	assert_string_equal(c->tables[0].key, "pk");
 	assert_int_equal(c->tables[0].mask_count, 4);
-	assert_int_equal(c->tables[0].masks[0].mask, MASK_HASH);
-	assert_int_equal(c->tables[0].masks[1].mask, MASK_REDACT);
-	assert_int_equal(c->tables[0].masks[2].mask, MASK_NULL);
-	assert_int_equal(c->tables[0].masks[3].mask, MASK_KEEP);
+	assert_int_equal(c->tables[0].masks[0].mask.kind, MASK_HASH);
+	assert_int_equal(c->tables[0].masks[1].mask.kind, MASK_REDACT);
+	assert_int_equal(c->tables[0].masks[2].mask.kind, MASK_NULL);
+	assert_int_equal(c->tables[0].masks[3].mask.kind, MASK_KEEP);
 	assert_string_equal(c->tables[0].exclude_columns[1], "f");
 	assert_string_equal(c->tables[1].parent, "p");
 	assert_string_equal(c->tables[1].fk, "p_id");
@@ -102,6 +102,8 @@ static void everything(void **state)
 	assert_string_equal(c->queries[0].sql, "SELECT 1");
 	wconfig_free(c);
 }
+
+#define MASKED "root_table: t\ntables:\n  - name: t\n    mask: {a: "
 
 static void refusals(void **state)
 {
@@ -139,8 +141,32 @@ static void refusals(void **state)
 		{MINIMAL "? [a]\n: b\n", "is not a name"},
 		{MINIMAL "---\nroot_table: x\n", "only one YAML document"},
 		{"root_table: t\ntables:\n  - name: t\n    mask: {a: hush}\n",
-			"a.yaml:4: the mask of column 'a' must be hash, redact, null or keep; did "
-			"you mean 'hash'?"},
+			"a.yaml:4: the mask of column 'a' must be hash, token, email, partial, "
+			"text, "
+			"date_shift, noise, bucket, redact, null or keep; did you mean 'hash'?"},
+		{MASKED "{kind: partial, lats: 4}}\n",
+			"a.yaml:4: column 'a': the mask partial has no option 'lats'; did you mean "
+			"'last'?"},
+		{MASKED "{kind: partial, last: 9}}\n",
+			"a.yaml:4: column 'a': 'last' must be a whole number from 1 to 8"},
+		{MASKED "{kind: hash, last: 4}}\n", "the mask hash has no option 'last'"},
+		{MASKED "{last: 4}}\n", "has options but no kind"},
+		{MASKED "{kind: nose}}\n", "did you mean 'noise'?"},
+		{MASKED "{kind: noise, percent: 1e3}}\n", "'percent' must be a number"},
+		{MASKED "{kind: date_shift, days: 0}}\n", "'days' must be a whole number"},
+		{MASKED "bucket}\n", "bucket needs either size"},
+		{MASKED "{kind: bucket, size: 5, to: year}}\n", "bucket needs either size"},
+		{MASKED "{kind: bucket, to: yaer}}\n", "day, week, month, quarter or year"},
+		{MASKED "{kind: redact, canary: 0}}\n", "'canary' must be true or false"},
+		{MASKED "{kind: redact, canary: [a]}}\n", "must be one value"},
+		{MASKED "[hash]}\n", "the mask of column 'a' must be"},
+		{MINIMAL "tenant_isolation: {colum: x}\n", "did you mean 'column'?"},
+		{MINIMAL "tenant_isolation: {value: x}\n", "tenant_isolation needs column"},
+		{MINIMAL "tenant_isolation: {column: x, shared: [u]}\n",
+			"a.yaml:4: tenant_isolation names 'u', which is not among tables"},
+		{MINIMAL "tenant_isolation:\n  column: x\n  columns: {v: y}\n",
+			"a.yaml:6: tenant_isolation names 'v', which is not among tables"},
+		{MINIMAL "tenant_isolation: {column: x, shared: [t]}\n", "can't be shared"},
 		{"root_table: t\ntables:\n  - name: t\n    mask: {a: hash, a: null}\n",
 			"a.yaml:4: duplicate key 'a' in mask"},
 		{"root_table: t\ntables:\n  - name: t\n    mask: {a: hash}\n    exclude_columns: "
