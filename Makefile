@@ -16,7 +16,7 @@ BIN_worker   := airlock-worker
 BIN_cli      := airlockctl
 
 # pkg-config may be missing still: `make demo` and `make check` install what they need, then call make again.
-PKGS := libwebsockets openssl yaml-0.1 jansson libsodium libargon2 sqlite3 libcurl libpq libutf8proc libzstd
+PKGS := libwebsockets openssl yaml-0.1 jansson libsodium libargon2 sqlite3 libcurl libpq libutf8proc libarchive libzstd
 PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
 PKG_LIBS   := $(shell pkg-config --libs $(PKGS) 2>/dev/null)
 

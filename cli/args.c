@@ -59,6 +59,10 @@ const struct arg_row arg_rows[ARG_COUNT] = {
 		"Rows that have all of these words, whatever the case: ids, addresses, names"},
 	[ARG_LIMIT] = {'n', "limit", "N", false, "At most N rows (default: 50; 0: all)"},
 	[ARG_FORMAT] = {0, "format", "FORMAT", false, "jsonl (default) or csv"},
+	[ARG_WITH_KEY] = {0, "with-key", NULL, false,
+		"Put the control plane's private key in too: keep the file as you keep the key"},
+	[ARG_FULL] = {0, "full", NULL, false,
+		"Check the audit log from its first row on, not its end alone"},
 };
 
 static int find_long(const char *name, size_t len)

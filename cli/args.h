@@ -41,6 +41,8 @@ enum arg_option {
 	ARG_TEXT,
 	ARG_LIMIT,
 	ARG_FORMAT,
+	ARG_WITH_KEY,
+	ARG_FULL,
 	ARG_COUNT,
 };
 #define ARG_BIT(option) (UINT64_C(1) << (option))

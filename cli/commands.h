@@ -39,6 +39,9 @@ void command_complete(struct buf *out, int argc, char *const argv[]);
 enum status command_main(int argc, char *argv[]);
 
 /* The rows' functions, each in the file named after its group. */
+enum status cmd_backup(const struct args *args);
+enum status cmd_restore(const struct args *args);
+enum status cmd_doctor(const struct args *args);
 enum status cmd_init(const struct args *args);
 enum status cmd_state_export(const struct args *args);
 enum status cmd_status(const struct args *args);

@@ -203,6 +203,21 @@ const struct config *config_open(void)
 }
 
 /* Says which keys of the file were changed without being taken over. */
+enum rc config_try(const char *text, size_t len, struct config *c, struct buf *warnings,
+	struct config_error *err)
+{
+	enum rc rc;
+
+	memset(c, 0, sizeof(*c));
+	rc = config_load_env(c, environ, warnings, err);
+	if (rc == RC_OK)
+		rc = text ? config_load_yaml(c, c->config_path, text, len, err)
+			  : load_file(c, c->config_path, err);
+	if (rc == RC_OK)
+		config_derive(c);
+	return rc;
+}
+
 static void warn_unapplied(const struct config *old, const struct config *new)
 {
 	struct buf name;

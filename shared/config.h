@@ -104,6 +104,11 @@ enum rc config_load_yaml(struct config *c, const char *name, const char *text, s
  * (state_path defaults to <audit dir>/state.db). Exits through die() with the hint on error; logs
  * warnings. */
 const struct config *config_open(void);
+/* The same for those who want to know rather than to end: makes nothing, and reads text instead of
+ * the file where it is not NULL. The secrets stay in the environment. RC_INVALID with *err filled;
+ * c is then fit for config_clear() only. */
+enum rc config_try(const char *text, size_t len, struct config *c, struct buf *warnings,
+	struct config_error *err) MUST_CHECK;
 /* SIGHUP: re-reads log level and origins alone; logs and keeps the old ones when the file is wrong.
  * Returns the new config, which shares nothing with the old; the old one is freed by the caller
  * with config_free() once no thread reads it. NULL on error. */

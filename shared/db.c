@@ -234,6 +234,86 @@ void db_rollback(struct db *db)
 	db->in_transaction = false;
 }
 
+static bool sound(sqlite3 *handle)
+{
+	sqlite3_stmt *st;
+	bool ok = false;
+
+	if (sqlite3_prepare_v2(handle, "PRAGMA quick_check(1)", -1, &st, NULL) != SQLITE_OK)
+		return false;
+	if (sqlite3_step(st) == SQLITE_ROW)
+		ok = strcmp((const char *)sqlite3_column_text(st, 0), "ok") == 0;
+	sqlite3_finalize(st);
+	return ok;
+}
+
+enum rc db_look(const char *path, struct db_look *out)
+{
+	sqlite3 *handle = NULL;
+	enum rc rc = RC_UNAVAILABLE;
+
+	if (sqlite3_open_v2(path, &handle, SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX, NULL) ==
+			SQLITE_OK &&
+		sqlite3_busy_timeout(handle, BUSY_MS) == SQLITE_OK) {
+		*out = (struct db_look){
+			pragma_int(handle, "PRAGMA user_version"), SCHEMA_VERSION, sound(handle)};
+		if (out->schema >= 0)
+			rc = RC_OK;
+	}
+	if (rc != RC_OK)
+		log_err("can't read the state database %s: %s", path,
+			handle ? sqlite3_errmsg(handle) : "no memory");
+	sqlite3_close(handle);
+	return rc;
+}
+
+/* All pages in one step, under one read transaction: writers go on in the write-ahead log. */
+static int copy_pages(sqlite3 *from, sqlite3 *to)
+{
+	sqlite3_backup *b = sqlite3_backup_init(to, "main", from, "main");
+	int code;
+
+	if (!b)
+		return sqlite3_errcode(to);
+	do {
+		code = sqlite3_backup_step(b, -1);
+		if (code == SQLITE_BUSY || code == SQLITE_LOCKED)
+			sqlite3_sleep(WAL_RETRY_MS);
+	} while (code == SQLITE_OK || code == SQLITE_BUSY || code == SQLITE_LOCKED);
+	(void)sqlite3_backup_finish(b);
+	/* Without a write-ahead log of its own the copy is one file. */
+	if (code == SQLITE_DONE)
+		code = sqlite3_exec(to, "PRAGMA journal_mode=DELETE", NULL, NULL, NULL);
+	return code;
+}
+
+enum rc db_copy(const char *from, const char *to)
+{
+	sqlite3 *source = NULL, *copy = NULL;
+	int fd = open(to, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600), code;
+
+	if (fd < 0)
+		return errno == EEXIST ? RC_CONFLICT : RC_UNAVAILABLE;
+	close(fd);
+	code = sqlite3_open_v2(from, &source, SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX, NULL);
+	if (code == SQLITE_OK)
+		code = sqlite3_busy_timeout(source, BUSY_MS);
+	if (code == SQLITE_OK)
+		code = sqlite3_open_v2(
+			to, &copy, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL);
+	if (code == SQLITE_OK)
+		code = copy_pages(source, copy);
+	if (code != SQLITE_OK)
+		log_err("can't copy the state database %s to %s: %s", from, to,
+			sqlite3_errstr(code));
+	sqlite3_close(copy);
+	sqlite3_close(source);
+	if (code == SQLITE_OK)
+		return RC_OK;
+	(void)unlink(to);
+	return RC_UNAVAILABLE;
+}
+
 struct db_pool {
 	pthread_mutex_t lock;
 	pthread_cond_t returned;

@@ -20,6 +20,18 @@ void db_close(struct db *db);
  * its lock. */
 enum rc db_migrate(struct db *db) MUST_CHECK;
 
+/* What a database is, for those who look at one rather than use it. */
+struct db_look {
+	int schema; /* its version */
+	int known; /* the one of this program */
+	bool sound; /* SQLite finds no damage */
+};
+/* Opens path for reading alone. RC_UNAVAILABLE, logged. */
+enum rc db_look(const char *path, struct db_look *out) MUST_CHECK;
+/* A consistent copy of a database that may be in use, at a path that does not exist, mode 0600.
+ * RC_CONFLICT when it does; RC_UNAVAILABLE, logged, when it can't be read or written. */
+enum rc db_copy(const char *from, const char *to) MUST_CHECK;
+
 /* A write: BEGIN IMMEDIATE. RC_UNAVAILABLE when the disk is full or the lock does not come free.
  * Nested calls are a bug. */
 enum rc db_begin(struct db *db) MUST_CHECK;

@@ -26,20 +26,35 @@ static void make_parent(const char *path)
 	make_dirs(dir, 0700);
 }
 
-/* One boot at a time in one state directory; the kernel releases the lock of a killed one. */
-static int lock_state(const struct config *c)
+static bool beside_log(const struct config *c, const char *name, char out[PATH_MAX])
 {
 	char dir[PATH_MAX];
+
+	return file_dir(c->audit_log_path, dir) &&
+		snprintf(out, PATH_MAX, "%s/%s", dir, name) < PATH_MAX;
+}
+
+/* One boot at a time in one state directory; the kernel releases the lock of a killed one. */
+int firstboot_lock(const struct config *c)
+{
 	char path[PATH_MAX];
 
-	if (!file_dir(c->audit_log_path, dir))
-		die("%s: the path is too long", c->audit_log_path);
-	int n = snprintf(path, sizeof(path), "%s/.boot.lock", dir);
-	if (n < 0 || (size_t)n >= sizeof(path))
-		die("%s: the path is too long", dir);
-	int lock = file_lock(path);
+	if (beside_log(c, ".boot.lock", path))
+		return file_lock(path);
+	errno = ENAMETOOLONG;
+	return -1;
+}
+
+static int lock_state(const struct config *c)
+{
+	char path[PATH_MAX];
+	int lock = firstboot_lock(c);
+
 	if (lock < 0)
-		die("can't lock %s: %s; is the state volume writable?", path, strerror(errno));
+		die("can't lock .boot.lock beside %s: %s; is the state volume writable?",
+			c->audit_log_path, strerror(errno));
+	if (beside_log(c, FIRSTBOOT_RESTORING, path) && access(path, F_OK) == 0)
+		die("%s is there: a restore did not finish; run airlockctl restore again", path);
 	return lock;
 }
 

@@ -270,10 +270,12 @@ def rows():
 
 
 def judge(callers, problems):
-    calls, refused, tenants = collections.defaultdict(list), collections.Counter(), collections.Counter()
+    calls, refused, tenants, told = collections.defaultdict(list), collections.Counter(), collections.Counter(), \
+        collections.Counter()
     total = 0
     for row in rows():
         total += 1
+        told[row.get("request_id")] += 1
         if row["event"] == "tool.call":
             calls[row["request_id"]].append(row["outcome"])
         elif row["event"] == "mcp.refused":
@@ -296,6 +298,9 @@ def judge(callers, problems):
         elif code == "tunnel_daemon_unreachable":
             if refused[rid, code] != 1:
                 problems.append(f"{refused[rid, code]} rows of a refusal: {answer}")
+        elif code == "rate_limited":  # too many keys are checked at once after a start
+            if told[rid] != 1:
+                problems.append(f"{told[rid]} rows of a refusal: {answer}")
         elif code == "audit_unavailable" and refused[rid, code] > 1:
             problems.append(f"{refused[rid, code]} rows of a refusal: {answer}")
     problems += [f"{len(o)} rows of request {rid}: {o}" for rid, o in calls.items() if len(o) > 1]

@@ -1,0 +1,220 @@
+# A backup of a running control plane, its restore into an empty state, and what the doctor says.
+
+load lib/stack.bash
+
+setup_file() {
+	stack_new
+	stack_config audit.rotate_bytes 3000
+	stack_config audit.checkpoint_rows 5
+	stack_up
+	worker_up fintech
+	KEY=$(mint_key t_fintech)
+	SUBJECT=$(first_subject fintech)
+	export KEY SUBJECT
+	call 1 >/dev/null
+}
+
+teardown_file() { stack_down; }
+
+call() { mcp fintech "$KEY" "$(sql_call "$SUBJECT" "SELECT $1 AS n")" | tail -n 1; }
+
+# airlockctl with the daemons' environment; NAME=VALUE words first change it.
+ctl() {
+	local changed=()
+	while [[ $1 == *=* ]]; do
+		changed+=("$1")
+		shift
+	done
+	mapfile -t STACK_ENV <"$STACK/env"
+	env -i "${STACK_ENV[@]}" "${changed[@]}" "$BIN/airlockctl" "$@"
+}
+
+@test "a backup is made under load, is whole, and is for its owner alone" {
+	local stop=$BATS_TEST_TMPDIR/stop n=0
+	(while [[ ! -e $stop ]]; do
+		call 2 >/dev/null
+		admin POST /v1/admin/tenants "{\"slug\":\"load-$((++n))\",\"name\":\"x\"}" >/dev/null
+	done) 3>&- &
+	local load=$!
+	wait_until compgen -G "$STATE/audit-*.jsonl*"
+	run ctl backup "$STACK/one.tar" --with-key --json
+	assert_success
+	assert_equal "$(jq -r .with_key <<<"$output")" true
+	run ctl backup "$STACK/two.tar.zst" --quiet
+	assert_output "$STACK/two.tar.zst"
+	touch "$stop"
+	wait "$load"
+	assert_equal "$(stat -c %a "$STACK/one.tar")" 600
+	run tar -tf "$STACK/one.tar"
+	local name
+	for name in state.db config.yaml cp_ed25519.pem cp_ed25519.pub.pem audit/audit.jsonl; do
+		assert_line "$name"
+	done
+	assert_line --regexp '^audit/audit-[0-9]+-[0-9]+\.jsonl'
+	assert_line --regexp '^snapshots/t_fintech/snap_[a-z0-9]+\.json$'
+	assert_equal "${lines[-1]}" manifest.json
+	# Nothing of the making is left over.
+	assert_equal "$(find "$STACK" -maxdepth 1 -name 'one.tar?*' -o -maxdepth 1 -name 'two.tar.zst?*')" ''
+	run ctl backup "$STACK/one.tar"
+	assert_failure 1
+	assert_output --partial 'it exists already'
+}
+
+@test "a restore into an empty state gives the same control plane: keys, workers and log" {
+	ctl backup "$STACK/three.tar" --with-key
+	local head
+	head=$(tar -xOf "$STACK/three.tar" manifest.json | jq -r '"\(.head.seq):\(.head.hash)"')
+	run ctl restore "$STACK/three.tar"
+	assert_failure 1
+	assert_output --partial 'into an empty state only'
+	stop fcgi-app
+	stop tunneld
+	mv "$STATE" "$STACK/old"
+	mkdir -m 700 "$STATE"
+	run ctl restore "$STACK/three.tar"
+	assert_success
+	assert_output --partial "$head"
+	run find "$STATE" -type f -perm /077
+	assert_output ''
+	assert_equal "$(find "$STATE" -name '.restore*')" ''
+	cmp "$STATE/cp_ed25519.pem" "$STACK/old/cp_ed25519.pem"
+	run ctl audit verify --expect "$head"
+	assert_success
+	tunneld_up
+	app_up
+	wait_until 20 sessions_are fintech 1
+	assert_equal "$(call 3)" 200
+	# The log goes on behind what was restored; changes are audited once, as ever.
+	admin POST /v1/admin/tenants '{"slug":"after","name":"After"}'
+	wait_until audit_count_is '.event == "tenant.create" and .target == "t_after"' 1
+	run ctl audit verify --expect "$head"
+	assert_success
+}
+
+@test "without the key a restore asks for it, and takes no other" {
+	ctl backup "$STACK/four.tar.zst"
+	run bash -c "zstdcat '$STACK/four.tar.zst' 2>/dev/null | tar -t 2>/dev/null | grep -c '^cp_ed25519.pem'"
+	[[ $output == 0 || -z $output ]]
+	local target=$STACK/target
+	mkdir -m 700 "$target"
+	elsewhere() { # ACTION: the same configuration in another place
+		ctl AIRLOCK_CP_CONFIG="$target/config.yaml" AIRLOCK_CP_SNAPSHOT_DIR="$target/snapshots" restore "$STACK/four.tar.zst"
+	}
+	mv "$STATE" "$STACK/aside"
+	mkdir -m 700 "$STATE"
+	run elsewhere
+	assert_failure 1
+	assert_output --partial 'put the key here, mode 0600'
+	openssl genpkey -algorithm ed25519 -out "$STATE/cp_ed25519.pem" 2>/dev/null
+	chmod 600 "$STATE/cp_ed25519.pem"
+	run elsewhere
+	assert_failure 1
+	assert_output --partial 'not the key that the backup was made with'
+	assert_equal "$(find "$STATE" "$target" -type f | sort)" "$STATE/cp_ed25519.pem"
+	cp "$STACK/aside/cp_ed25519.pem" "$STATE/cp_ed25519.pem"
+	run elsewhere
+	assert_success
+	assert_exists "$target/config.yaml"
+	rm -rf "$STATE"
+	mv "$STACK/aside" "$STATE"
+}
+
+@test "a backup that was changed, cut off or added to is refused, and leaves nothing" {
+	ctl backup "$STACK/five.tar" --with-key
+	local empty=$STACK/empty way
+	mkdir -p "$STACK/unpacked"
+	tar -xf "$STACK/five.tar" -C "$STACK/unpacked"
+	for way in changed cut added log; do
+		case $way in
+		changed) sed 's/run_dir:/run_dIr:/' "$STACK/five.tar" >"$STACK/bad.tar" ;;
+		cut) head -c 20000 "$STACK/five.tar" >"$STACK/bad.tar" ;;
+		added)
+			cp "$STACK/five.tar" "$STACK/bad.tar"
+			echo more >"$STACK/unpacked/more"
+			tar -rf "$STACK/bad.tar" -C "$STACK/unpacked" more
+			;;
+		log)
+			# A manifest that fits, over a log that does not.
+			local sum
+			sed -i '1s/"outcome":"ok"/"outcome":"no"/' "$STACK/unpacked/audit/audit.jsonl"
+			sed -i '1s/"event":"/"event":"x/' "$STACK/unpacked/audit/audit.jsonl"
+			sum=$(sha256sum "$STACK/unpacked/audit/audit.jsonl" | cut -d' ' -f1)
+			jq --arg sum "$sum" '(.files[] | select(.name == "audit/audit.jsonl")).sha256 = $sum' "$STACK/unpacked/manifest.json" >"$STACK/m"
+			mv "$STACK/m" "$STACK/unpacked/manifest.json"
+			(cd "$STACK/unpacked" && find . -type f ! -name more ! -name manifest.json | sed 's#^\./##' | tar -cf "$STACK/bad.tar" -T - && tar -rf "$STACK/bad.tar" manifest.json)
+			;;
+		esac
+		rm -rf "$empty"
+		run ctl AIRLOCK_CP_CONFIG="$empty/config.yaml" AIRLOCK_CP_SNAPSHOT_DIR="$empty/snapshots" restore "$STACK/bad.tar"
+		assert_failure 1
+		refute_output --partial 'it is there already'
+		assert_equal "$(find "$empty" -type f 2>/dev/null)" ''
+	done
+}
+
+@test "daemons do not start on half a restore" {
+	local half=$STACK/half
+	mkdir -m 700 "$half"
+	cp "$STATE/config.yaml" "$half/config.yaml"
+	sed -i "s#$STATE/#$half/#" "$half/config.yaml"
+	touch "$half/.restore-unfinished"
+	mapfile -t STACK_ENV <"$STACK/env"
+	run timeout 20 env -i "${STACK_ENV[@]}" AIRLOCK_CP_CONFIG="$half/config.yaml" "$BIN/airlock-tunneld"
+	assert_failure
+	assert_output --partial 'a restore did not finish'
+	assert_not_exists "$half/state.db"
+}
+
+@test "the doctor finds a healthy control plane healthy" {
+	run ctl doctor --json --full
+	assert_success
+	assert_equal "$(jq -c '[.ok, [.findings[] | select(.result == "fault") | .check]]' <<<"$output")" '[true,[]]'
+	assert_equal "$(jq -r '[.findings[] | select(.result == "ok") | .check] | unique | join(" ")' <<<"$output" | sed 's/ clock//')" \
+		'audit_chain config disk front front_tunnel key permissions schema socket tunneld'
+}
+
+# doctor_finds CHECK WORD: a fault of that kind, and what to do about it.
+doctor_finds() {
+	run ctl doctor --json
+	assert_failure 1
+	assert_equal "$(jq -r --arg c "$1" '[.findings[] | select(.check == $c and .result == "fault")] | length > 0 and all(.remedy != null)' <<<"$output")" true
+	assert_output --partial "$2"
+}
+
+@test "the doctor finds what is wrong, each with a remedy" {
+	chmod 644 "$STATE/cp_ed25519.pem"
+	doctor_finds permissions 'chmod 600'
+	chmod 600 "$STATE/cp_ed25519.pem"
+
+	cp "$STATE/config.yaml" "$STACK/config.good"
+	sed -i 's/audit_log_path:/audit_log_pth:/' "$STATE/config.yaml"
+	doctor_finds config 'did you mean'
+	cp "$STACK/config.good" "$STATE/config.yaml"
+
+	mv "$STATE/cp_ed25519.pem" "$STACK/key.good"
+	openssl genpkey -algorithm ed25519 -out "$STATE/cp_ed25519.pem" 2>/dev/null
+	chmod 600 "$STATE/cp_ed25519.pem"
+	doctor_finds audit_chain 'signed with another key'
+	mv "$STACK/key.good" "$STATE/cp_ed25519.pem"
+
+	stop front
+	doctor_finds front "$URL/health"
+	front_up
+	wait_until healthy
+
+	stop fcgi-app
+	doctor_finds socket airlock-fcgi-app
+	app_up
+	wait_until healthy
+
+	stop tunneld
+	doctor_finds tunneld 'Start airlock-tunneld'
+	cp "$AUDIT" "$STACK/audit.good"
+	sed -i '1s/"outcome":"ok"/"outcome":"no"/' "$AUDIT"
+	sed -i '1s/"ts":"2/"ts":"3/' "$AUDIT"
+	doctor_finds audit_chain 'find out who changed them'
+	cp "$STACK/audit.good" "$AUDIT"
+
+	sqlite3 "$STATE/state.db" 'PRAGMA user_version = 999'
+	doctor_finds schema 'schema 999'
+}
