@@ -6,6 +6,7 @@
 
 #include "fcgi-app/admin_common.h"
 #include "fcgi-app/admin_handlers.h"
+#include "fcgi-app/auth.h"
 #include "fcgi-app/http_parse.h"
 #include "shared/audit_form.h"
 #include "shared/audit_index.h"
@@ -144,7 +145,7 @@ static enum rc ask_ping(struct dispatch *d, void *ctx)
 }
 
 /* Rows that are not on disk yet were told to nobody. While tunneld is away, nobody writes. */
-static int64_t durable(struct request *rq)
+int64_t admin_audit_durable(struct request *rq)
 {
 	struct msg pong;
 	int64_t seq;
@@ -153,6 +154,15 @@ static int64_t durable(struct request *rq)
 		msg_int(&pong, "audit_durable", &seq) == RC_OK)
 		return seq;
 	return INT64_MAX;
+}
+
+bool admin_audit_all_orgs(struct request *rq)
+{
+	if (!*rq->org_id)
+		return true;
+	auth_refuse(rq, PROBLEM_FORBIDDEN, NULL,
+		"This is about the whole log: only for callers who see every org.");
+	return false;
 }
 
 bool admin_audit_read(
@@ -178,7 +188,7 @@ bool admin_audit_read(
 		.index_path = a->index_path,
 		.filter = &a->filter,
 		.oldest_first = oldest_first,
-		.durable = durable(rq)};
+		.durable = admin_audit_durable(rq)};
 	return true;
 }
 

@@ -23,6 +23,18 @@ struct admin_audit {
 bool admin_audit_read(
 	struct request *rq, const char *const *names, bool oldest_first, struct admin_audit *a);
 void admin_audit_clear(struct admin_audit *a);
+/* The last row that is on disk. Rows that are not yet were told to nobody; while tunneld is away,
+ * nobody writes. */
+int64_t admin_audit_durable(struct request *rq);
+/* For what is about the log as a whole: 403 for a session that is bound to an org. */
+bool admin_audit_all_orgs(struct request *rq);
+/* admin_audit_bundle.c: the rows that the bundle for a filter goes from and to; the newest rows
+ * have no checkpoint behind them yet and are left out. False: there are none, and that was
+ * answered. */
+bool admin_audit_bundle_range(
+	struct request *rq, const struct admin_audit *a, int64_t *first, int64_t *last);
+void admin_audit_bundle_send(struct request *rq, const struct admin_audit *a, const char *type,
+	int64_t first, int64_t last);
 /* The filter as the members of a JSON object, without braces; for the audit row of an export. */
 void admin_audit_describe(const struct request *rq, struct buf *out);
 #define ADMIN_AUDIT_FILTER "tenant", "actor", "tool", "outcome", "event", "since", "until", "q"

@@ -31,6 +31,7 @@ static const struct format formats[] = {
 	{"jsonl", "application/x-ndjson", "audit.jsonl", NULL, put_line},
 	{"csv", "text/csv; charset=utf-8; header=present", "audit.csv", audit_csv_head,
 		audit_csv_row},
+	{"bundle", "application/x-ndjson", "audit-bundle.jsonl", NULL, NULL},
 };
 
 /* jsonl unless the client says otherwise. */
@@ -49,7 +50,7 @@ static const struct format *read_format(struct request *rq)
 	for (size_t i = 0; i < sizeof(formats) / sizeof(formats[0]); i++)
 		if (!strcmp(formats[i].name, name))
 			return &formats[i];
-	admin_field_problem(rq, "format", "must be jsonl or csv.");
+	admin_field_problem(rq, "format", "must be jsonl, csv or bundle.");
 	return NULL;
 }
 
@@ -126,12 +127,20 @@ void admin_audit_export(struct request *rq)
 	const struct format *format = read_format(rq);
 	struct admin_audit *a = xcalloc(1, sizeof(*a));
 	char disposition[64];
+	int64_t first = 0, last = 0;
 
-	if (format && admin_audit_read(rq, names, true, a) && audited(rq, format)) {
+	if (format && !format->row && !admin_audit_all_orgs(rq))
+		format = NULL;
+	if (format && admin_audit_read(rq, names, true, a) &&
+		(format->row || admin_audit_bundle_range(rq, a, &first, &last)) &&
+		audited(rq, format)) {
 		(void)snprintf(disposition, sizeof(disposition), "attachment; filename=\"%s\"",
 			format->file);
 		http_add_header(rq, "Content-Disposition", disposition);
-		send_rows(rq, format, a);
+		if (format->row)
+			send_rows(rq, format, a);
+		else
+			admin_audit_bundle_send(rq, a, format->type, first, last);
 	}
 	admin_audit_clear(a);
 	free(a);

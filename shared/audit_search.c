@@ -363,3 +363,22 @@ enum rc audit_search(
 		*end = got;
 	return rc == RC_OK ? RC_OK : RC_UNAVAILABLE;
 }
+
+enum rc audit_search_seek(struct audit_log *log, const char *index_path, int64_t seq)
+{
+	struct audit_index_block b;
+	struct audit_place at = {0};
+	struct audit_index *ix = NULL;
+	enum rc rc = audit_index_open(index_path, &ix);
+
+	if (rc == RC_OK)
+		rc = audit_index_before(ix, seq + 1, &b);
+	if (rc == RC_OK)
+		rc = audit_log_seek(log, b.last < seq ? b.end : b.at);
+	audit_index_close(ix);
+	if (rc == RC_OK)
+		return RC_OK;
+	if (audit_log_segment_of(log, seq, &at.segment) != RC_OK)
+		at.segment = audit_log_oldest(log);
+	return audit_log_seek(log, at);
+}

@@ -35,4 +35,9 @@ typedef bool (*audit_found_fn)(void *ctx, int64_t seq, const char *line, size_t 
 enum rc audit_search(const struct audit_search *s, audit_found_fn found, void *ctx,
 	struct audit_search_end *end) MUST_CHECK;
 
+struct audit_log;
+/* Lets a walk (audit_log_next()) begin at row seq or not far before it; the index, if there is one,
+ * knows where. RC_NOTFOUND: the log is empty. */
+enum rc audit_search_seek(struct audit_log *log, const char *index_path, int64_t seq) MUST_CHECK;
+
 #endif

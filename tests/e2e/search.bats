@@ -166,6 +166,53 @@ ctl() { AIRLOCK_CP_PUBLIC_URL=$URL AIRLOCK_CP_OPERATOR_TOKEN=$OPERATOR_TOKEN "$B
 	assert_equal "$output" "$(log_lines | grep '"event":"key.create"' | tac)"
 }
 
+@test "a bundle of one tenant proves itself, and holds nothing of the others" {
+	openssl pkey -in "$STATE/cp_ed25519.pem" -pubout -out "$STACK/cp.pem"
+	run ctl audit export --tenant one --event 'key.*' --format bundle --out "$STACK/bundle"
+	assert_success
+	run "$BIN/airlockctl" audit verify --file "$STACK/bundle" --public-key "$STACK/cp.pem" --json
+	assert_success
+	assert_equal "$(jq .ok <<<"$output")" true
+	assert_equal "$(grep -c '"event":"key.create"' "$STACK/bundle")" 9
+	assert_equal "$(head -n 1 "$STACK/bundle" | jq -c .filter)" '{"tenant":"one","event":"key.*"}'
+	run grep -E 't_(two|three)' "$STACK/bundle"
+	assert_failure
+	sed -i 's/"tenant_id":"t_one"/"tenant_id":"t_two"/' "$STACK/bundle"
+	run "$BIN/airlockctl" audit verify --file "$STACK/bundle" --public-key "$STACK/cp.pem"
+	assert_failure 1
+	run ctl audit export --text nowhere --format bundle
+	assert_failure 1
+	assert_output --partial 'No row is as it was asked for'
+}
+
+@test "the server checks its log, and says where it was changed" {
+	run admin GET /v1/admin/audit/verify
+	assert_success
+	assert_equal "$(jq -c '[.ok, .complete, .first_seq]' <<<"$output")" '[true,true,1]'
+	assert_equal "$(jq .seq <<<"$output")" "$(log_lines | wc -l)"
+	assert_equal "$(jq -r .hash <<<"$output")" "$(tail -n 1 "$AUDIT" | tr -d '\n' | sha256sum | cut -c 1-64)"
+	# As the next part of a long log goes on.
+	segment=$(ls "$STATE"/audit-0*.jsonl | head -n 1)
+	last=$(tail -n 1 "$segment" | jq .seq)
+	hash=$(tail -n 1 "$segment" | tr -d '\n' | sha256sum | cut -c 1-64)
+	run admin GET "/v1/admin/audit/verify?after=$last:$hash"
+	assert_equal "$(jq -c '[.ok, .complete, .first_seq]' <<<"$output")" "[true,true,$((last + 1))]"
+	run admin GET "/v1/admin/audit/verify?after=$last:${hash//[0-9]/f}"
+	assert_equal "$(jq -c '[.ok, .fault, .line]' <<<"$output")" '[false,"broken_prev",1]'
+	run admin GET "/v1/admin/audit/verify?after=$((last - 1)):$hash"
+	assert_output --partial 'is not where a closed file of the log ends'
+	run admin GET '/v1/admin/audit/verify?after=3:5f'
+	assert_output --partial '"code":"invalid_field"'
+	run curl -sS -H "Authorization: Bearer $(session o_default admin)" "$URL/v1/admin/audit/verify"
+	assert_output --partial '"code":"forbidden"'
+	cp "$segment" "$STACK/kept"
+	sed -i '3s/"outcome":"ok"/"outcome":"no"/' "$segment"
+	run admin GET /v1/admin/audit/verify
+	cp "$STACK/kept" "$segment"
+	assert_success
+	assert_equal "$(jq -c '[.ok, .complete, .fault, .file, .line]' <<<"$output")" "[false,false,\"changed\",\"${segment##*/}\",3]"
+}
+
 @test "without the daemon nothing is exported: it could not be written down" {
 	stop tunneld
 	run admin GET /v1/admin/audit/export
