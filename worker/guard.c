@@ -9,12 +9,11 @@
 #include "shared/buf.h"
 #include "shared/log.h"
 #include "shared/mem.h"
-#include "shared/text.h"
+#include "worker/repair.h"
 #include "worker/sqlfunc.h"
 
 /* Few enough that no run of expensive functions between two looks takes long. */
 #define TICK_OPS 50
-#define LIST_MAX 24 /* names that a message lists */
 
 /* Everything not named here is denied. Left out on purpose: load_extension, fts3_tokenizer and the
  * like, functions that tell about the library or the connection, randomblob and zeroblob (memory
@@ -66,25 +65,11 @@ static int tick(void *ctx)
 	return !guard_may_go_on(ctx);
 }
 
-/* Copies a name that came with a statement: bounded, printable, whole characters. */
-static void clean_name(const char *name, char out[GUARD_NAME_MAX + 1])
-{
-	size_t n = 0;
-
-	for (; name && name[n] && n < GUARD_NAME_MAX; n++)
-		out[n] = (unsigned char)name[n] < 32 || name[n] == 127 ? '?' : name[n];
-	if (name && name[n]) {
-		while (n > 0 && ((unsigned char)name[n] & 0xc0) == 0x80)
-			n--;
-	}
-	out[n] = '\0';
-}
-
 static int deny(struct guard *g, const char *fmt, const char *name)
 {
-	char clean[GUARD_NAME_MAX + 1];
+	char clean[REPAIR_NAME_MAX + 1];
 
-	clean_name(name, clean);
+	repair_name(name, clean);
 	/* fmt is one of the literals in authorize(), each with one %s. */
 	if (!*g->denied) {
 		const char *at = strstr(fmt, "%s");
@@ -93,14 +78,6 @@ static int deny(struct guard *g, const char *fmt, const char *name)
 			at + 2);
 	}
 	return SQLITE_DENY;
-}
-
-static const struct engine_table *shape_table(const struct guard *g, const char *name)
-{
-	for (size_t i = 0; i < g->shape->table_count; i++)
-		if (sqlite3_stricmp(g->shape->tables[i].name, name) == 0)
-			return &g->shape->tables[i];
-	return NULL;
 }
 
 static bool function_ok(const char *name)
@@ -126,7 +103,7 @@ static int authorize_read(struct guard *g, const char *table, const char *column
 		return deny(g, "this can't be read here%s", "");
 	if (db && strcmp(db, "main") != 0)
 		return deny(g, "'%s' can't be read: a snapshot has one database", db);
-	if (shape_table(g, table) || strcmp(table, "json_each") == 0 ||
+	if (repair_table(g->shape, table) || strcmp(table, "json_each") == 0 ||
 		strcmp(table, "json_tree") == 0)
 		return SQLITE_OK;
 	/* SQLite asks about a common table expression too when none of its columns is used, with an
@@ -232,115 +209,14 @@ void guard_detach(struct guard *g)
 	memset(g, 0, sizeof(*g));
 }
 
-static enum engine_status refuse(struct engine_message *m, const char *text)
-{
-	snprintf(m->text, sizeof(m->text), "%s", text);
-	return ENGINE_REFUSED;
-}
-
-/* Appends ", a, b, c" as far as it fits. */
-static void list_names(
-	struct engine_message *m, const char *lead, const char *const *names, size_t count)
-{
-	size_t used = strlen(m->text);
-
-	for (size_t i = 0; i < count && i < LIST_MAX; i++) {
-		int n = snprintf(
-			m->text + used, sizeof(m->text) - used, "%s%s", i ? ", " : lead, names[i]);
-
-		if (n < 0 || (size_t)n >= sizeof(m->text) - used) {
-			m->text[used] = '\0';
-			return;
-		}
-		used += (size_t)n;
-	}
-	if (count > LIST_MAX)
-		snprintf(m->text + used, sizeof(m->text) - used, ", ...");
-}
-
-static void suggest(struct engine_message *m, const char *word, const char *const *names,
-	size_t count, const char *lead)
-{
-	const char *nearest = text_nearest(word, names, count);
-	size_t used = strlen(m->text);
-
-	if (nearest)
-		snprintf(m->text + used, sizeof(m->text) - used, "; did you mean '%s'?", nearest);
-	else
-		list_names(m, lead, names, count);
-}
-
-static enum engine_status no_such_table(struct guard *g, const char *name, struct engine_message *m)
-{
-	const char **names = xcalloc(g->shape->table_count + 1, sizeof(*names));
-	const char *dot = strrchr(name, '.');
-	char clean[GUARD_NAME_MAX + 1];
-
-	for (size_t i = 0; i < g->shape->table_count; i++)
-		names[i] = g->shape->tables[i].name;
-	clean_name(name, clean);
-	snprintf(m->text, sizeof(m->text), "no such table: %s", clean);
-	if (shape_table(g, name)) {
-		/* Unquoted, the part before the dot would name another database. */
-		snprintf(m->text, sizeof(m->text),
-			"write the table name in double quotes, since it has a dot: \"%s\"", clean);
-		free(names);
-		return ENGINE_REFUSED;
-	}
-	clean_name(dot ? dot + 1 : name, clean);
-	suggest(m, clean, names, g->shape->table_count, "; tables here: ");
-	free(names);
-	return ENGINE_REFUSED;
-}
-
-static enum engine_status no_such_column(
-	struct guard *g, const char *name, struct engine_message *m)
-{
-	const char *dot = strchr(name, '.');
-	const struct engine_table *only = NULL;
-	char clean[GUARD_NAME_MAX + 1];
-	const char **names;
-	size_t count = 0;
-
-	clean_name(name, clean);
-	if (dot) {
-		char *at = strchr(clean, '.');
-
-		if (at) {
-			*at = '\0';
-			only = shape_table(g, clean);
-			*at = '.';
-		}
-	}
-	snprintf(m->text, sizeof(m->text), "no such column: %s", clean);
-	for (size_t i = 0; i < g->shape->table_count; i++)
-		count += g->shape->tables[i].column_count;
-	names = xcalloc(count + 1, sizeof(*names));
-	count = 0;
-	for (size_t i = 0; i < g->shape->table_count; i++) {
-		const struct engine_table *t = &g->shape->tables[i];
-
-		for (size_t k = 0; (!only || only == t) && k < t->column_count; k++)
-			names[count++] = t->columns[k].name;
-	}
-	clean_name(dot ? strrchr(name, '.') + 1 : name, clean);
-	if (only || text_nearest(clean, names, count))
-		suggest(m, clean, names, count, "; its columns: ");
-	else
-		snprintf(m->text + strlen(m->text), sizeof(m->text) - strlen(m->text),
-			"; get_schema lists the columns; text needs single quotes");
-	free(names);
-	return ENGINE_REFUSED;
-}
-
 /* SQLite quotes the offending token, which may be a literal with somebody's data: only names and
  * signs are repeated. */
 static enum engine_status syntax_error(const char *text, struct engine_message *m)
 {
 	const char *token = strchr(text, '"'), *end = token ? strrchr(text, '"') : NULL;
 	size_t len = end > token ? (size_t)(end - token) - 1 : 0;
-	char clean[GUARD_NAME_MAX + 1];
-	bool plain = len > 0 && len <= GUARD_NAME_MAX;
+	char clean[REPAIR_NAME_MAX + 1];
+	bool plain = len > 0 && len <= REPAIR_NAME_MAX;
 
 	for (size_t i = 0; plain && i < len; i++) {
 		unsigned char c = (unsigned char)token[1 + i];
@@ -349,7 +225,7 @@ static enum engine_status syntax_error(const char *text, struct engine_message *
 			!(i == 0 && isdigit(c));
 	}
 	if (!plain)
-		return refuse(m, "syntax error near a literal or quoted name");
+		return repair_refuse(m, "syntax error near a literal or quoted name");
 	memcpy(clean, token + 1, len);
 	clean[len] = '\0';
 	snprintf(m->text, sizeof(m->text), "syntax error near '%s'", clean);
@@ -368,18 +244,18 @@ static enum engine_status explain_error(struct guard *g, const char *text, struc
 	size_t n;
 
 	if (starts(text, "no such table: "))
-		return no_such_table(g, text + strlen("no such table: "), m);
+		return repair_no_table(g->shape, text + strlen("no such table: "), m);
 	if (starts(text, "no such column: "))
-		return no_such_column(g, text + strlen("no such column: "), m);
+		return repair_no_column(g->shape, text + strlen("no such column: "), m);
 	if (starts(text, "near ") || starts(text, "unrecognized token"))
 		return syntax_error(text, m);
 	if (starts(text, "variable number") || starts(text, "too many SQL variables"))
-		return refuse(
+		return repair_refuse(
 			m, "parameters can't be bound here: write the value into the statement");
 	for (n = 0; text[n] && n < 160; n++)
 		m->text[n] = (unsigned char)text[n] < 32 || text[n] == 127 ? '?' : text[n];
 	if (text[n]) /* a name longer than any of ours made it so long */
-		return refuse(m, "the statement is wrong, in or near a very long name");
+		return repair_refuse(m, "the statement is wrong, in or near a very long name");
 	m->text[n] = '\0';
 	return ENGINE_REFUSED;
 }
@@ -395,14 +271,15 @@ static enum engine_status prepare_failed(
 	if (g->stopped != BUDGET_GO)
 		return stopped(g);
 	if (*g->denied)
-		return refuse(m, g->denied);
+		return repair_refuse(m, g->denied);
 	switch (code & 0xff) {
 	case SQLITE_NOMEM:
-		return refuse(m, "the statement is too complex: it needs too much memory");
+		return repair_refuse(m, "the statement is too complex: it needs too much memory");
 	case SQLITE_TOOBIG:
-		return refuse(m, "the statement is too long or too complex");
+		return repair_refuse(m, "the statement is too long or too complex");
 	case SQLITE_AUTH:
-		return refuse(m, "only one SELECT statement over the snapshot's tables is allowed");
+		return repair_refuse(
+			m, "only one SELECT statement over the snapshot's tables is allowed");
 	case SQLITE_ERROR:
 		return explain_error(g, sqlite3_errmsg(db), m);
 	default:
@@ -438,9 +315,9 @@ enum engine_status guard_prepare(struct guard *g, struct sqlite3 *db, const char
 	*g->denied = '\0';
 	g->stopped = BUDGET_GO;
 	if (len >= GUARD_SQL_MAX)
-		return refuse(message, "the statement is too long");
+		return repair_refuse(message, "the statement is too long");
 	if (memchr(sql, '\0', len))
-		return refuse(message, "the statement holds a NUL character");
+		return repair_refuse(message, "the statement holds a NUL character");
 	/* Leading semicolons and comments compile to nothing; the statement may come after them. */
 	while (code == SQLITE_OK && !stmt && tail < sql + len) {
 		const char *from = tail;
@@ -452,18 +329,18 @@ enum engine_status guard_prepare(struct guard *g, struct sqlite3 *db, const char
 	if (code != SQLITE_OK)
 		return prepare_failed(g, db, code, message);
 	if (!stmt)
-		return refuse(message, "there is no statement in sql");
+		return repair_refuse(message, "there is no statement in sql");
 	if (sqlite3_stmt_isexplain(stmt) || !sqlite3_stmt_readonly(stmt) ||
 		sqlite3_column_count(stmt) == 0) {
 		sqlite3_finalize(stmt);
-		return refuse(
+		return repair_refuse(
 			message, "only one SELECT statement is allowed: a snapshot is read only");
 	}
 	if (!nothing_left(db, tail, sql + len)) {
 		sqlite3_finalize(stmt);
 		if (g->stopped != BUDGET_GO)
 			return stopped(g);
-		return refuse(message,
+		return repair_refuse(message,
 			"only one statement is allowed: leave out what comes after the first");
 	}
 	*out = stmt;
@@ -491,13 +368,13 @@ enum engine_status guard_step_failed(
 		return stopped(g);
 	switch (code & 0xff) {
 	case SQLITE_TOOBIG:
-		return refuse(message, "a value grew too large: build smaller texts");
+		return repair_refuse(message, "a value grew too large: build smaller texts");
 	case SQLITE_NOMEM:
-		return refuse(message,
+		return repair_refuse(message,
 			"the statement needs too much memory: select fewer rows or columns, sort "
 			"or join less");
 	case SQLITE_AUTH:
-		return refuse(message,
+		return repair_refuse(message,
 			*g->denied ? g->denied : "the statement did something that is not allowed");
 	case SQLITE_ERROR:
 		break;
@@ -507,11 +384,11 @@ enum engine_status guard_step_failed(
 	}
 	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
 		if (strcmp(text, known[i]) == 0)
-			return refuse(message, text);
+			return repair_refuse(message, text);
 	if (strstr(text, "JSON path"))
-		return refuse(
+		return repair_refuse(
 			message, "a JSON path is malformed: it should look like $.name or $[0]");
-	return refuse(message,
+	return repair_refuse(message,
 		*g->denied
 			? g->denied
 			: "the statement failed while it ran: check functions and their arguments");

@@ -15,7 +15,6 @@ struct sqlite3;
 struct sqlite3_stmt;
 
 #define GUARD_SQL_MAX 65536
-#define GUARD_NAME_MAX 64 /* bytes of an identifier that a message repeats */
 
 /* Belongs to one connection and must live as long. */
 struct guard {
