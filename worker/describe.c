@@ -5,6 +5,7 @@
 
 #include "shared/clock.h"
 #include "worker/mask_spec.h"
+#include "worker/tools.h"
 
 static const char *subject_column(const struct wconfig *c)
 {
@@ -76,13 +77,16 @@ static void put_get_schema(const struct wconfig *c, struct buf *out)
 
 static void put_execute_sql(const struct wconfig *c, struct buf *out)
 {
-	buf_str(out,
+	const struct engine_ops *engine = tools_engine(c);
+
+	buf_printf(out,
 		"{\"name\":\"execute_sql\",\"title\":\"Execute SQL\",\"description\":\"Runs one "
-		"read-only SELECT (SQLite "
+		"read-only SELECT (%s "
 		"dialect) on one subject's masked snapshot. Only this subject's rows are there, so "
 		"no filter on the subject "
 		"is needed. truncated says whether rows were left "
-		"out.\",\"inputSchema\":{\"type\":\"object\",\"properties\":{");
+		"out.\",\"inputSchema\":{\"type\":\"object\",\"properties\":{",
+		engine->dialect);
 	put_subject(c, out);
 	buf_printf(out,
 		",\"sql\":{\"type\":\"string\",\"maxLength\":65535,\"description\":\"One SELECT "

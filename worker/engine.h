@@ -58,11 +58,20 @@ struct engine_query {
 struct engine_build; /* a snapshot in the making; one thread */
 struct engine; /* a sealed snapshot; safe from several threads */
 
+/* What an engine is told before it is used. */
+struct engine_settings {
+	const char *library; /* DuckDB's, or NULL: where it usually is */
+	int64_t max_memory; /* the largest that engine_query will say */
+};
+
 struct engine_ops {
 	const char *
 		name; /* "sqlite": in sidecars and in get_schema, so that agents know the dialect */
-	/* Once per process, before anything else uses the engine's library. */
-	enum rc (*init)(void) MUST_CHECK;
+	const char *dialect; /* for people and models */
+	/* Before anything else uses the engine's library; what settings holds is copied. RC_INVALID
+	 * with why: it can't be used here, and what to do about it. */
+	enum rc (*init)(
+		const struct engine_settings *settings, struct engine_message *why) MUST_CHECK;
 	/* A new file at path (mode 0600, must not exist) that may not grow above max_bytes. */
 	enum rc (*create)(const char *path, const struct engine_shape *shape, int64_t max_bytes,
 		struct engine_build **out) MUST_CHECK;
@@ -82,5 +91,6 @@ struct engine_ops {
 };
 
 extern const struct engine_ops engine_sqlite;
+extern const struct engine_ops engine_duckdb;
 
 #endif

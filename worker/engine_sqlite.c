@@ -442,9 +442,20 @@ static enum engine_status sqlite_query(struct engine *e, const struct engine_que
 	return status;
 }
 
+static enum rc sqlite_init(const struct engine_settings *settings, struct engine_message *why)
+{
+	enum rc rc = heap_install();
+
+	(void)settings;
+	if (rc != RC_OK)
+		snprintf(why->text, sizeof(why->text), "the snapshot engine can't be started");
+	return rc;
+}
+
 const struct engine_ops engine_sqlite = {
 	.name = "sqlite",
-	.init = heap_install,
+	.dialect = "SQLite",
+	.init = sqlite_init,
 	.create = sqlite_create,
 	.insert = sqlite_insert,
 	.seal = sqlite_seal,

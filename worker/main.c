@@ -6,6 +6,7 @@
 
 #include "shared/crypto.h"
 #include "shared/log.h"
+#include "worker/duckdb_helper.h"
 #include "worker/enroll.h"
 #include "worker/inspect.h"
 #include "worker/run.h"
@@ -133,6 +134,8 @@ int main(int argc, char *argv[])
 	struct run_options run = {0};
 	struct inspect_options inspect = {0};
 
+	if (argc == 2 && strcmp(argv[1], DUCKDB_HELPER_COMMAND) == 0)
+		return duckdb_helper_run();
 	log_init("airlock-worker", 2, LOG_FORMAT_TEXT);
 	int status = read_options(argc, argv, &enroll, &run, &inspect);
 	if (status >= 0)

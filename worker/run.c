@@ -15,6 +15,7 @@
 #include "worker/announce.h"
 #include "worker/calls.h"
 #include "worker/dialer.h"
+#include "worker/engine.h"
 #include "worker/identity.h"
 #include "worker/keeper.h"
 #include "worker/relay.h"
@@ -203,7 +204,7 @@ static void init_server(struct run *r)
 	r->server = (struct mcp_server){
 		.name = "airlock-worker",
 		.version = AIRLOCK_VERSION,
-		.engine = r->wconfig->root_table != NULL ? "sqlite" : NULL,
+		.engine = r->wconfig->root_table != NULL ? tools_engine(r->wconfig)->name : NULL,
 		.query_timeout_ms = r->wconfig->query_timeout_ms,
 		.result_max_rows = r->wconfig->result_max_rows,
 		.result_max_bytes = r->wconfig->result_max_bytes,

@@ -80,7 +80,8 @@ static bool is_ours(const char *name)
 		return false;
 	name += 2 + NAME_CHARS;
 	return strcmp(name, ".db") == 0 || strcmp(name, ".tmp") == 0 ||
-		strcmp(name, ".tmp-journal") == 0;
+		strcmp(name, ".tmp-journal") == 0 || strcmp(name, ".tmp.wal") == 0 ||
+		strcmp(name, ".db.wal") == 0;
 }
 
 static void remove_leftovers(const char *dir)

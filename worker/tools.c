@@ -117,6 +117,24 @@ static enum rc open_source(struct tools *t, const char *url, struct wconfig_erro
 	return read_plan(t, &unlimited, &t->plan, err);
 }
 
+const struct engine_ops *tools_engine(const struct wconfig *c)
+{
+	return c->snapshot_engine == SNAPSHOT_DUCKDB ? &engine_duckdb : &engine_sqlite;
+}
+
+static enum rc init_engine(struct tools *t, struct wconfig_error *err)
+{
+	struct engine_settings settings = {
+		.library = t->c->duckdb_library, .max_memory = t->c->query_max_memory};
+	struct engine_message why = {.text = ""};
+	enum rc rc = t->engine_ops->init(&settings, &why);
+
+	if (rc != RC_OK)
+		snprintf(err->text, sizeof(err->text), "snapshot_engine %s: %.*s",
+			t->engine_ops->name, (int)sizeof(err->text) - 40, why.text);
+	return rc;
+}
+
 enum rc tools_open(const struct wconfig *c, const char *database_url, const uint8_t mask_secret[32],
 	tools_snapshot_fn *notify, void *ctx, struct tools **out, struct wconfig_error *err)
 {
@@ -124,15 +142,13 @@ enum rc tools_open(const struct wconfig *c, const char *database_url, const uint
 	enum rc rc;
 
 	t->c = c;
-	t->engine_ops = &engine_sqlite;
+	t->engine_ops = tools_engine(c);
 	mask_init(&t->mask, mask_secret);
 	atomic_init(&t->closing, false);
 	pthread_mutex_init(&t->plan_lock, NULL);
 	pthread_mutex_init(&t->calls_lock, NULL);
 	pthread_cond_init(&t->calls_done, NULL);
-	rc = t->engine_ops->init();
-	if (rc != RC_OK)
-		snprintf(err->text, sizeof(err->text), "the snapshot engine can't be started");
+	rc = init_engine(t, err);
 	if (rc == RC_OK)
 		rc = open_source(t, database_url, err);
 	if (rc == RC_OK || rc == RC_UNAVAILABLE) {

@@ -12,7 +12,11 @@
 #include "shared/rc.h"
 #include "worker/wconfig.h"
 
+struct engine_ops;
 struct tools;
+
+/* The engine that the file chooses. */
+const struct engine_ops *tools_engine(const struct wconfig *c);
 
 /* What the tools tell their owner, from any thread: the meta sidecar of a snapshot that came to be
  * (json), or that one is gone (json NULL). */

@@ -288,6 +288,7 @@ TEXT_KEY(worker_state_dir, get_path, wconfig, state_dir)
 TEXT_KEY(worker_data_dir, get_path, wconfig, data_dir)
 TEXT_KEY(worker_ca_file, get_path, wconfig, ca_file)
 TEXT_KEY(worker_mask_key_file, get_path, wconfig, mask_key_file)
+TEXT_KEY(worker_duckdb_library, get_path, wconfig, duckdb_library)
 INT_KEY(worker_threads, threads, 1, 64)
 
 static enum rc top_worker(struct parse *p, yaml_node_t *v, const char *key, void *to)
@@ -298,6 +299,7 @@ static enum rc top_worker(struct parse *p, yaml_node_t *v, const char *key, void
 		{"data_dir", worker_data_dir},
 		{"ca_file", worker_ca_file},
 		{"mask_key_file", worker_mask_key_file},
+		{"duckdb_library", worker_duckdb_library},
 		{"threads", worker_threads},
 	};
 
@@ -604,6 +606,17 @@ static enum rc top_default_mask(struct parse *p, yaml_node_t *v, const char *key
 	if (!s || (strcmp(s, "keep") != 0 && strcmp(s, "redact") != 0))
 		return fail(p, v, "'%s' must be keep or redact", key);
 	((struct wconfig *)to)->default_redact = strcmp(s, "redact") == 0;
+	return RC_OK;
+}
+
+static enum rc top_engine(struct parse *p, yaml_node_t *v, const char *key, void *to)
+{
+	const char *s = v->type == YAML_SCALAR_NODE ? (const char *)v->data.scalar.value : "";
+
+	if (strcmp(s, "sqlite") != 0 && strcmp(s, "duckdb") != 0)
+		return fail(p, v, "'%s' must be sqlite or duckdb", key);
+	((struct wconfig *)to)->snapshot_engine =
+		strcmp(s, "duckdb") == 0 ? SNAPSHOT_DUCKDB : SNAPSHOT_SQLITE;
 	return RC_OK;
 }
 
@@ -925,6 +938,7 @@ static enum rc read_document(struct parse *p)
 		{"default_mask", top_default_mask},
 		{"tenant_isolation", top_isolation},
 		{"strict", top_strict},
+		{"snapshot_engine", top_engine},
 		{"snapshot_ttl_s", top_ttl},
 		{"limits", top_limits},
 		{"hints", top_hints},
@@ -1105,6 +1119,7 @@ void wconfig_free(struct wconfig *c)
 	free(c->state_dir);
 	free(c->data_dir);
 	free(c->ca_file);
+	free(c->duckdb_library);
 	free(c->description);
 	free(c->root_table);
 	free(c->root_filter_col);

@@ -11,6 +11,8 @@
 #include "shared/rc.h"
 #include "worker/mask_spec.h"
 
+enum snapshot_engine { SNAPSHOT_SQLITE, SNAPSHOT_DUCKDB };
+
 struct wconfig_column {
 	char *name;
 	struct mask_spec mask;
@@ -75,6 +77,7 @@ struct wconfig {
 	char *data_dir; /* snapshots, should be tmpfs, default /dev/shm/airlock-worker */
 	char *ca_file; /* NULL: the system's */
 	char *mask_key_file; /* the tenant's masking key; NULL: one of this worker's own */
+	char *duckdb_library; /* NULL: where it usually is */
 	int threads; /* tool calls at once, 4, 1..64 */
 	/* tenant's data: */
 	char *description; /* for agents, in get_schema and instructions; or NULL */
@@ -85,6 +88,7 @@ struct wconfig {
 	struct wconfig_isolation isolation;
 	bool default_redact; /* default_mask: keep | redact */
 	bool strict; /* every column must be listed: masked, kept or excluded */
+	enum snapshot_engine snapshot_engine;
 	int snapshot_ttl_s; /* 300 */
 	int64_t snapshot_max_rows; /* 200000 */
 	int64_t snapshot_max_bytes; /* 256 MiB on disk */

@@ -52,12 +52,13 @@ static enum rc take_row(void *ctx, const struct value *values, size_t count)
 static struct engine *open_engine(void)
 {
 	struct engine_build *b;
+	struct engine_message why;
 	struct engine *e;
 	char unfinished[64], path[64];
 
 	snprintf(unfinished, sizeof(unfinished), "/tmp/airlock-fuzz-%d.tmp", (int)getpid());
 	snprintf(path, sizeof(path), "/tmp/airlock-fuzz-%d.db", (int)getpid());
-	if (engine_sqlite.init() != RC_OK ||
+	if (engine_sqlite.init(&(struct engine_settings){.library = NULL}, &why) != RC_OK ||
 		engine_sqlite.create(unfinished, &shape, 1 << 20, &b) != RC_OK)
 		abort();
 	for (int i = 0; i < 20; i++) {

@@ -31,6 +31,7 @@ static void defaults(void **state)
 	assert_string_equal(c->state_dir, "/var/lib/airlock-worker");
 	assert_string_equal(c->data_dir, "/dev/shm/airlock-worker");
 	assert_null(c->ca_file);
+	assert_int_equal(c->snapshot_engine, SNAPSHOT_SQLITE);
 	assert_int_equal(c->threads, 4);
 	assert_string_equal(c->tables[0].key, "id");
 	assert_null(c->root_filter_col);
@@ -51,7 +52,9 @@ static void defaults(void **state)
 static void everything(void **state)
 {
 	static const char text[] =
-		"worker: {name: w1, state_dir: /s, data_dir: /d, ca_file: /c.pem, threads: 8}\n"
+		"worker: {name: w1, state_dir: /s, data_dir: /d, ca_file: /c.pem, threads: 8,\n"
+		"  duckdb_library: /l.so}\n"
+		"snapshot_engine: duckdb\n"
 		"description: Things\n"
 		"root_table: p\n"
 		"root_filter_col: no\n"
@@ -80,6 +83,8 @@ static void everything(void **state)
 		fail_msg("%s", err.text);
 	assert_string_equal(c->name, "w1");
 	assert_string_equal(c->ca_file, "/c.pem");
+	assert_string_equal(c->duckdb_library, "/l.so");
+	assert_int_equal(c->snapshot_engine, SNAPSHOT_DUCKDB);
 	assert_int_equal(c->threads, 8);
 	assert_string_equal(c->root_filter_col, "no");
 	assert_int_equal(c->table_count, 3);
@@ -94,7 +99,7 @@ static void everything(void **state)
 	assert_string_equal(c->tables[1].fk, "p_id");
 	assert_string_equal(c->tables[2].via, "k");
 	assert_string_equal(c->tables[2].via_fk, "v_id");
-	assert_int_equal(c->tables[2].line, 11);
+	assert_int_equal(c->tables[2].line, 13);
 	assert_true(c->default_redact);
 	assert_int_equal(c->snapshot_ttl_s, 60);
 	assert_int_equal(c->result_max_rows, 3);
@@ -260,10 +265,11 @@ static void files(void **state)
 /* Every key has its line in the example. */
 static void example_is_complete(void **state)
 {
-	static const char *const keys[] = {"worker:", "name:", "state_dir:", "data_dir:",
-		"ca_file:", "threads:", "description:", "root_table:", "root_filter_col:",
-		"tables:", "key:", "parent:", "fk:", "via:", "via_fk:", "mask:", "exclude_columns:",
-		"default_mask:", "strict:", "snapshot_ttl_s:", "limits:", "snapshot_max_rows:",
+	static const char *const keys[] = {
+		"worker:", "name:", "state_dir:", "data_dir:", "ca_file:", "duckdb_library:",
+		"threads:", "description:", "root_table:", "root_filter_col:", "tables:", "key:",
+		"parent:", "fk:", "via:", "via_fk:", "mask:", "exclude_columns:", "default_mask:",
+		"strict:", "snapshot_engine:", "snapshot_ttl_s:", "limits:", "snapshot_max_rows:",
 		"snapshot_max_bytes:", "snapshots_max:", "query_timeout_ms:", "query_max_memory:",
 		"result_max_rows:", "result_max_bytes:", "null_rates_min_group:", "hints:",
 		"sample_queries:", "title:", "sql:"};
