@@ -79,7 +79,7 @@ static enum rc greet(
 	const char *library = s->library ? s->library : "";
 	size_t begin = wire_begin(&p->out, WIRE_HELLO);
 	struct budget none = {.check = NULL};
-	struct wire_frame f;
+	struct wire_frame f = {.size = 0};
 	enum rc rc;
 
 	wire_u8(&p->out, s->mode);
