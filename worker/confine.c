@@ -118,13 +118,14 @@ enum rc confine_calls(void)
 /* Private writable memory, in pages: the sixth number of statm. */
 static int64_t data_pages(void)
 {
+	static int fd = -1;
 	char text[160];
 	char *at = text;
-	int fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
-	ssize_t n = fd >= 0 ? read(fd, text, sizeof(text) - 1) : -1;
+	ssize_t n;
 
-	if (fd >= 0)
-		close(fd);
+	if (fd < 0) /* and kept, since later none can be opened */
+		fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+	n = fd >= 0 ? pread(fd, text, sizeof(text) - 1, 0) : -1;
 	if (n <= 0)
 		return -1;
 	text[n] = '\0';

@@ -15,8 +15,8 @@ enum rc confine_process(int64_t file_bytes) MUST_CHECK;
  * nothing in any directory; all threads. RC_UNAVAILABLE on a kernel without seccomp; on
  * machines other than x86-64 and aarch64 it does nothing. */
 enum rc confine_calls(void) MUST_CHECK;
-/* The private writable memory of the process, in bytes; -1 when it can't be told. Not after
- * confine_calls(). */
+/* The private writable memory of the process, in bytes; -1 when it can't be told. One thread; the
+ * first time before confine_calls(). */
 int64_t confine_memory_now(void);
 /* How much it may have from now on, 0: any. Allocations above it fail. */
 void confine_memory(int64_t bytes);

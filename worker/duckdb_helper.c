@@ -181,6 +181,16 @@ static enum rc sink_row(void *ctx, const struct value *values, size_t count)
 	return RC_OK;
 }
 
+/* Whether so much is left of past statements that the next one would miss it: more than what DuckDB
+ * may keep of the file. */
+static bool too_full(const struct helper *h, int64_t max_memory)
+{
+	if (h->base_memory < 0 || confine_memory_now() - h->base_memory < max_memory)
+		return false;
+	(void)malloc_trim(0);
+	return confine_memory_now() - h->base_memory >= max_memory;
+}
+
 static void run(struct helper *h, const char *sql, size_t len, int64_t max_memory)
 {
 	struct engine_sink sink = {.columns = sink_columns, .row = sink_row, .ctx = h};
@@ -188,10 +198,13 @@ static void run(struct helper *h, const char *sql, size_t len, int64_t max_memor
 	enum engine_status status;
 	bool spent;
 
+	/* DuckDB keeps to max_memory with what it counts: pages of the file, hash tables, sorts. It
+	 * does not count everything, texts above all; that is the kernel's to bound. */
 	if (h->base_memory >= 0)
-		confine_memory(h->base_memory + max_memory);
+		confine_memory(h->base_memory + 2 * max_memory);
 	status = duckdb_session_query(h->session, sql, len, &sink, &message, &spent);
 	confine_memory(0);
+	spent = spent || too_full(h, max_memory);
 	if (h->out.failed) {
 		h->out.failed = false;
 		buf_reset(&h->out);
@@ -249,9 +262,9 @@ static int serve(struct helper *h)
 
 	pthread_mutex_init(&h->lock, NULL);
 	pthread_cond_init(&h->came, NULL);
-	h->base_memory = confine_memory_now();
 	if (pthread_create(&listener, NULL, listen_to_worker, h) != 0)
 		return give_up(h, "no thread can be made");
+	h->base_memory = confine_memory_now();
 	if (confine_calls() != RC_OK)
 		return give_up(h, "its process can't be confined: seccomp is not available");
 	send_ready(h);
