@@ -242,17 +242,55 @@ struct exchange {
 	struct dispatch *d;
 	struct mcp_stream *stream;
 	struct mcp_answer *answer;
+	const struct apikey_grant *grant;
 	struct buf event; /* parts of an event that is not complete */
 	bool legacy;
 };
+
+static bool call_of(struct jscan id, char call[MSG_ID_MAX + 1]);
+static void put_response(struct buf *b, struct request *rq, const struct apikey_grant *grant,
+	const struct mcp_request *m);
+
+/* An agent that takes no stream can't be asked anything: a question is answered for it, so that the
+ * call does not wait for ever. This call's own connection is in use. */
+static void refuse_question(struct exchange *x, const void *json, size_t len)
+{
+	struct jscan event, method;
+	struct mcp_request answer = {.kind = MCP_RESPONSE};
+	char call[MSG_ID_MAX + 1];
+	struct dispatch *d;
+	struct msg out;
+	struct buf b;
+
+	if (jscan_parse(json, len, &event) != RC_OK ||
+		jscan_get(event, "method", &method) != RC_OK ||
+		jscan_get(event, "id", &answer.id) != RC_OK || !call_of(answer.id, call) ||
+		dispatch_open(x->rq->app->dispatch_path, &d) != RC_OK)
+		return;
+	buf_init(&b, MSG_HEADER_MAX);
+	buf_str(&b, "{\"jsonrpc\":\"2.0\",\"id\":");
+	buf_add(&b, answer.id.p, answer.id.len);
+	buf_str(&b,
+		",\"error\":{\"code\":-32601,\"message\":\"The client can't be asked: it does not "
+		"accept text/event-stream\"}}");
+	answer.message = (struct jscan){(const char *)b.data, b.len, JSCAN_OBJECT};
+	put_response(dispatch_message(d), x->rq, x->grant, &answer);
+	if (b.failed || dispatch_ask(d, MSG_REPLY, &out) != RC_OK)
+		log_debug("a question could not be refused: the tunnel daemon is gone");
+	buf_free(&b);
+	dispatch_close(d);
+}
 
 /* False: the agent is gone. */
 static bool take_event(struct exchange *x, const struct msg *m)
 {
 	bool here = true;
 
-	if (!x->stream->allowed)
+	if (!x->stream->allowed) {
+		if (!m->more)
+			refuse_question(x, m->payload, m->payload_len);
 		return true;
+	}
 	if (m->more || x->event.len > 0)
 		buf_add(&x->event, m->payload, m->payload_len);
 	if (m->more)
@@ -345,8 +383,11 @@ void mcp_relay(struct request *rq, const struct apikey_grant *grant, const struc
 	const char *affinity, struct mcp_stream *stream, struct mcp_answer *out)
 {
 	int64_t deadline = clock_mono_ms() + rq->config->call_timeout_ms + GRACE_MS;
-	struct exchange x = {
-		.rq = rq, .stream = stream, .answer = out, .legacy = m->era == MCP_LEGACY};
+	struct exchange x = {.rq = rq,
+		.stream = stream,
+		.answer = out,
+		.grant = grant,
+		.legacy = m->era == MCP_LEGACY};
 	enum progress progress = GOES_ON;
 	enum rc rc;
 

@@ -80,6 +80,16 @@ static void on_ended(void *ctx, int status)
 	upstream_down(s->u);
 }
 
+static void on_too_long(void *ctx)
+{
+	upstream_too_long(((struct server *)ctx)->u, 0);
+}
+
+static void on_http_too_long(void *ctx, uint64_t number)
+{
+	upstream_too_long(((struct server *)ctx)->u, number);
+}
+
 static void on_http(void *ctx, const char *text, size_t len, uint64_t number)
 {
 	struct server *s = ctx;
@@ -240,10 +250,12 @@ static void init_server(struct relay *r, struct server *s, const struct wconfig_
 		.changed = owner_changed,
 		.notified = owner_notified,
 		.broken = owner_broken};
-	struct upstream_stdio_owner child = {.ctx = s, .line = on_line, .ended = on_ended};
+	struct upstream_stdio_owner child = {
+		.ctx = s, .line = on_line, .too_long = on_too_long, .ended = on_ended};
 	struct upstream_http_owner http = {.ctx = s,
 		.message = on_http,
 		.failed = on_http_failed,
+		.too_long = on_http_too_long,
 		.tool = on_http_tool,
 		.lost = on_http_lost};
 

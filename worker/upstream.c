@@ -857,6 +857,16 @@ bool upstream_message(
 	return true;
 }
 
+void upstream_too_long(struct upstream *u, uint64_t number)
+{
+	struct pending *p = number != 0 ? upstream_find(u, number) : only_call(u, false);
+
+	u->suspect_since = 0;
+	if (p != NULL && p->kind == CLIENTS)
+		upstream_fail(u, p, MCP_TOO_LARGE, "too_large",
+			"gave a result larger than the worker takes");
+}
+
 void upstream_failed(struct upstream *u, uint64_t number, long status, int64_t now_ms)
 {
 	struct pending *p = upstream_find(u, number);

@@ -60,6 +60,9 @@ bool upstream_message(
 	struct upstream *u, const char *text, size_t len, uint64_t on_behalf, int64_t now_ms);
 /* The transport failed to carry this request; status is that of HTTP, 0 without one. */
 void upstream_failed(struct upstream *u, uint64_t number, long status, int64_t now_ms);
+/* A message of it was longer than UPSTREAM_MESSAGE_MAX and is lost: the answer to that request, or,
+ * with 0, to the only one that there is. */
+void upstream_too_long(struct upstream *u, uint64_t number);
 /* Called several times a second. */
 void upstream_tick(struct upstream *u, int64_t now_ms);
 

@@ -230,12 +230,15 @@ static void finish(struct transfer *t, CURLcode code)
 	if (status == 404 && h->session[0] != '\0' && !t->modern)
 		h->lost = true;
 	bool failed = number != 0 && !t->answered && !t->ended;
-	if (may_resume(t, status)) {
+	bool too_long = t->in.failed || t->line.failed;
+	if (!too_long && may_resume(t, status)) {
 		resume(t);
 		return;
 	}
 	drop(t);
-	if (failed)
+	if (failed && too_long)
+		h->owner.too_long(h->owner.ctx, number);
+	else if (failed)
 		h->owner.failed(h->owner.ctx, number, status);
 }
 

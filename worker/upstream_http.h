@@ -22,6 +22,8 @@ struct upstream_http_owner {
 	void (*message)(void *ctx, const char *text, size_t len, uint64_t number);
 	/* This request was not carried, or not answered; status is that of HTTP, 0 without one. */
 	void (*failed)(void *ctx, uint64_t number, long status);
+	/* What answers this request is longer than UPSTREAM_MESSAGE_MAX. */
+	void (*too_long)(void *ctx, uint64_t number);
 	/* The definition of a tool whose schema marks arguments for headers, or JSCAN_NONE. */
 	struct jscan (*tool)(void *ctx, struct jscan name);
 	/* The server has forgotten the session. */

@@ -111,12 +111,16 @@ static void cut_lines(struct upstream_stdio *s)
 	buf_consume(&s->line, start);
 	s->scanned -= start;
 	if (s->line.len > UPSTREAM_MESSAGE_MAX || (s->skipping && s->line.len > 0)) {
-		if (!s->skipping)
-			log_warn("upstream %s: a line longer than %zu bytes is skipped", s->name,
-				UPSTREAM_MESSAGE_MAX);
+		bool first = !s->skipping;
+
 		s->skipping = true;
 		buf_free(&s->line);
 		s->scanned = 0;
+		if (!first)
+			return;
+		log_warn("upstream %s: a line longer than %zu bytes is skipped", s->name,
+			UPSTREAM_MESSAGE_MAX);
+		s->owner.too_long(s->owner.ctx);
 	}
 }
 

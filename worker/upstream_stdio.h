@@ -18,6 +18,8 @@ struct upstream_stdio_owner {
 	void *ctx;
 	/* One line without its end; never empty, at most UPSTREAM_MESSAGE_MAX. */
 	void (*line)(void *ctx, const char *text, size_t len);
+	/* A line longer than that begins; it is skipped. */
+	void (*too_long)(void *ctx);
 	/* The process is gone, with all of its group; status is that of waitpid(). */
 	void (*ended)(void *ctx, int status);
 };

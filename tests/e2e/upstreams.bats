@@ -17,6 +17,7 @@ upstreams:
     prefix: ""
     command: ["$NODE", "$REPO/tests/e2e/lib/legacy-server.mjs"]
     env: [AIRLOCK_E2E_LISTED]
+    timeout_ms: 4000
 YAML
 	stack_env AIRLOCK_E2E_LISTED=listed AIRLOCK_E2E_HIDDEN=hidden
 	worker_start fintech
@@ -110,6 +111,15 @@ spy_pid() {
 	assert_equal "$(jq -r '.result.content[0].text' <<<"$ANSWER")" '{"action":"accept","content":{"colour":"red"}}'
 }
 
+@test "a client that takes no stream is not asked, and the server is told so at once" {
+	ACCEPT=application/json call tools/call '{"name":"ask","arguments":{}}'
+	assert_equal "$(jq -r '.result.content[0].text' <<<"$ANSWER")" \
+		"refused: The client can't be asked: it does not accept text/event-stream"
+	ACCEPT=application/json call tools/call '{"name":"fix_test_elicitation","arguments":{"message":"?"}}'
+	assert_equal "$(jq -c '.error | [.code, (.message | test("asked the client for something that the client refused"))]' <<<"$ANSWER")" \
+		'[-32603,true]'
+}
+
 @test "resources are read by URI, whoever has them" {
 	call resources/read '{"uri":"test://static-text"}'
 	assert_equal "$(jq -c '[.result.contents[0].uri, (.result.contents[0].text | length > 0)]' <<<"$ANSWER")" '["test://static-text",true]'
@@ -167,6 +177,49 @@ spy_pid() {
 	assert_equal "$(jq -c '.error' <<<"$ANSWER")" null
 	again() { spy_pid && [[ $SPY != "$before" ]]; }
 	wait_until again
+}
+
+neighbour_answers() {
+	call tools/call '{"name":"fix_test_simple_text","arguments":{}}'
+	assert_equal "$(jq -r '.result.content[0].text' <<<"$ANSWER")" "This is a simple text response for testing."
+}
+
+@test "an upstream that writes no JSON-RPC is started again" {
+	spy_pid
+	local before=$SPY
+	call tools/call '{"name":"garbage","arguments":{}}'
+	assert_equal "$(jq -c '.error.code' <<<"$ANSWER")" -32603
+	neighbour_answers
+	again() { spy_pid && [[ $SPY != "$before" ]]; }
+	wait_until again
+}
+
+@test "a flood of messages is bounded, and the answer comes behind it" {
+	spy_pid
+	local before=$SPY
+	run mcp fintech "$KEY" "$(rpc tools/call '{"name":"chatter","arguments":{}}')" -o "$BATS_TEST_TMPDIR/flood"
+	assert_success
+	assert_equal "$(grep -o '"pid\\":[0-9]*' "$BATS_TEST_TMPDIR/flood" | tail -n 1)" "\"pid\\\":$before"
+	neighbour_answers
+	spy_pid
+	assert_equal "$SPY" "$before"
+	# The worker has read 64 MiB and kept nothing of them.
+	run awk '/^VmHWM/ { print ($2 < 100000 ? "bounded" : $2) }' "/proc/$(pid_of worker-fintech)/status"
+	assert_output bounded
+}
+
+@test "a message that is too long is skipped, and its call fails at once" {
+	ACCEPT=application/json call tools/call '{"name":"huge","arguments":{}}'
+	assert_equal "$(jq -c '[.error.code, (.error.message | contains("larger than the worker takes"))]' <<<"$ANSWER")" '[-32054,true]'
+	spy_pid
+}
+
+@test "an upstream that hangs times out its call, and harms no neighbour" {
+	spy_pid
+	echo "$SPY" >"$BATS_FILE_TMPDIR/hung"
+	ACCEPT=application/json call tools/call '{"name":"hang","arguments":{}}'
+	assert_equal "$(jq -c '[.error.code, (.error.message | contains("\"spy\""))]' <<<"$ANSWER")" '[-32052,true]'
+	neighbour_answers
 }
 
 @test "the worker's own tools answer beside them" {
@@ -231,6 +284,11 @@ YAML
 	run mcp healthcare "$key" "$(rpc tools/call '{"name":"web_test_simple_text"}')"
 	assert_equal "$(jq -r '.error.code' <<<"${lines[0]}")" -32603
 	stop worker-web
+}
+
+@test "the upstream that hung was started again" {
+	again() { ACCEPT=application/json spy_pid && [[ $SPY != "$(cat "$BATS_FILE_TMPDIR/hung")" ]]; }
+	wait_until 30 again
 }
 
 @test "no log holds a sanitizer's report" { assert_logs_clean; }

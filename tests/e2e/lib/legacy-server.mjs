@@ -1,30 +1,51 @@
 // A small MCP server of the revisions before 2026-07-28, over stdio, that behaves badly on request.
 //   whoami  its pid and environment      ask   asks the client for a colour and returns the answer
-//   die     ends without an answer       hang  never answers
+//   die     ends without an answer       hang  never answers, nor anything else from then on
+//   chatter 64 MiB of notifications, then its pid         garbage  2000 lines that are no JSON, then nothing
+//   huge    a result of 20 MiB
 const send = (message) => process.stdout.write(`${JSON.stringify({ jsonrpc: "2.0", ...message })}\n`);
 const text = (value) => ({ content: [{ type: "text", text: JSON.stringify(value) }] });
 const tool = (name) => ({ name, description: name, inputSchema: { type: "object" } });
 const asked = new Map();
+let deaf = false;
 
 const TOOLS = {
   whoami: () => text({ pid: process.pid, env: process.env }),
   die: () => process.exit(3),
-  hang: () => new Promise(() => {}),
+  hang: () => {
+    deaf = true;
+    return new Promise(() => {});
+  },
+  chatter: async () => {
+    const params = { level: "info", data: "x".repeat(64 * 1024) };
+    for (let i = 0; i < 1024; i++) {
+      send({ method: "notifications/message", params });
+      if (process.stdout.writableNeedDrain) await new Promise((resolve) => process.stdout.once("drain", resolve));
+    }
+    return text({ pid: process.pid });
+  },
+  garbage: () => {
+    for (let i = 0; i < 2000; i++) process.stdout.write("this is no JSON\n");
+    return new Promise(() => {});
+  },
+  huge: () => text("x".repeat(20 * 1024 * 1024)),
   ask: async () => {
     const params = { message: "Which?", requestedSchema: { type: "object", properties: { colour: { type: "string" } } } };
     const answer = new Promise((resolve) => asked.set("q-1", resolve));
     send({ id: "q-1", method: "elicitation/create", params });
-    return text(await answer);
+    const { result, error } = await answer;
+    return error ? { content: [{ type: "text", text: `refused: ${error.message}` }] } : text(result);
   },
 };
 
 const METHODS = {
   initialize: () => ({
     protocolVersion: "2025-11-25",
-    capabilities: { tools: {}, resources: {} },
+    capabilities: { tools: {}, resources: {}, logging: {} },
     serverInfo: { name: "legacy-server", version: "1" },
   }),
   ping: () => ({}),
+  "logging/setLevel": () => ({}),
   "tools/list": () => ({ tools: Object.keys(TOOLS).map(tool) }),
   "tools/call": ({ name }) => TOOLS[name](),
   "resources/list": () => ({ resources: [{ uri: "spy://one", name: "one" }] }),
@@ -34,9 +55,9 @@ const METHODS = {
   },
 };
 
-async function receive({ id, method, params = {}, result }) {
-  if (method === undefined) return asked.get(id)?.(result);
-  if (id === undefined) return;
+async function receive({ id, method, params = {}, result, error }) {
+  if (method === undefined) return asked.get(id)?.({ result, error });
+  if (id === undefined || deaf) return;
   try {
     if (METHODS[method] === undefined) throw { code: -32601, message: "Method not found" };
     send({ id, result: await METHODS[method](params) });

@@ -22,7 +22,7 @@ struct rig {
 	struct ev_loop *loop;
 	struct upstream_stdio *child;
 	ev_timer tick;
-	int lines, want, ended, status;
+	int lines, too_long, want, ended, status;
 	size_t last_len;
 	char last[256];
 	int64_t give_up_at;
@@ -37,6 +37,11 @@ static void on_line(void *ctx, const char *text, size_t len)
 	(void)snprintf(r->last, sizeof r->last, "%.*s", (int)len, text);
 	if (r->lines == r->want)
 		ev_break(r->loop, EVBREAK_ALL);
+}
+
+static void on_too_long(void *ctx)
+{
+	((struct rig *)ctx)->too_long++;
 }
 
 static void on_ended(void *ctx, int status)
@@ -63,7 +68,8 @@ static void rig_start(struct rig *r, const char *script)
 	static char *env[] = {"PATH=/usr/bin:/bin", "LISTED=yes", NULL};
 	static char *command[4];
 	static char text[512];
-	struct upstream_stdio_owner owner = {.ctx = r, .line = on_line, .ended = on_ended};
+	struct upstream_stdio_owner owner = {
+		.ctx = r, .line = on_line, .too_long = on_too_long, .ended = on_ended};
 
 	memset(r, 0, sizeof *r);
 	command[0] = "sh";
@@ -127,6 +133,7 @@ static void a_huge_line_is_skipped_and_the_next_one_read(void **state)
 	rig_start(&r, "head -c 20000000 /dev/zero | tr '\\0' x; echo; echo after; read x");
 	run(&r, 1);
 	assert_int_equal(r.lines, 1);
+	assert_int_equal(r.too_long, 1);
 	assert_string_equal(r.last, "after");
 	rig_free(&r);
 }
