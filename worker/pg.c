@@ -311,7 +311,8 @@ enum rc pg_try(struct pg *pg, const char *sql, const char *param, const char *wh
 		if (rc != RC_OK || !res)
 			break;
 		state = PQresultErrorField(res, PG_DIAG_SQLSTATE);
-		if (state && strncmp(state, "22", 2) == 0)
+		/* A tsquery that can't be read is a syntax error; the statement itself has none. */
+		if (state && (strncmp(state, "22", 2) == 0 || strcmp(state, "42601") == 0))
 			refused = true;
 		else if (PQresultStatus(res) != PGRES_TUPLES_OK)
 			rc = explain_result(what, res, err);

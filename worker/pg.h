@@ -35,7 +35,7 @@ enum rc pg_next(
 enum rc pg_run(
 	struct pg *pg, const char *sql, const char *what, struct source_error *err) MUST_CHECK;
 /* A statement that may fail because of its parameters. RC_NOTFOUND: it did (class 22, data
- * exception). */
+ * exception, or 42601 for types with a syntax). */
 enum rc pg_try(struct pg *pg, const char *sql, const char *param, const char *what,
 	struct source_error *err) MUST_CHECK;
 

@@ -22,6 +22,7 @@
 
 struct source {
 	char *url;
+	int max_lag_s; /* 0: however far behind */
 };
 
 struct source_read {
@@ -82,6 +83,46 @@ static const char begin_sql[] =
 	"SET LOCAL bytea_output = hex; SET LOCAL extra_float_digits = 1; SET LOCAL xmloption = "
 	"content";
 
+static void pg_max_lag(struct source *s, int seconds)
+{
+	s->max_lag_s = seconds;
+}
+
+/* A row when a replica is too far behind. One that has replayed all it received, and is connected,
+ * is not, however long ago the last transaction was. */
+static const char lag_sql[] =
+	"SELECT 1 WHERE pg_catalog.pg_is_in_recovery() AND NOT ("
+	"pg_catalog.pg_last_wal_receive_lsn() IS NOT DISTINCT FROM "
+	"pg_catalog.pg_last_wal_replay_lsn() "
+	"AND EXISTS (SELECT FROM pg_catalog.pg_stat_wal_receiver)) "
+	"AND pg_catalog.clock_timestamp() - pg_catalog.pg_last_xact_replay_timestamp() "
+	"> pg_catalog.make_interval(secs => $1::float8)";
+
+static enum rc check_lag(struct source_read *r, int max_s, struct source_error *err)
+{
+	char seconds[16];
+	const char *params[1] = {seconds};
+	PGresult *row;
+	bool behind = false;
+	enum rc rc;
+
+	snprintf(seconds, sizeof(seconds), "%d", max_s);
+	rc = pg_send(&r->pg, lag_sql, params, 1, "the replica's lag", err);
+	while (rc == RC_OK && (rc = pg_next(&r->pg, "the replica's lag", &row, err)) == RC_OK &&
+		row) {
+		behind = true;
+		PQclear(row);
+	}
+	if (rc != RC_OK || !behind)
+		return rc;
+	snprintf(err->text, sizeof(err->text),
+		"the replica is more than %d s behind its primary (limits.replica_max_lag_s)",
+		max_s);
+	snprintf(err->advice, sizeof(err->advice),
+		"the database replica is more than %d s behind: try again in a minute", max_s);
+	return RC_UNAVAILABLE;
+}
+
 static enum rc pg_begin(struct source *s, const struct budget *b, struct source_read **out,
 	struct source_error *err)
 {
@@ -90,6 +131,8 @@ static enum rc pg_begin(struct source *s, const struct budget *b, struct source_
 
 	if (rc == RC_OK)
 		rc = pg_run(&r->pg, begin_sql, NULL, err);
+	if (rc == RC_OK && s->max_lag_s > 0)
+		rc = check_lag(r, s->max_lag_s, err);
 	if (rc != RC_OK)
 		pg_end(r);
 	else
@@ -555,6 +598,7 @@ static enum rc pg_select(struct source_read *r, const struct source_select *q, s
 const struct source_ops source_pg = {
 	.open = pg_source_open,
 	.close = pg_source_close,
+	.max_lag = pg_max_lag,
 	.schema = pg_schema,
 	.begin = pg_begin,
 	.select = pg_select,

@@ -110,6 +110,8 @@ static enum rc open_source(struct tools *t, const char *url, struct wconfig_erro
 
 	if (rc == RC_OK)
 		rc = t->source_ops->open(url, &t->source, &source_err);
+	if (t->source && t->source_ops->max_lag)
+		t->source_ops->max_lag(t->source, t->c->replica_max_lag_s);
 	if (rc != RC_OK) {
 		snprintf(err->text, sizeof(err->text), "%s", source_err.text);
 		return rc;

@@ -316,6 +316,7 @@ INT_KEY(limit_memory, query_max_memory, 1 << 20, (int64_t)1 << 36)
 INT_KEY(limit_result_rows, result_max_rows, 1, 100000)
 INT_KEY(limit_result_bytes, result_max_bytes, 1024, 4 << 20)
 INT_KEY(limit_min_group, null_rates_min_group, 1, 1000000)
+INT_KEY(limit_lag, replica_max_lag_s, 0, 86400)
 
 static enum rc top_limits(struct parse *p, yaml_node_t *v, const char *key, void *to)
 {
@@ -328,6 +329,7 @@ static enum rc top_limits(struct parse *p, yaml_node_t *v, const char *key, void
 		{"result_max_rows", limit_result_rows},
 		{"result_max_bytes", limit_result_bytes},
 		{"null_rates_min_group", limit_min_group},
+		{"replica_max_lag_s", limit_lag},
 	};
 
 	return read_map(p, v, key, keys, COUNT(keys), to);
@@ -925,6 +927,7 @@ static void set_defaults(struct wconfig *c, const char *name)
 	c->result_max_rows = 1000;
 	c->result_max_bytes = 1 << 20;
 	c->null_rates_min_group = 5;
+	c->replica_max_lag_s = 300;
 }
 
 static enum rc read_document(struct parse *p)

@@ -98,6 +98,7 @@ struct wconfig {
 	int result_max_rows; /* 1000 */
 	int64_t result_max_bytes; /* 1 MiB */
 	int null_rates_min_group; /* 5 */
+	int replica_max_lag_s; /* 300; 0: however far behind */
 	char **hints;
 	size_t hint_count;
 	struct wconfig_query *queries; /* sample_queries */
