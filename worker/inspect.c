@@ -121,6 +121,35 @@ static const char *relation_doubt(
 	return "no foreign key in the database says so: make sure that the columns mean the same";
 }
 
+static const struct plan_column *column_of(const struct plan_table *t, const char *name)
+{
+	for (size_t i = 0; i < t->column_count; i++)
+		if (strcmp(t->columns[i].name, name) == 0)
+			return &t->columns[i];
+	return NULL;
+}
+
+/* Whether agents can join the table with the one that it came from. */
+static bool joins(const struct plan *p, const struct plan_table *t)
+{
+	const struct plan_table *from = &p->tables[t->from];
+	const struct plan_column *a = column_of(t, t->filter);
+	const struct plan_column *b =
+		column_of(from, t->how == PLAN_CHILD ? from->conf->key : t->conf->via_fk);
+
+	return a && b && a->shown && b->shown && a->mask.kind == b->mask.kind &&
+		mask_joins(a->mask.kind);
+}
+
+static void print_column(const struct plan_column *c)
+{
+	char mask[MASK_SPEC_TEXT_MAX + 1] = "left out";
+
+	if (c->shown)
+		mask_spec_text(&c->mask, mask);
+	printf("  %-8s %s%s%s\n", mask, c->name, *c->type ? " " : "", c->type);
+}
+
 static void print_table(
 	const struct source_schema *s, const struct plan *p, size_t i, const int64_t *rows)
 {
@@ -142,16 +171,40 @@ static void print_table(
 			p->tables[t->from].conf->name,
 			t->how == PLAN_CHILD ? t->filter : t->conf->via_fk);
 	for (size_t k = 0; k < t->column_count; k++)
-		printf("  %-8s %s%s%s\n",
-			t->columns[k].shown ? mask_name(t->columns[k].mask.kind) : "left out",
-			t->columns[k].name, *t->columns[k].type ? " " : "", t->columns[k].type);
+		print_column(&t->columns[k]);
+	if (t->tenant >= 0)
+		printf("  tenant: every row's %s must be the subject's\n",
+			t->columns[t->tenant].name);
+	if (t->how != PLAN_ROOT && !joins(p, t))
+		printf("  warning: agents can't join it with %s: its key is masked or left out in "
+		       "a way that does not keep equal values equal\n",
+			p->tables[t->from].conf->name);
 	if (doubt)
 		printf("  warning: %s\n", doubt);
 }
 
+static void print_sum(const struct plan *p, const int64_t *rows)
+{
+	size_t columns = 0, masked = 0;
+	int64_t sum = 0;
+
+	for (size_t i = 0; i < p->table_count; i++) {
+		const struct plan_table *t = &p->tables[i];
+
+		sum += rows ? rows[i] : 0;
+		columns += t->shown_count;
+		for (size_t k = 0; k < t->column_count; k++)
+			masked += t->columns[k].shown && t->columns[k].mask.kind != MASK_KEEP;
+	}
+	printf("in all: %zu tables, ", p->table_count);
+	if (rows)
+		printf("%" PRId64 " rows, ", sum);
+	printf("%zu columns, %zu masked\n", columns, masked);
+}
+
 /* Counts one subject's rows as an export would find them. */
 static bool count_rows(const struct wconfig *c, const struct source_ops *ops, struct source *source,
-	const struct plan *plan, const char *subject, int64_t **rows)
+	const struct plan *plan, const char *subject, int64_t **rows, bool *unmasked)
 {
 	static const uint8_t unused[MASK_SECRET_LEN];
 	struct budget unlimited = {.check = NULL};
@@ -177,12 +230,15 @@ static bool count_rows(const struct wconfig *c, const struct source_ops *ops, st
 		value_parse_int(subject, strlen(subject), &number) == RC_OK)
 		job.subject = value_int(number);
 	mask_init(&mask, unused);
-	if (export_run(&job, &none, rows, &bytes, &message) == EXPORT_OK) {
-		canary_free(canaries);
-		return true;
+	if (export_run(&job, &none, rows, &bytes, &message) != EXPORT_OK) {
+		log_err("%s", message.text);
+		return false;
 	}
-	log_err("%s", message.text);
-	return false;
+	if (canaries)
+		log_err("the masks do not hide everything of this subject, see above");
+	*unmasked = canaries != NULL;
+	canary_free(canaries);
+	return true;
 }
 
 static enum rc check_database(const struct wconfig *c, const struct inspect_options *o)
@@ -195,6 +251,7 @@ static enum rc check_database(const struct wconfig *c, const struct inspect_opti
 	struct source *source = NULL;
 	struct plan *plan = NULL;
 	int64_t *rows = NULL;
+	bool unmasked = false;
 	enum rc rc = open_source(&ops, &source, &source_err);
 
 	if (rc == RC_NOTFOUND) {
@@ -208,11 +265,16 @@ static enum rc check_database(const struct wconfig *c, const struct inspect_opti
 		rc = plan_build(c, schema, &plan, &err);
 	if (rc != RC_OK)
 		log_err("%s", err.text[0] ? err.text : source_err.text);
-	if (rc == RC_OK && o->subject && !count_rows(c, ops, source, plan, o->subject, &rows))
+	if (rc == RC_OK && o->subject &&
+		!count_rows(c, ops, source, plan, o->subject, &rows, &unmasked))
 		rc = RC_INVALID;
 	for (size_t i = 0; rc == RC_OK && i < plan->table_count; i++)
 		print_table(schema, plan, i, rows);
 	if (rc == RC_OK)
+		print_sum(plan, rows);
+	if (rc == RC_OK && unmasked)
+		rc = RC_INVALID;
+	else if (rc == RC_OK)
 		log_info("%s is good and fits the database", o->config_path);
 	free(rows);
 	plan_release(plan);

@@ -36,6 +36,34 @@ const char *mask_name(enum mask_kind kind)
 	return kinds[kind];
 }
 
+void mask_spec_text(const struct mask_spec *m, char out[MASK_SPEC_TEXT_MAX + 1])
+{
+	size_t size = MASK_SPEC_TEXT_MAX + 1;
+
+	switch (m->kind) {
+	case MASK_PARTIAL:
+		snprintf(out, size, "partial, last %d", m->last);
+		break;
+	case MASK_DATE_SHIFT:
+		snprintf(out, size, "date_shift, %d days", m->days);
+		break;
+	case MASK_NOISE:
+		if (m->amount > 0)
+			snprintf(out, size, "noise, %.6g", m->amount);
+		else
+			snprintf(out, size, "noise, %.6g %%", m->percent);
+		break;
+	case MASK_BUCKET:
+		if (m->size > 0)
+			snprintf(out, size, "bucket of %.6g", m->size);
+		else
+			snprintf(out, size, "bucket to %s", units[m->to]);
+		break;
+	default:
+		snprintf(out, size, "%s", kinds[m->kind]);
+	}
+}
+
 enum rc mask_kind_parse(const char *name, enum mask_kind *out, const char **nearest)
 {
 	for (size_t i = 0; i < MASK_KINDS; i++) {

@@ -39,6 +39,9 @@ struct mask_spec {
 };
 
 const char *mask_name(enum mask_kind kind);
+#define MASK_SPEC_TEXT_MAX 47
+/* With its options, for people: "bucket to year". */
+void mask_spec_text(const struct mask_spec *m, char out[MASK_SPEC_TEXT_MAX + 1]);
 /* RC_NOTFOUND when no mask is called so; *nearest is then the closest name, or NULL. */
 enum rc mask_kind_parse(const char *name, enum mask_kind *out, const char **nearest) MUST_CHECK;
 /* The mask with its options at their defaults. */

@@ -12,28 +12,28 @@ static const struct {
 	struct pii pii;
 } rules[] = {
 	{"password passwd pwd secret token salt ~passwordhash apikey credential credentials",
-		{MASK_REDACT, true, "the name of a secret"}},
-	{"email mail ~emailaddress", {MASK_HASH, false, "the name of a mail address"}},
+		{MASK_REDACT, true, "named like a secret"}},
+	{"email mail ~emailaddress", {MASK_HASH, false, "named like a mail address"}},
 	{"phone mobile telephone tel fax msisdn cell ~phonenumber",
-		{MASK_HASH, false, "the name of a phone number"}},
+		{MASK_HASH, false, "named like a phone number"}},
 	{"ssn nino passport ~taxid ~nationalid ~socialsecurity ~driverslicense vat",
-		{MASK_HASH, false, "the name of an official number"}},
+		{MASK_HASH, false, "named like an official number"}},
 	{"iban bic pan ~accountnumber ~accountno ~cardnumber ~creditcard cvv cvc ~routingnumber",
-		{MASK_HASH, false, "the name of a bank or card number"}},
-	{"ip ~ipaddress ~useragent ~macaddress imei", {MASK_HASH, false, "the name of a device"}},
+		{MASK_HASH, false, "named like a bank or card number"}},
+	{"ip ~ipaddress ~useragent ~macaddress imei", {MASK_HASH, false, "named like a device"}},
 	{"birth birthday birthdate dob ~dateofbirth born",
-		{MASK_NULL, false, "the name of a date of birth"}},
+		{MASK_NULL, false, "named like a date of birth"}},
 	{"firstname lastname surname forename fullname middlename maidenname nickname initials "
 	 "~displayname ~username login ~contactname",
-		{MASK_REDACT, false, "the name of a person's name"}},
+		{MASK_REDACT, false, "named like a person's name"}},
 	{"address street ~addressline postcode zip zipcode ~postalcode latitude longitude lat lon "
 	 "lng",
-		{MASK_REDACT, false, "the name of an address or place"}},
+		{MASK_REDACT, false, "named like an address or place"}},
 	{"diagnosis religion ethnicity gender sex salary allergy allergies medication",
-		{MASK_REDACT, false, "the name of something private"}},
+		{MASK_REDACT, false, "named like something private"}},
 	{"note notes comment comments memo message body description remark remarks bio subject "
 	 "feedback text reason",
-		{MASK_REDACT, false, "the name of free text"}},
+		{MASK_REDACT, false, "named like free text"}},
 };
 
 #define SQUEEZED_MAX 127

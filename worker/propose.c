@@ -220,6 +220,13 @@ static bool relates(const struct source_table *t, const char *column)
 	return false;
 }
 
+static bool looks_like_reference(const struct source_table *t, const char *column)
+{
+	size_t len = strlen(column);
+
+	return len > 3 && strcmp(column + len - 3, "_id") == 0 && !relates(t, column);
+}
+
 static struct pii judge(const struct source_table *t, size_t i, const struct pii_shapes *shapes)
 {
 	struct pii p = pii_by_name(t->columns[i].name);
@@ -274,6 +281,17 @@ static bool used_by_via(const struct work *w, const struct source_foreign_key *k
 	return false;
 }
 
+/* Whether the tree leads from table above to table at. */
+static bool is_below(const struct work *w, size_t at, size_t above)
+{
+	while (at < w->schema->table_count && w->places[at].place == CHILD) {
+		at = w->places[at].from;
+		if (at == above)
+			return true;
+	}
+	return false;
+}
+
 /* References that the tree does not follow, and columns that only look like references. */
 static void put_remarks(struct work *w, const struct source_table *t)
 {
@@ -287,14 +305,14 @@ static void put_remarks(struct work *w, const struct source_table *t)
 			buf_printf(w->out, "%s%s", c ? ", " : "", k->columns[c]);
 		buf_printf(w->out, " -> %s, %s\n", k->table,
 			strcmp(k->table, t->name) == 0 ? "which is the table itself"
+				: is_below(w, index_of(w->schema, k->table),
+					  index_of(w->schema, t->name))
+				? "which lies below this table: a circle"
 				: simple(w->schema, k) ? "which is reached another way"
 						       : "which is no primary key of one column");
 	}
 	for (size_t i = 0; i < t->column_count; i++) {
-		size_t len = strlen(t->columns[i].name);
-
-		if (len > 3 && strcmp(t->columns[i].name + len - 3, "_id") == 0 &&
-			!relates(t, t->columns[i].name))
+		if (looks_like_reference(t, t->columns[i].name))
 			buf_printf(w->out,
 				"    # %s: named like a reference, but there is no foreign key\n",
 				t->columns[i].name);
@@ -340,10 +358,15 @@ static void put_left_out(struct work *w)
 			composite |= !simple(w->schema, &t->foreign_keys[k]);
 		buf_str(w->out, any ? "" : "\n# Left out, since no foreign key leads there:\n");
 		any = true;
-		buf_printf(w->out, "#   %s%s\n", t->name,
+		buf_printf(w->out, "#   %s%s", t->name,
 			composite ? " (only a key of several columns, or one to another column "
 				    "than the primary key)"
 				  : "");
+		for (size_t k = 0; k < t->column_count; k++)
+			if (looks_like_reference(t, t->columns[k].name))
+				buf_printf(w->out, ", where %s is named like a reference",
+					t->columns[k].name);
+		buf_char(w->out, '\n');
 	}
 }
 

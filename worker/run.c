@@ -362,6 +362,9 @@ static void step_down(struct run *r)
 		enter(r, CLEANING);
 	if (r->stage == CLEANING && (r->keeper == NULL || keeper_stopped(r->keeper)))
 		enter(r, LEAVING);
+	/* The keeper may have told of the last snapshots' end after the loop last looked. */
+	if (r->stage == LEAVING && dialer_link(r->dialer) != NULL)
+		announce_send(r->announce, dialer_link(r->dialer));
 	if (r->stage != LEAVING || !all_sent(r))
 		return;
 	if (r->left)

@@ -27,9 +27,9 @@ worker() { "$BIN/airlock-worker" "$@"; }
 	assert_success
 	run cat airlock.yaml
 	assert_output --partial 'root_table: customers # guessed'
-	assert_output --partial 'full_name: redact # the name of a person'
+	assert_output --partial 'full_name: redact # named like a person'
 	assert_output --partial 'contact: hash # values look like mail addresses'
-	assert_output --partial '- password_hash # the name of a secret'
+	assert_output --partial '- password_hash # named like a secret'
 	assert_output --partial 'not followed: boss_id -> customers, which is the table itself'
 	assert_output --partial 'shop_id: named like a reference'
 	assert_output --partial 'lonely (only a key of several columns'
