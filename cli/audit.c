@@ -218,19 +218,32 @@ static bool rotated_meanwhile(const struct files *f)
 	return rotated;
 }
 
+/* A whole log begins with the oldest file that the retention has left. */
+static void from_oldest(
+	const struct args *args, const struct files *f, struct audit_chain_options *o)
+{
+	if (args->value[ARG_FROM] || f->segment_count == 0 || f->segments[0].first <= 1)
+		return;
+	o->first_seq = f->segments[0].first;
+	o->deleted_before = true;
+}
+
 /* A log that is written may be rotated between looking for its files and reading them: then a fault
  * is none, and the files are looked for again. */
 static enum status verify(const struct args *args, const char *own,
 	const struct audit_chain_options *o, struct files *f, struct audit_verify *v)
 {
+	struct audit_chain_options whole;
 	enum status status;
 
 	do {
+		whole = *o;
 		files_free(f);
 		status = files_find(args, own, f);
 		if (status != STATUS_OK)
 			return status;
-		if (audit_verify(f->path, f->count, o, v) != RC_OK)
+		from_oldest(args, f, &whole);
+		if (audit_verify(f->path, f->count, &whole, v) != RC_OK)
 			return cannot(v->file, strerror(errno));
 	} while (v->chain.fault && rotated_meanwhile(f));
 	return STATUS_OK;

@@ -32,6 +32,8 @@ const struct command commands[] = {
 	{"tenant", "show", "TENANT", 1, ADMIN, "Show one tenant", cmd_tenant_show},
 	{"tenant", "rename", "TENANT NAME", 2, ADMIN, "Give a tenant another name; its slug stays",
 		cmd_tenant_rename},
+	{"tenant", "keep", "TENANT DAYS", 2, ADMIN,
+		"Say how long the audit log keeps rows about a tenant's use", cmd_tenant_keep},
 	{"tenant", "suspend", "TENANT", 1, ADMIN, "Refuse a tenant's calls and tunnels from now on",
 		cmd_tenant_suspend},
 	{"tenant", "resume", "TENANT", 1, ADMIN, "End a suspension", cmd_tenant_resume},

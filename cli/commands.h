@@ -50,6 +50,7 @@ enum status cmd_tenant_create(const struct args *args);
 enum status cmd_tenant_list(const struct args *args);
 enum status cmd_tenant_show(const struct args *args);
 enum status cmd_tenant_rename(const struct args *args);
+enum status cmd_tenant_keep(const struct args *args);
 enum status cmd_tenant_suspend(const struct args *args);
 enum status cmd_tenant_resume(const struct args *args);
 enum status cmd_tenant_delete(const struct args *args);

@@ -87,6 +87,22 @@ enum status cmd_tenant_rename(const struct args *args)
 	return one_tenant(args, "PATCH", body);
 }
 
+enum status cmd_tenant_keep(const struct args *args)
+{
+	const char *days = args->operand[1];
+	int64_t n;
+
+	if (strcmp(days, "default") == 0)
+		return one_tenant(args, "PATCH", json_pack("{s:n}", "audit_keep_days"));
+	if (args_count(days, 36500, &n) != RC_OK) {
+		fprintf(stderr,
+			"airlockctl: give 'default', 0 (for ever) or a number of days up to "
+			"36500\n");
+		return STATUS_USAGE;
+	}
+	return one_tenant(args, "PATCH", json_pack("{s:I}", "audit_keep_days", (json_int_t)n));
+}
+
 enum status cmd_tenant_suspend(const struct args *args)
 {
 	return one_tenant(args, "PATCH", json_pack("{s:b}", "suspended", 1));

@@ -15,6 +15,9 @@ static json_t *tenant_json(const struct tenant *t)
 	json_object_set_new(j, "name", json_string(t->name));
 	json_object_set_new(j, "org_id", json_string(t->org_id));
 	json_object_set_new(j, "suspended", json_boolean(t->suspended));
+	json_object_set_new(j, "audit_keep_days",
+		t->audit_keep_days == TENANT_KEEP_DEFAULT ? json_null()
+							  : json_integer(t->audit_keep_days));
 	admin_set_time(j, "created_at", t->created_at);
 	return j;
 }
@@ -150,7 +153,7 @@ out:
 }
 
 static enum rc change(struct request *rq, struct db *db, const char *name, const json_t *suspended,
-	struct tenant *t)
+	const json_t *keep, struct tenant *t)
 {
 	enum rc rc = db_begin(db);
 
@@ -161,6 +164,13 @@ static enum rc change(struct request *rq, struct db *db, const char *name, const
 		struct audit_record who = rq->who;
 
 		rc = tenant_rename(db, t->id, name, &who, t);
+	}
+	if (rc == RC_OK && keep) {
+		struct audit_record who = rq->who;
+
+		rc = tenant_keep(db, t->id,
+			json_is_null(keep) ? TENANT_KEEP_DEFAULT : json_integer_value(keep), &who,
+			t);
 	}
 	if (rc == RC_OK && suspended)
 		rc = tenant_suspend(db, t->id, json_is_true(suspended), &rq->who, t);
@@ -173,8 +183,8 @@ static enum rc change(struct request *rq, struct db *db, const char *name, const
 
 void admin_tenants_change(struct request *rq)
 {
-	static const char *const fields[] = {"name", "suspended", NULL};
-	const json_t *suspended;
+	static const char *const fields[] = {"name", "suspended", "audit_keep_days", NULL};
+	const json_t *suspended, *keep;
 	const char *name;
 	struct db *db;
 	struct tenant t;
@@ -184,20 +194,28 @@ void admin_tenants_change(struct request *rq)
 	if (!admin_body(rq, fields, &body))
 		return;
 	suspended = json_object_get(body, "suspended");
+	keep = json_object_get(body, "audit_keep_days");
 	if (!admin_name(rq, body, "name", false, &name))
 		goto out;
 	if (suspended && !json_is_boolean(suspended)) {
 		admin_field_problem(rq, "suspended", "must be true or false.");
 		goto out;
 	}
-	if (!name && !suspended) {
-		admin_field_problem(
-			rq, "name or suspended", "is needed: there is nothing to change.");
+	if (keep && !json_is_null(keep) &&
+		(!json_is_integer(keep) || json_integer_value(keep) < 0 ||
+			json_integer_value(keep) > TENANT_KEEP_MAX)) {
+		admin_field_problem(rq, "audit_keep_days",
+			"must be 0 (for ever) to 36500 days, or null for the configured default.");
+		goto out;
+	}
+	if (!name && !suspended && !keep) {
+		admin_field_problem(rq, "name, suspended or audit_keep_days",
+			"is needed: there is nothing to change.");
 		goto out;
 	}
 	if (!admin_tenant(rq, &t) || !admin_db(rq, &db))
 		goto out;
-	rc = change(rq, db, name, suspended, &t);
+	rc = change(rq, db, name, suspended, keep, &t);
 	admin_db_done(rq, db);
 	if (rc != RC_OK) {
 		admin_store_problem(rq, rc, "The tenant was deleted meanwhile.");

@@ -90,6 +90,14 @@ static void set_tunnel(json_t *j, struct request *rq)
 		json_object_set_new(tunnel, "draining", json_boolean(msg_flag(&pong, "draining")));
 		set_number(audit, "queue", &pong, "audit_queue");
 		set_number(audit, "free_bytes", &pong, "audit_free_bytes");
+		set_number(audit, "head_seq", &pong, "audit_head_seq");
+		set_number(audit, "segments", &pong, "audit_segments");
+		set_number(audit, "segment_bytes", &pong, "audit_segment_bytes");
+		set_number(audit, "unarchived", &pong, "audit_unarchived");
+		json_object_set_new(
+			audit, "archive_ok", json_boolean(msg_flag(&pong, "audit_archive_ok")));
+		json_object_set_new(
+			audit, "head_ok", json_boolean(msg_flag(&pong, "audit_head_ok")));
 	}
 	json_object_set_new(j, "tunnel", tunnel);
 	json_object_set_new(j, "audit", audit);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "shared/jscan.h"
 #include "shared/mem.h"
 
 void audit_chain_init(struct audit_chain *c, const struct audit_chain_options *o)
@@ -295,6 +296,21 @@ static bool check_vouched(struct audit_chain *c, const char *line, size_t len)
 		fail_vouch(c, &f);
 }
 
+/* A row that says which files the retention has deleted. */
+static void look_for_deletion(struct audit_chain *c, const char *line, size_t len)
+{
+	static const char event[] = "\"event\":\"audit.delete\"";
+	struct jscan row, change, last;
+	int64_t seq;
+
+	if (memmem(line, len < 96 ? len : 96, event, sizeof(event) - 1) &&
+		jscan_parse(line, len, &row) == RC_OK &&
+		jscan_get(row, "change", &change) == RC_OK &&
+		jscan_get(change, "last", &last) == RC_OK && jscan_int(last, &seq) == RC_OK &&
+		seq > c->deleted_seq)
+		c->deleted_seq = seq;
+}
+
 /* The row that is in its turn and continues the chain. */
 static bool take_row(
 	struct audit_chain *c, const struct audit_form *row, const char *line, size_t len)
@@ -308,10 +324,12 @@ static bool take_row(
 		crypto_hasher_sha256(c->hasher, line, len, c->hash);
 	}
 	c->seq = row->seq;
+	if (c->o.deleted_before)
+		look_for_deletion(c, line, len);
 	if (c->o.bundle_last > 0 && row->kind != AUDIT_FORM_CHECKPOINT)
 		keep_hash(c);
 	return check_good(c, row->seq) && check_seal_end(c) &&
-		(row->kind != AUDIT_FORM_ROW || check_vouched(c, line, len));
+		(row->kind != AUDIT_FORM_ROW || c->o.chain_only || check_vouched(c, line, len));
 }
 
 bool audit_chain_line(struct audit_chain *c, const char *line, size_t len)
@@ -389,6 +407,11 @@ bool audit_chain_end(struct audit_chain *c, bool torn)
 	if (c->lines > 0 && c->checkpoints == 0)
 		return fail(c, AUDIT_FAULT_UNSIGNED, c->lines,
 			"there is no checkpoint: nothing is signed");
+	if (c->o.deleted_before && c->deleted_seq < c->o.first_seq - 1)
+		return fail(c, AUDIT_FAULT_MISSING, 1,
+			"rows %lld to %lld are missing before this line, and no row says that they "
+			"were deleted",
+			(long long)c->deleted_seq + 1, (long long)c->o.first_seq - 1);
 	if (!audit_vouches_end(c->vouches, &f))
 		return fail_vouch(c, &f);
 	c->vouch_counts = *audit_vouches_counts(c->vouches);

@@ -43,12 +43,16 @@ struct audit_chain_options {
 	int64_t first_seq; /* of the first line; 1 unless older segments are kept elsewhere */
 	bool have_key; /* else all checkpoints must agree with the first one */
 	uint8_t key[CRYPTO_PUBLIC_LEN];
+	/* Rows before first_seq may be missing only when a row audit.delete says that they were
+	 * deleted. */
+	bool deleted_before;
 	int64_t expect_seq; /* 0: none */
 	uint8_t expect_hash[CRYPTO_HASH_LEN];
 	/* A bundle: rows may be withheld, expired ones need no seal, which is about whole files,
 	 * and a checkpoint at its end vouches for all rows up to this one at least. 0: no bundle.
 	 */
 	int64_t bundle_last;
+	bool chain_only; /* what workers vouch for is not looked at: a part of a log */
 };
 
 /* One check. Read-only for others than audit_chain.c. */
@@ -76,6 +80,7 @@ struct audit_chain {
 
 	/* The file with expired rows that is being read: its seal, where that stands, and what was
 	 * found so far. */
+	int64_t deleted_seq; /* up to here, says a row audit.delete */
 	bool sealed;
 	struct audit_seal seal;
 	int64_t seal_line, seal_count;

@@ -80,6 +80,13 @@ struct config {
 	int64_t audit_rotate_bytes; /* 256 MiB: audit.jsonl is closed and goes on in a new file; 0:
 				       never */
 	int audit_rotate_hours; /* 24; 0: never */
+	bool audit_compress; /* true: closed files, with zstd */
+	int audit_keep_days; /* 0: for ever; whole closed files */
+	int64_t audit_keep_bytes; /* 0: as many as there are; of all closed files */
+	int audit_tenant_keep_days; /* 0: for ever; rows of tenants without a rule of their own */
+	char *audit_archive_command; /* "": none */
+	char *audit_head_command; /* "": none */
+	int audit_command_timeout_s; /* 300 */
 	char *audit_index_path; /* "": beside the log (audit_index_path()) */
 };
 

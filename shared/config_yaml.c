@@ -23,6 +23,7 @@ enum key_type {
 	KEY_PATH, /* absolute */
 	KEY_PATH_OR_NONE, /* or "" */
 	KEY_ADDRESS,
+	KEY_TEXT, /* one line, or "" */
 	KEY_LEVEL, /* a log level or "" */
 	KEY_CIDRS, /* lists: an array of pointers and a count */
 	KEY_ORIGINS,
@@ -86,6 +87,13 @@ static const struct key keys[] = {
 	{"audit", "checkpoint_seconds", KEY_INT, AT(audit_checkpoint_seconds), 0, "60", 1, 86400},
 	{"audit", "rotate_bytes", KEY_SIZE, AT(audit_rotate_bytes), 0, "256MiB", 0, 1024 * GIB},
 	{"audit", "rotate_hours", KEY_INT, AT(audit_rotate_hours), 0, "24", 0, 87600},
+	{"audit", "compress", KEY_BOOL, AT(audit_compress), 0, "true", 0, 0},
+	{"audit", "keep_days", KEY_INT, AT(audit_keep_days), 0, "0", 0, 36500},
+	{"audit", "keep_bytes", KEY_SIZE, AT(audit_keep_bytes), 0, "0", 0, 1024 * 1024 * GIB},
+	{"audit", "tenant_keep_days", KEY_INT, AT(audit_tenant_keep_days), 0, "0", 0, 36500},
+	{"audit", "archive_command", KEY_TEXT, AT(audit_archive_command), 0, "", 0, 0},
+	{"audit", "head_command", KEY_TEXT, AT(audit_head_command), 0, "", 0, 0},
+	{"audit", "command_timeout_s", KEY_INT, AT(audit_command_timeout_s), 0, "300", 1, 86400},
 	{"audit", "index_path", KEY_PATH_OR_NONE, AT(audit_index_path), 0, "", 0, 0},
 };
 #define KEY_COUNT (sizeof(keys) / sizeof(keys[0]))
@@ -156,6 +164,9 @@ static void put_expected(struct buf *out, const struct key *k)
 	case KEY_PATH_OR_NONE:
 		buf_str(out, "an absolute path or \"\"");
 		break;
+	case KEY_TEXT:
+		buf_str(out, "one line of text");
+		break;
 	case KEY_ADDRESS:
 		buf_str(out, "an IP address");
 		break;
@@ -216,6 +227,8 @@ static bool string_ok(const struct key *k, const char *text)
 		return path_ok(text);
 	case KEY_PATH_OR_NONE:
 		return !*text || path_ok(text);
+	case KEY_TEXT:
+		return !*text || text_name_ok(text, 1024);
 	case KEY_ADDRESS:
 		return address_ok(text);
 	default:
@@ -658,6 +671,7 @@ void config_key_value(const struct config *c, size_t i, struct buf *out)
 			*(const enum config_fsync *)src == CONFIG_FSYNC_BATCH ? "batch"
 									      : "interval");
 		break;
+	case KEY_TEXT:
 	case KEY_LEVEL:
 	case KEY_PATH_OR_NONE:
 		buf_json(out, *(char *const *)src);

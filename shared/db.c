@@ -57,6 +57,7 @@ static const char *const migrations[] = {
 	"WITHOUT ROWID;"
 	"CREATE INDEX idempotency_expiry ON idempotency (expires_at);"
 	"CREATE TABLE outbox (id INTEGER PRIMARY KEY AUTOINCREMENT, record TEXT NOT NULL) STRICT;",
+	"ALTER TABLE tenants ADD COLUMN audit_keep_days INTEGER NOT NULL DEFAULT -1;",
 };
 #define SCHEMA_VERSION ((int)(sizeof(migrations) / sizeof(migrations[0])))
 

@@ -26,6 +26,8 @@
 #define STORE_CURSOR_MAX 119
 
 /* --- tenants ------------------------------------------------------------- */
+#define TENANT_KEEP_DEFAULT (-1)
+#define TENANT_KEEP_MAX 36500
 struct tenant {
 	char id[STORE_ID_MAX + 1]; /* t_<slug> */
 	char slug[64];
@@ -34,6 +36,7 @@ struct tenant {
 	bool suspended;
 	int64_t created_at; /* UTC seconds, here and below */
 	int64_t version; /* grows with each change */
+	int64_t audit_keep_days; /* TENANT_KEEP_DEFAULT: audit.tenant_keep_days; 0: for ever */
 };
 /* RC_INVALID for a bad slug or name, RC_CONFLICT when the slug is taken. org_id NULL: the default
  * org. */
@@ -48,6 +51,16 @@ enum rc tenant_rename(struct db *db, const char *id, const char *name, struct au
 	struct tenant *out) MUST_CHECK;
 enum rc tenant_suspend(struct db *db, const char *id, bool suspended, struct audit_record *who,
 	struct tenant *out) MUST_CHECK;
+/* How long the audit log keeps rows about its use; TENANT_KEEP_DEFAULT, 0 or days. RC_INVALID: out of
+ * range. */
+enum rc tenant_keep(struct db *db, const char *id, int64_t days, struct audit_record *who,
+	struct tenant *out) MUST_CHECK;
+/* Of all tenants that have a rule of their own. Caller frees *list. */
+struct tenant_keep {
+	char id[STORE_ID_MAX + 1];
+	int64_t days;
+};
+enum rc tenant_keep_list(struct db *db, struct tenant_keep **list, size_t *count) MUST_CHECK;
 /* Removes the tenant with its keys, workers and enrollments. */
 enum rc tenant_delete(struct db *db, const char *id, struct audit_record *who) MUST_CHECK;
 

@@ -8,7 +8,7 @@
 #include "shared/store_sql.h"
 #include "shared/text.h"
 
-#define COLUMNS "id, slug, name, org_id, suspended, created_at, version"
+#define COLUMNS "id, slug, name, org_id, suspended, created_at, version, audit_keep_days"
 
 static void read_tenant(sqlite3_stmt *st, void *row)
 {
@@ -21,6 +21,7 @@ static void read_tenant(sqlite3_stmt *st, void *row)
 	t->suspended = sql_int(st, 4) != 0;
 	t->created_at = sql_int(st, 5);
 	t->version = sql_int(st, 6);
+	t->audit_keep_days = sql_int(st, 7);
 }
 
 static enum rc read_one(struct db *db, sqlite3_stmt *st, struct tenant *out)
@@ -68,6 +69,8 @@ static enum rc record(struct db *db, const struct tenant *t, const char *event, 
 	}
 	buf_str(&change, ",\"org_id\":");
 	buf_json(&change, t->org_id);
+	if (!strcmp(event, "tenant.keep"))
+		buf_printf(&change, ",\"audit_keep_days\":%lld", (long long)t->audit_keep_days);
 	buf_char(&change, '}');
 	rc = store_record(db, who, event, t->id, t->id, &change);
 	buf_free(&change);
@@ -80,15 +83,15 @@ static enum rc insert(struct db *db, struct tenant *t, struct audit_record *who)
 
 	if (rc == RC_OK)
 		rc = sql_exec(db, NULL,
-			"INSERT INTO tenants (" COLUMNS ") VALUES (?, ?, ?, ?, 0, ?, ?)", "ssssii",
-			t->id, t->slug, t->name, t->org_id, t->created_at, t->version);
+			"INSERT INTO tenants (" COLUMNS ") VALUES (?, ?, ?, ?, 0, ?, ?, -1)",
+			"ssssii", t->id, t->slug, t->name, t->org_id, t->created_at, t->version);
 	return rc == RC_OK ? record(db, t, "tenant.create", NULL, who) : rc;
 }
 
 enum rc tenant_create(struct db *db, const char *slug, const char *name, const char *org_id,
 	struct audit_record *who, struct tenant *out)
 {
-	struct tenant t = {.created_at = clock_wall_s()};
+	struct tenant t = {.created_at = clock_wall_s(), .audit_keep_days = TENANT_KEEP_DEFAULT};
 	struct sql_change c;
 	enum rc rc;
 
@@ -195,6 +198,59 @@ enum rc tenant_suspend(
 	if (rc == RC_OK)
 		*out = t;
 	return rc;
+}
+
+static enum rc keep_row(struct db *db, int64_t days, struct tenant *t, struct audit_record *who)
+{
+	enum rc rc = sql_next_version(db, &t->version);
+
+	t->audit_keep_days = days;
+	if (rc == RC_OK)
+		rc = sql_exec(db, NULL,
+			"UPDATE tenants SET audit_keep_days = ?, version = ? WHERE id = ?", "iis",
+			days, t->version, t->id);
+	return rc == RC_OK ? record(db, t, "tenant.keep", NULL, who) : rc;
+}
+
+enum rc tenant_keep(
+	struct db *db, const char *id, int64_t days, struct audit_record *who, struct tenant *out)
+{
+	struct sql_change c;
+	struct tenant t;
+	enum rc rc;
+
+	if (days < TENANT_KEEP_DEFAULT || days > TENANT_KEEP_MAX)
+		return RC_INVALID;
+	rc = sql_change_begin(db, &c);
+	if (rc != RC_OK)
+		return rc;
+	rc = tenant_get(db, id, &t);
+	if (rc == RC_OK)
+		rc = keep_row(db, days, &t, who);
+	rc = sql_change_end(&c, rc);
+	if (rc == RC_OK)
+		*out = t;
+	return rc;
+}
+
+static void read_keep(sqlite3_stmt *st, void *row)
+{
+	struct tenant_keep *k = row;
+
+	sql_text(st, 0, k->id, sizeof(k->id));
+	k->days = sql_int(st, 1);
+}
+
+enum rc tenant_keep_list(struct db *db, struct tenant_keep **list, size_t *count)
+{
+	static const struct sql_row_kind kind = {sizeof(struct tenant_keep), read_keep, NULL};
+	sqlite3_stmt *st;
+	bool more;
+	enum rc rc = sql_query(db, &st,
+		"SELECT id, audit_keep_days FROM tenants WHERE audit_keep_days >= 0 ORDER BY id",
+		"");
+
+	return rc == RC_OK ? sql_page(db, st, 1 << 20, &kind, list, count, &more) : rc;
 }
 
 enum rc tenant_delete(struct db *db, const char *id, struct audit_record *who)

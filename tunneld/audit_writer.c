@@ -162,6 +162,9 @@ static void count_unsigned(struct audit_writer *w, size_t rows, bool checkpoint)
 		return;
 	(void)pthread_mutex_lock(&w->lock);
 	w->stats.checkpoints++;
+	w->stats.head_seq = w->journal.head.seq;
+	w->stats.head_ms = clock_wall_ms();
+	memcpy(w->stats.head_hash, w->journal.head.prev, sizeof(w->stats.head_hash));
 	(void)pthread_mutex_unlock(&w->lock);
 }
 

@@ -57,6 +57,9 @@ struct audit_stats {
 	size_t queue; /* rows that are not written yet */
 	int64_t free_bytes; /* of the volume; at most a second old */
 	int64_t seq;
+	/* The last checkpoint since the start; 0: none yet. */
+	int64_t head_seq, head_ms;
+	char head_hash[AUDIT_HASH_LEN + 1];
 	int64_t durable_seq; /* the last row on disk */
 	uint64_t rows, batches, failures, lost, checkpoints, rotations;
 	uint64_t fsync_count, fsync_us;

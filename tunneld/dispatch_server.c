@@ -14,6 +14,7 @@
 #include "shared/log.h"
 #include "shared/mem.h"
 #include "tunneld/dispatch_conn.h"
+#include "tunneld/audit_keeper.h"
 #include "tunneld/relay.h"
 
 #define LISTEN_QUEUE 1024
@@ -128,10 +129,12 @@ static void handle_flush(struct dispatch_conn *c)
 static void handle_ping(struct dispatch_conn *c)
 {
 	struct hub *hub = c->server->hub;
+	struct audit_keeper_stats keeper;
 	struct audit_stats audit;
 	struct relay_frame f;
 
 	audit_writer_stats(hub->audit, &audit);
+	audit_keeper_stats(hub->keeper, &keeper);
 	relay_frame_begin(&f, MSG_PONG, NULL);
 	msg_put_str(&f.buf, "version", AIRLOCK_VERSION);
 	msg_put_int(&f.buf, "uptime_s", (clock_mono_ms() - hub->started_ms) / 1000);
@@ -141,6 +144,12 @@ static void handle_ping(struct dispatch_conn *c)
 	msg_put_int(&f.buf, "audit_durable", audit.durable_seq);
 	msg_put_int(&f.buf, "audit_queue", (int64_t)audit.queue);
 	msg_put_int(&f.buf, "audit_free_bytes", audit.free_bytes);
+	msg_put_int(&f.buf, "audit_head_seq", audit.head_seq);
+	msg_put_int(&f.buf, "audit_segments", keeper.segments);
+	msg_put_int(&f.buf, "audit_segment_bytes", keeper.bytes);
+	msg_put_int(&f.buf, "audit_unarchived", keeper.unarchived);
+	msg_put_flag(&f.buf, "audit_archive_ok", keeper.archive_ok);
+	msg_put_flag(&f.buf, "audit_head_ok", keeper.head_ok);
 	msg_put_flag(&f.buf, "draining", hub->draining);
 	relay_frame_send(&c->client, &f, NULL, 0);
 }

@@ -2,6 +2,7 @@
 
 #include "shared/audit_index.h"
 #include "shared/clock.h"
+#include "tunneld/audit_keeper.h"
 #include "tunneld/relay.h"
 #include "tunneld/tunnel.h"
 #include "tunneld/torn.h"
@@ -87,6 +88,8 @@ enum rc hub_open(struct hub *hub, const struct config *config,
 	if (rc == RC_OK)
 		rc = state_writer_open(&state, &hub->state);
 	if (rc == RC_OK)
+		rc = audit_keeper_open(config, identity, hub->audit, &hub->keeper);
+	if (rc == RC_OK)
 		torn_record(hub->audit, config->audit_log_path);
 	if (rc != RC_OK) {
 		hub_flush(hub);
@@ -100,6 +103,8 @@ void hub_flush(struct hub *hub)
 	/* In this order: the state writer's last rows go through the audit writer. */
 	state_writer_close(hub->state);
 	hub->state = NULL;
+	audit_keeper_close(hub->keeper);
+	hub->keeper = NULL;
 	audit_writer_close(hub->audit);
 	hub->audit = NULL;
 	audit_indexer_close(hub->indexer);
@@ -166,5 +171,6 @@ void hub_metrics(struct hub *hub, struct buf *out)
 		.draining = hub->draining};
 
 	audit_writer_stats(hub->audit, &now.audit);
+	audit_keeper_stats(hub->keeper, &now.keeper);
 	metrics_text(&hub->metrics, &now, out);
 }

@@ -20,6 +20,7 @@
 #include "tunneld/registry.h"
 #include "tunneld/state_writer.h"
 
+struct audit_keeper;
 struct tunnel;
 struct connection;
 
@@ -28,6 +29,7 @@ struct hub {
 	const struct crypto_identity *identity;
 	struct db *db; /* the loop's handle: short reads only */
 	struct audit_writer *audit;
+	struct audit_keeper *keeper;
 	struct audit_indexer *indexer;
 	struct state_writer *state;
 

@@ -161,6 +161,36 @@ out:
 
 /* --- closed segments --------------------------------------------------------------- */
 
+/* Somebody has compressed it, which the daemon does only with older ones. */
+static enum rc last_of_compressed(struct journal *j, const char *path)
+{
+	struct audit_reader *in;
+	const char *line;
+	struct buf last;
+	bool checkpoint;
+	size_t len;
+	enum rc rc = audit_reader_open(path, &in);
+
+	if (rc != RC_OK) {
+		log_err("cannot read %s: %s", path, strerror(errno));
+		return RC_INTERNAL;
+	}
+	buf_init(&last, AUDIT_LINE_MAX);
+	while ((rc = audit_reader_line(in, &line, &len)) == RC_OK) {
+		buf_reset(&last);
+		buf_add(&last, line, len);
+	}
+	if (rc == RC_NOTFOUND && !audit_reader_torn(in) && last.len > 0 && !last.failed)
+		rc = read_last_line(j, path, (const char *)last.data, last.len, &checkpoint);
+	else {
+		log_err("%s can't be read to its end: restore it, then start again", path);
+		rc = RC_INVALID;
+	}
+	buf_free(&last);
+	audit_reader_close(in);
+	return rc;
+}
+
 static enum rc last_of_segment(struct journal *j, const char *path)
 {
 	char *tail = xmalloc(TAIL_MAX);
@@ -243,7 +273,8 @@ static enum rc read_segments(struct journal *j)
 	if (rc == RC_OK)
 		rc = drop_second_name(j, list, &count);
 	if (rc == RC_OK && count > 0)
-		rc = last_of_segment(j, list[count - 1].path);
+		rc = list[count - 1].compressed ? last_of_compressed(j, list[count - 1].path)
+						: last_of_segment(j, list[count - 1].path);
 	audit_segments_free(list, count);
 	return rc;
 }
@@ -472,6 +503,35 @@ static enum rc last_outbox_in(const char *path, int64_t *id, char **line)
 	return rc;
 }
 
+/* A compressed file can only be read forwards. */
+static enum rc last_outbox_in_compressed(const char *path, int64_t *id, char **line)
+{
+	struct audit_reader *in;
+	char *found = NULL;
+	const char *at;
+	int64_t n;
+	size_t len;
+	enum rc rc = audit_reader_open(path, &in);
+
+	while (rc == RC_OK && (rc = audit_reader_line(in, &at, &len)) == RC_OK) {
+		if (!outbox_id_of(at, len, &n))
+			continue;
+		*id = n;
+		free(found);
+		found = xstrndup(at, len);
+	}
+	audit_reader_close(in);
+	if (rc != RC_NOTFOUND) {
+		log_err("cannot read %s", path);
+		free(found);
+		return RC_INTERNAL;
+	}
+	if (!found)
+		return RC_NOTFOUND;
+	*line = found;
+	return RC_OK;
+}
+
 enum rc journal_last_outbox(const char *path, int64_t *id, char **line)
 {
 	struct audit_segment *list = NULL;
@@ -485,7 +545,8 @@ enum rc journal_last_outbox(const char *path, int64_t *id, char **line)
 		return RC_INTERNAL;
 	}
 	for (size_t i = count; rc == RC_NOTFOUND && i > 0; i--)
-		rc = last_outbox_in(list[i - 1].path, id, line);
+		rc = list[i - 1].compressed ? last_outbox_in_compressed(list[i - 1].path, id, line)
+					    : last_outbox_in(list[i - 1].path, id, line);
 	audit_segments_free(list, count);
 	return rc;
 }

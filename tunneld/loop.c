@@ -186,7 +186,7 @@ enum rc loop_open(
 	struct loop *l = xcalloc(1, sizeof(*l));
 	enum rc rc = RC_INTERNAL;
 
-	l->ev = ev_default_loop(EVFLAG_AUTO);
+	l->ev = ev_loop_new(EVFLAG_AUTO);
 	if (!l->ev) {
 		log_err("libev does not start");
 		free(l);

@@ -264,6 +264,34 @@ static void put_audit(struct buf *b, const struct audit_stats *a)
 		AUDIT_FSYNC_BUCKETS, a->fsync_bucket, a->fsync_us);
 }
 
+static void put_keeper(struct buf *b, const struct audit_keeper_stats *k)
+{
+	plain(b, "airlock_cp_audit_segments", "gauge", "Closed files of the audit log.",
+		(uint64_t)k->segments);
+	plain(b, "airlock_cp_audit_segment_bytes", "gauge", "Bytes of the closed files.",
+		(uint64_t)k->bytes);
+	plain(b, "airlock_cp_audit_archive_ok", "gauge",
+		"1 unless the last audit.archive_command failed.", k->archive_ok);
+	plain(b, "airlock_cp_audit_unarchived", "gauge", "Closed files that are not archived yet.",
+		(uint64_t)k->unarchived);
+	plain(b, "airlock_cp_audit_archived_total", "counter", "Closed files archived.",
+		k->archived);
+	plain(b, "airlock_cp_audit_archive_failures_total", "counter",
+		"Times that audit.archive_command failed.", k->archive_failures);
+	plain(b, "airlock_cp_audit_head_ok", "gauge",
+		"1 unless the last audit.head_command failed.", k->head_ok);
+	plain(b, "airlock_cp_audit_heads_total", "counter", "Heads pushed.", k->pushed);
+	plain(b, "airlock_cp_audit_head_failures_total", "counter",
+		"Times that audit.head_command failed.", k->push_failures);
+	plain(b, "airlock_cp_audit_expired_rows_total", "counter", "Rows whose retention was over.",
+		k->expired_rows);
+	plain(b, "airlock_cp_audit_compressed_total", "counter", "Closed files compressed.",
+		k->compressed);
+	plain(b, "airlock_cp_audit_deleted_total", "counter", "Closed files deleted.", k->deleted);
+	plain(b, "airlock_cp_audit_damaged_total", "counter",
+		"Closed files that did not hold, or could not be written anew.", k->damaged);
+}
+
 static void put_process(struct buf *b, const struct metrics_now *now)
 {
 	plain(b, "airlock_cp_calls_in_flight", "gauge", "Calls between arrival and answer.",
@@ -285,5 +313,6 @@ void metrics_text(const struct metrics *m, const struct metrics_now *now, struct
 	put_traffic(out, m);
 	put_refusals(out, m);
 	put_audit(out, &now->audit);
+	put_keeper(out, &now->keeper);
 	put_process(out, now);
 }

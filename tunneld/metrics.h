@@ -10,6 +10,7 @@
 #include "shared/buf.h"
 #include "shared/handshake.h"
 #include "shared/msg.h"
+#include "tunneld/audit_keeper.h"
 #include "tunneld/audit_writer.h"
 #include "tunneld/map.h"
 #include "tunneld/outcome.h"
@@ -72,6 +73,7 @@ struct metrics {
 struct metrics_now {
 	const struct registry *registry;
 	struct audit_stats audit;
+	struct audit_keeper_stats keeper;
 	size_t tunnels, dispatch_connections, calls;
 	int64_t started_at; /* UTC seconds */
 	bool draining;

@@ -7,6 +7,7 @@ setup() {
 	stack_config audit.min_free_bytes 0
 	stack_config audit.checkpoint_rows 50
 	stack_config audit.rotate_bytes 1000000
+	stack_config audit.compress false # the campaign reads the lines
 	stack_config limits.call_timeout_ms 5000
 }
 

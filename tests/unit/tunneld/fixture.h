@@ -98,7 +98,10 @@ static inline void fixture_files(struct fixture *f)
 		.max_connections = 100,
 		.audit_fsync_interval_ms = 50,
 		.audit_checkpoint_rows = 1000,
-		.audit_checkpoint_seconds = 60};
+		.audit_checkpoint_seconds = 60,
+		.audit_index_path = (char *)"",
+		.audit_archive_command = (char *)"",
+		.audit_head_command = (char *)""};
 }
 
 static inline void fixture_database(struct fixture *f)
