@@ -97,11 +97,9 @@ static inline void fixture_files(struct fixture *f)
 		.clock_skew_s = 300,
 		.drain_timeout_ms = 1000,
 		.max_connections = 100,
-		.audit_index_path = "",
 		.audit_fsync_interval_ms = 50,
 		.audit_checkpoint_rows = 1000,
 		.audit_checkpoint_seconds = 60,
-		.audit_index_path = (char *)"",
 		.audit_archive_command = (char *)"",
 		.audit_head_command = (char *)""};
 }
