@@ -79,6 +79,7 @@ static inline void fixture_files(struct fixture *f)
 	crypto_identity_new(&f->cp);
 	f->config = (struct config){.state_path = f->state_path,
 		.audit_log_path = f->audit_path,
+		.audit_index_path = (char *)"",
 		.snapshot_dir = f->snapshot_dir,
 		.run_dir = f->dir,
 		.max_sessions_per_tenant = 2,
