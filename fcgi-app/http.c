@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/time.h>
+#include <unistd.h>
 
 #include "fcgi-app/http_parse.h"
 #include "shared/clock.h"
@@ -18,12 +19,13 @@
 #define PARAM_BYTES_MAX 131072
 #define ADMIN_BODY_MAX 65536
 #define EXTRA_HEADERS_MAX 8192
-/* How long a body may take to arrive, in all and between two reads. */
+/* How long a body may take to arrive, in all; between two reads, the loop's time limit on the
+ * connection. */
 #define BODY_MS 60000
-#define BODY_READ_S 20
 /* What is read away of a body nobody wanted, so that the connection can be used again. */
 #define DRAIN_BYTES_MAX 33554432
 #define DRAIN_MS 5000
+#define DRAIN_READ_S 5
 
 static FCGX_Request *fcgx(const struct request *rq)
 {
@@ -155,6 +157,14 @@ static bool params_bounded(const struct request *rq)
 	return true;
 }
 
+static void begin_log(struct request *rq)
+{
+	audit_init(&rq->who, "");
+	(void)str_copy(rq->who.request_id, sizeof(rq->who.request_id), rq->request_id);
+	(void)str_copy(rq->who.remote_ip, sizeof(rq->who.remote_ip), rq->remote_ip);
+	log_context(rq->request_id, NULL, rq->remote_ip);
+}
+
 static void identify(struct request *rq)
 {
 	const char *id = param(rq, "HTTP_X_REQUEST_ID");
@@ -165,10 +175,7 @@ static void identify(struct request *rq)
 		crypto_id("req", rq->request_id, sizeof(rq->request_id));
 	clientip_resolve(peer ? peer : "", param(rq, "HTTP_X_FORWARDED_FOR"),
 		rq->config->trusted_proxies, rq->config->trusted_proxy_count, rq->remote_ip);
-	audit_init(&rq->who, "");
-	(void)str_copy(rq->who.request_id, sizeof(rq->who.request_id), rq->request_id);
-	(void)str_copy(rq->who.remote_ip, sizeof(rq->who.remote_ip), rq->remote_ip);
-	log_context(rq->request_id, NULL, rq->remote_ip);
+	begin_log(rq);
 }
 
 /* What is wrong with the request line, or NULL. */
@@ -216,13 +223,20 @@ bool http_start(
 	return false;
 }
 
-/* Bounds each read from the front; 0: none, as it must be while the connection idles between two
- * requests. */
-static void read_timeout(const struct request *rq, int seconds)
+bool http_defer(struct request *rq)
 {
-	struct timeval patience = {.tv_sec = seconds};
+	rq->deferred = rq->deferred || rq->loop;
+	return rq->deferred;
+}
 
-	(void)setsockopt(http_fd(rq), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+void http_again(struct request *rq)
+{
+	rq->loop = NULL;
+	rq->deferred = false;
+	rq->pattern = "";
+	rq->by_cookie = false;
+	buf_reset(&rq->headers);
+	begin_log(rq);
 }
 
 /* Takes what the stream has, without a copy, once it has anything. 0 at the end or on an error. */
@@ -248,6 +262,7 @@ static size_t next_bytes(FCGX_Stream *in, struct buf *to)
 static void drain(const struct request *rq)
 {
 	FCGX_Stream *in = fcgx(rq)->in;
+	const struct timeval patience = {.tv_sec = DRAIN_READ_S};
 	const char *length = param(rq, "CONTENT_LENGTH");
 	int64_t deadline = clock_mono_ms() + DRAIN_MS;
 	size_t total = 0;
@@ -259,15 +274,34 @@ static void drain(const struct request *rq)
 	 * already. */
 	if (length && *length && strcmp(length, "0") != 0)
 		(void)FCGX_FFlush(fcgx(rq)->out);
-	read_timeout(rq, DRAIN_MS / 1000);
+	(void)setsockopt(http_fd(rq), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
 	while ((len = next_bytes(in, NULL)) > 0) {
 		total += len;
 		if (total > DRAIN_BYTES_MAX || clock_mono_ms() > deadline)
 			break;
 	}
-	read_timeout(rq, 0);
 	if (len > 0 || FCGX_GetError(in))
 		fcgx(rq)->keepConnection = 0;
+}
+
+/* libfcgi closes a connection with patience: it waits for the front to close too, up to two
+ * seconds. That is needed only when something was left unread. */
+static void end_request(FCGX_Request *f)
+{
+	bool keep = f->keepConnection;
+
+	if (!FCGX_HasSeenEOF(f->in) || FCGX_GetError(f->in)) {
+		f->keepConnection = 0;
+		FCGX_Finish_r(f);
+		return;
+	}
+	keep = FCGX_FClose(f->err) == 0 && keep;
+	keep = FCGX_FClose(f->out) == 0 && FCGX_GetError(f->in) == 0 && keep;
+	FCGX_Free(f, 0);
+	if (keep)
+		return;
+	(void)close(f->ipcFd);
+	f->ipcFd = -1;
 }
 
 void http_finish(struct request *rq)
@@ -277,7 +311,7 @@ void http_finish(struct request *rq)
 		http_problem(rq, PROBLEM_INTERNAL, NULL);
 	}
 	drain(rq);
-	FCGX_Finish_r(fcgx(rq));
+	end_request(fcgx(rq));
 	/* Bodies may hold credentials or arguments. */
 	buf_wipe(&rq->body);
 	buf_free(&rq->body);
@@ -303,10 +337,8 @@ static enum rc read_body(struct request *rq, size_t max)
 	buf_init(&rq->body, max);
 	if (length > 0 && !buf_reserve(&rq->body, (size_t)length))
 		return RC_UNAVAILABLE;
-	read_timeout(rq, BODY_READ_S);
 	while (!rq->body.failed && clock_mono_ms() <= deadline && next_bytes(in, &rq->body) > 0)
 		;
-	read_timeout(rq, 0);
 	if (rq->body.failed)
 		return RC_LIMIT;
 	if (FCGX_GetError(in) || !FCGX_HasSeenEOF(in) ||
@@ -497,6 +529,8 @@ void http_begin(struct request *rq, int status, const char *content_type)
 {
 	struct buf head;
 
+	if (rq->deferred)
+		return;
 	if (rq->answered) {
 		log_err("a second answer was made for %s %s", rq->method, rq->pattern);
 		return;
@@ -511,6 +545,8 @@ void http_reply(
 {
 	struct buf head;
 
+	if (rq->deferred)
+		return;
 	if (rq->answered) {
 		log_err("a second answer was made for %s %s", rq->method, rq->pattern);
 		return;
@@ -566,12 +602,14 @@ void http_problem_rc(struct request *rq, enum rc rc, const char *detail)
 /* --- tunneld ----------------------------------------------------------------------------- */
 
 enum rc http_dispatch(
-	const struct request *rq, enum rc (*exchange)(struct dispatch *d, void *ctx), void *ctx)
+	struct request *rq, enum rc (*exchange)(struct dispatch *d, void *ctx), void *ctx)
 {
 	struct dispatch *d;
 	bool fresh = false;
 	enum rc rc = RC_UNAVAILABLE;
 
+	if (http_defer(rq))
+		return RC_UNAVAILABLE;
 	while (!fresh) {
 		rc = dispatch_mine(rq->app->dispatch_path, &d, &fresh);
 		if (rc != RC_OK)
@@ -588,8 +626,11 @@ enum rc http_audit(struct request *rq, const struct audit_record *r)
 {
 	struct dispatch *d;
 	bool fresh;
-	enum rc rc = dispatch_mine(rq->app->dispatch_path, &d, &fresh);
+	enum rc rc;
 
+	if (http_defer(rq))
+		return RC_UNAVAILABLE;
+	rc = dispatch_mine(rq->app->dispatch_path, &d, &fresh);
 	if (rc != RC_OK)
 		return rc;
 	/* Never sent twice: the row may have been written although the answer was lost. */
@@ -602,8 +643,11 @@ enum rc http_audit(struct request *rq, const struct audit_record *r)
 void http_audit_later(struct request *rq, const struct audit_record *r)
 {
 	struct db *db = NULL;
-	enum rc rc = db_pool_get(rq->app->db, &db);
+	enum rc rc;
 
+	if (http_defer(rq))
+		return;
+	rc = db_pool_get(rq->app->db, &db);
 	if (rc == RC_OK)
 		rc = outbox_put(db, r);
 	if (db)

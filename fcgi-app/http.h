@@ -32,10 +32,19 @@ struct app {
 	uint8_t cp_public_key[CRYPTO_PUBLIC_LEN];
 };
 
+struct conn;
+struct loop;
+struct mcp_call;
+
 struct request {
 	const struct app *app;
 	const struct config *config;
-	void *fcgx; /* FCGX_Request of this thread */
+	void *fcgx; /* FCGX_Request of its connection */
+	struct loop *loop; /* the one that serves it, where nothing may wait; NULL in a thread */
+	struct conn *conn; /* that loop's own */
+	bool deferred; /* something would have had to wait: a thread serves it from the start */
+	struct mcp_call *call; /* with a worker: the loop goes on with it when there is news */
+	bool detached; /* that was left to itself in the end, and is not to be cancelled */
 
 	char method[16];
 	char path[HTTP_PATH_MAX + 1]; /* from REQUEST_URI, percent-decoded once; refused with NUL,
@@ -67,11 +76,18 @@ struct request {
 	int64_t bytes_out; /* body bytes, for the access line */
 };
 
+/* On the loop (rq->loop), nothing may wait. What would asks this first: true means that it must
+ * give up, with any error; answers are not sent any more, and a thread serves the request instead.
+ */
+bool http_defer(struct request *rq);
+/* That thread's beginning. */
+void http_again(struct request *rq);
+
 /* Begins a request that FCGX_Accept_r() gave (fcgx: its FCGX_Request). rq is zeroed before. False:
  * it was malformed and has been answered. http_finish() in either case. */
 bool http_start(struct request *rq, const struct app *app, const struct config *config, void *fcgx);
-/* Reads away what is left of the body, ends the FastCGI request and frees what rq holds. Answers
- * 500 when nobody did. */
+/* Reads away what is left of the body, ends the FastCGI request (and closes its connection when
+ * that is not kept: ipcFd is -1 then) and frees what rq holds. Answers 500 when nobody did. */
 void http_finish(struct request *rq);
 
 /* A request header by its usual name ("Mcp-Method"), NULL when absent. Borrowed. The front joins or
@@ -122,7 +138,7 @@ void http_abort(struct request *rq);
  * when a connection kept from before fails, it is called a second time with a new one, so it must
  * be safe to repeat. What it reads is valid until the thread's next exchange. RC_UNAVAILABLE:
  * tunneld is not there or could not do it. */
-enum rc http_dispatch(const struct request *rq, enum rc (*exchange)(struct dispatch *d, void *ctx),
+enum rc http_dispatch(struct request *rq, enum rc (*exchange)(struct dispatch *d, void *ctx),
 	void *ctx) MUST_CHECK;
 /* One audit row for a refusal, through tunneld. When the journal can't take it the caller answers
  * PROBLEM_AUDIT_DOWN. */

@@ -1,6 +1,7 @@
 #include "fcgi-app/mcp.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "fcgi-app/cors.h"
@@ -27,6 +28,16 @@ struct reply {
 	struct mcp_answer answer; /* ... or a worker's, when relayed */
 	bool relayed;
 	struct mcp_stream stream; /* where the answer goes once it is open */
+};
+
+/* One POST, from its first check to its answer. It lasts longer than the handler when it is with a
+ * worker. */
+struct mcp_call {
+	struct request *rq;
+	struct apikey_grant grant;
+	struct mcp_request request;
+	struct reply reply;
+	struct mcp_exchange exchange;
 };
 
 static const char *slug_of(const struct request *rq)
@@ -138,8 +149,17 @@ static bool authorize(struct request *rq, struct apikey_grant *grant)
 			"Send Authorization once.");
 		return false;
 	}
-	rc = apikey_check(rq->app->keys, rq->app->db, rc == RC_OK ? token : "", slug_of(rq),
-		clock_wall_s(), grant);
+	if (rc != RC_OK)
+		token = "";
+	if (rq->loop &&
+		!apikey_recall(rq->app->keys, rq->app->db, token, slug_of(rq), clock_wall_s(),
+			grant, &rc)) {
+		(void)http_defer(rq);
+		return false;
+	}
+	if (!rq->loop)
+		rc = apikey_check(
+			rq->app->keys, rq->app->db, token, slug_of(rq), clock_wall_s(), grant);
 	switch (rc) {
 	case RC_OK:
 		break;
@@ -349,6 +369,22 @@ static void write_down_later(
 	http_audit_later(rq, &r);
 }
 
+/* What became of an exchange with a worker. */
+static void take_answer(struct request *rq, const struct apikey_grant *grant,
+	const struct mcp_request *m, struct reply *r)
+{
+	r->relayed = r->answer.kind == MCP_ANSWER_RESULT;
+	r->gone = r->answer.kind == MCP_ANSWER_GONE;
+	if (r->relayed) {
+		r->status = mcp_result_status(m->era, r->answer.payload, r->answer.len);
+	} else if (!r->gone) {
+		if (r->answer.error.problem == PROBLEM_TUNNEL_DOWN)
+			write_down_later(rq, grant, m);
+		r->retry_after_ms = r->answer.retry_after_ms;
+		reply_error(rq, r, m->id, &r->answer.error);
+	}
+}
+
 static void relay(struct request *rq, const struct apikey_grant *grant, const struct mcp_request *m,
 	struct reply *r)
 {
@@ -362,17 +398,15 @@ static void relay(struct request *rq, const struct apikey_grant *grant, const st
 		if (!guide_call(rq, grant, m, r, affinity))
 			return;
 	}
-	mcp_relay(rq, grant, m, affinity, &r->stream, &r->answer);
-	r->relayed = r->answer.kind == MCP_ANSWER_RESULT;
-	r->gone = r->answer.kind == MCP_ANSWER_GONE;
-	if (r->relayed) {
-		r->status = mcp_result_status(m->era, r->answer.payload, r->answer.len);
-	} else if (!r->gone) {
-		if (r->answer.error.problem == PROBLEM_TUNNEL_DOWN)
-			write_down_later(rq, grant, m);
-		r->retry_after_ms = r->answer.retry_after_ms;
-		reply_error(rq, r, m->id, &r->answer.error);
+	if (rq->loop) {
+		if (!rq->deferred &&
+			mcp_relay_begin(&rq->call->exchange, rq, grant, m, affinity, &r->stream,
+				&r->answer) != RC_OK)
+			(void)http_defer(rq);
+		return;
 	}
+	mcp_relay(rq, grant, m, affinity, &r->stream, &r->answer);
+	take_answer(rq, grant, m, r);
 }
 
 static void serve(struct request *rq, const struct apikey_grant *grant, const struct mcp_request *m,
@@ -381,7 +415,7 @@ static void serve(struct request *rq, const struct apikey_grant *grant, const st
 	r->status = 200;
 	if (m->action == MCP_DO_CALL_TOOL || m->action == MCP_DO_RELAY)
 		relay(rq, grant, m, r);
-	else
+	else if (!http_defer(rq))
 		answer_locally(rq, grant, m, r);
 	if (r->body.failed)
 		reply_problem(rq, r, m->id, PROBLEM_RESULT_TOO_LARGE, NULL);
@@ -526,48 +560,100 @@ static void take_aside(
 		http_problem(rq, PROBLEM_TUNNEL_DOWN, NULL);
 }
 
-static void serve_post(struct request *rq, const struct apikey_grant *grant)
+static void serve_post(struct request *rq, struct mcp_call *c)
 {
+	const struct apikey_grant *grant = &c->grant;
+	struct mcp_request *m = &c->request;
+	struct reply *r = &c->reply;
 	struct mcp_headers headers;
-	struct mcp_request m;
 	struct mcp_error why;
-	struct reply r;
 
 	if (!read_body(rq) || !read_headers(rq, &headers))
 		return;
-	reply_init(&r);
-	if (mcp_request_read(&headers, rq->body.data, rq->body.len, &m, &why) != RC_OK) {
+	if (mcp_request_read(&headers, rq->body.data, rq->body.len, m, &why) != RC_OK) {
 		if (why.plain) {
 			refuse_request(rq, why.problem, why.detail);
 		} else if (why.code != MCP_PARSE_ERROR ||
 			write_down(rq, "mcp.refused", grant->tenant_id,
 				problem_code(PROBLEM_INVALID_JSON))) {
-			reply_error(rq, &r, m.id, &why);
-			send_reply(rq, &r);
+			reply_error(rq, r, m->id, &why);
+			send_reply(rq, r);
 		}
-	} else if (m.kind == MCP_BATCH) {
-		serve_batch(rq, grant, m.message);
-	} else if (m.kind == MCP_REQUEST) {
-		mcp_stream_init(&r.stream,
+	} else if (m->kind != MCP_REQUEST && http_defer(rq)) {
+		return;
+	} else if (m->kind == MCP_BATCH) {
+		serve_batch(rq, grant, m->message);
+	} else if (m->kind == MCP_REQUEST) {
+		mcp_stream_init(&r->stream,
 			headers.accept && strstr(headers.accept, "text/event-stream"),
 			headers.version && !strcmp(headers.version, MCP_LEGACY_NEWEST),
 			clock_mono_ms());
-		serve(rq, grant, &m, &r);
-		name_session(rq, &m);
-		send_reply(rq, &r);
+		serve(rq, grant, m, r);
+		/* On the loop it is with a worker now, or a thread is to find out why not. */
+		if (rq->loop) {
+			if (!c->exchange.rq)
+				(void)http_defer(rq);
+			return;
+		}
+		name_session(rq, m);
+		send_reply(rq, r);
 	} else {
-		take_aside(rq, grant, &m);
+		take_aside(rq, grant, m);
 	}
-	reply_free(&r);
+}
+
+static void call_free(struct mcp_call *c)
+{
+	c->rq->call = NULL;
+	reply_free(&c->reply);
+	mcp_exchange_free(&c->exchange);
+	apikey_grant_clear(&c->grant);
+	free(c);
 }
 
 void mcp_post(struct request *rq)
 {
-	struct apikey_grant grant = {0};
+	struct mcp_call *c = xcalloc(1, sizeof(*c));
 
-	if (front_ok(rq) && authorize(rq, &grant))
-		serve_post(rq, &grant);
-	apikey_grant_clear(&grant);
+	c->rq = rq;
+	rq->call = c;
+	reply_init(&c->reply);
+	if (front_ok(rq) && authorize(rq, &c->grant))
+		serve_post(rq, c);
+	if (!rq->loop || rq->deferred || !c->exchange.rq)
+		call_free(c);
+}
+
+/* --- what the loop does with a call that is with a worker ---------------------------------------
+ */
+
+bool mcp_needs_thread(
+	const struct mcp_call *c, enum dispatch_event event, const struct msg *m, size_t at_once)
+{
+	const struct reply *r = &c->reply;
+
+	if (event != DISPATCH_MESSAGE || m->type != MSG_RESULT)
+		return true;
+	return !m->more && (r->stream.open || r->answer.joined.len + m->payload_len > at_once);
+}
+
+bool mcp_event(struct mcp_call *c, enum dispatch_event event, const struct msg *m)
+{
+	struct request *rq = c->rq;
+
+	log_context(rq->request_id, c->grant.tenant_id, rq->remote_ip);
+	if (mcp_relay_event(&c->exchange, event, m) == MCP_GOES_ON)
+		return true;
+	take_answer(rq, &c->grant, &c->request, &c->reply);
+	send_reply(rq, &c->reply);
+	rq->detached = c->exchange.detached;
+	call_free(c);
+	return false;
+}
+
+int64_t mcp_due(const struct mcp_call *c)
+{
+	return mcp_relay_due(&c->exchange);
 }
 
 /* Streams that outlive a request are not offered on this path, in either era; nor are sessions. */

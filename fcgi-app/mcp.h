@@ -7,6 +7,16 @@
 #include "fcgi-app/http.h"
 
 void mcp_post(struct request *rq);
+/* A call that is with a worker (rq->call): there is news of it. False: it has been answered and
+ * freed. m is there with DISPATCH_MESSAGE. */
+bool mcp_event(struct mcp_call *c, enum dispatch_event event, const struct msg *m);
+/* Might mcp_event() have to wait, for the agent to take what is written or for a disk? An answer of
+ * at most at_once bytes is written at once. */
+bool mcp_needs_thread(
+	const struct mcp_call *c, enum dispatch_event event, const struct msg *m, size_t at_once);
+/* When to tell it of DISPATCH_TIMEOUT (clock_mono_ms). */
+int64_t mcp_due(const struct mcp_call *c);
+
 void mcp_get(struct request *rq);
 void mcp_delete(struct request *rq);
 /* RFC 9728 protected resource metadata for /.well-known/oauth-protected-resource/mcp/{slug}; the

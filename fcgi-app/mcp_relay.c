@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "fcgi-app/loop.h"
 #include "shared/clock.h"
 #include "shared/log.h"
 #include "shared/mem.h"
@@ -178,6 +179,20 @@ static enum rc send_call(struct dispatch *d, const struct request *rq,
 	return rc;
 }
 
+/* On the loop a request is short. */
+static enum rc queue_call(struct request *rq, const struct apikey_grant *grant,
+	const struct mcp_request *m, const char *affinity)
+{
+	struct buf *b = loop_call_begin(rq->loop, rq);
+
+	if (!b)
+		return RC_UNAVAILABLE;
+	msg_begin(b, MSG_CALL, NULL);
+	put_fields(b, rq, grant, m, affinity);
+	msg_end(b, m->message.p, m->message.len);
+	return loop_call_queue(rq->loop, rq);
+}
+
 /* A connection kept from before may be to a tunneld that has gone. What was not sent whole was not
  * begun, so it may be sent again; what was sent is never sent twice. */
 static enum rc start_call(struct dispatch **d, const struct request *rq,
@@ -236,24 +251,13 @@ static bool take_result(struct mcp_answer *a, const struct msg *m)
 	return !m->more || a->joined.failed;
 }
 
-/* One exchange with a worker, as it goes. */
-struct exchange {
-	struct request *rq;
-	struct dispatch *d;
-	struct mcp_stream *stream;
-	struct mcp_answer *answer;
-	const struct apikey_grant *grant;
-	struct buf event; /* parts of an event that is not complete */
-	bool legacy;
-};
-
 static bool call_of(struct jscan id, char call[MSG_ID_MAX + 1]);
 static void put_response(struct buf *b, struct request *rq, const struct apikey_grant *grant,
 	const struct mcp_request *m);
 
 /* An agent that takes no stream can't be asked anything: a question is answered for it, so that the
  * call does not wait for ever. This call's own connection is in use. */
-static void refuse_question(struct exchange *x, const void *json, size_t len)
+static void refuse_question(struct mcp_exchange *x, const void *json, size_t len)
 {
 	struct jscan event, method;
 	struct mcp_request answer = {.kind = MCP_RESPONSE};
@@ -282,7 +286,7 @@ static void refuse_question(struct exchange *x, const void *json, size_t len)
 }
 
 /* False: the agent is gone. */
-static bool take_event(struct exchange *x, const struct msg *m)
+static bool take_event(struct mcp_exchange *x, const struct msg *m)
 {
 	bool here = true;
 
@@ -308,102 +312,139 @@ static bool take_event(struct exchange *x, const struct msg *m)
 	return here;
 }
 
-enum progress { GOES_ON, OVER, LEFT /* in the middle of the call */ };
-
 /* The agent hung up: in the modern era that cancels the call; before, the call goes on for nobody.
  */
-static enum progress agent_gone(struct exchange *x)
+static enum mcp_progress agent_gone(struct mcp_exchange *x)
 {
 	struct buf *b;
 
 	x->answer->kind = MCP_ANSWER_GONE;
-	if (x->legacy) {
+	x->detached = x->legacy;
+	if (x->d && x->detached) {
 		b = dispatch_message(x->d);
 		msg_begin(b, MSG_DETACH, NULL);
 		msg_end(b, NULL, 0);
 		if (dispatch_send(x->d) != RC_OK)
 			log_debug("a call could not be left to itself: the tunnel daemon is gone");
 	}
-	return LEFT;
+	return MCP_LEFT;
 }
 
-static enum progress take_message(struct exchange *x, const struct msg *m)
+static enum mcp_progress take_message(struct mcp_exchange *x, const struct msg *m)
 {
 	switch (m->type) {
 	case MSG_RESULT:
 		if (!take_result(x->answer, m))
-			return GOES_ON;
-		return m->more ? LEFT : OVER;
+			return MCP_GOES_ON;
+		return m->more ? MCP_LEFT : MCP_OVER;
 	case MSG_FAIL:
 		take_fail(x->answer, m);
-		return OVER;
+		return MCP_OVER;
 	case MSG_EVENT:
-		return take_event(x, m) ? GOES_ON : agent_gone(x);
+		return take_event(x, m) ? MCP_GOES_ON : agent_gone(x);
 	default:
 		log_warn("the tunnel daemon answered a call with %s", msg_type_name(m->type));
 		fail(x->answer, PROBLEM_INTERNAL);
-		return LEFT;
+		return MCP_LEFT;
 	}
 }
 
 /* Nothing came for a while: a sign of life to the agent, or the end of waiting. */
-static enum progress take_silence(struct exchange *x, int64_t deadline)
+static enum mcp_progress take_silence(struct mcp_exchange *x)
 {
 	int64_t now = clock_mono_ms();
 
-	if (now >= deadline) {
+	if (now >= x->deadline_ms) {
 		fail(x->answer, PROBLEM_TIMEOUT);
-		return LEFT;
+		return MCP_LEFT;
 	}
-	return mcp_stream_tick(x->stream, x->rq, now) ? GOES_ON : agent_gone(x);
+	return mcp_stream_tick(x->stream, x->rq, now) ? MCP_GOES_ON : agent_gone(x);
 }
 
-static enum progress step(struct exchange *x, int64_t deadline)
+enum mcp_progress mcp_relay_event(
+	struct mcp_exchange *x, enum dispatch_event event, const struct msg *m)
 {
-	int64_t until = deadline;
-	struct msg m;
-
-	if (x->stream->allowed && x->stream->tick_ms < until)
-		until = x->stream->tick_ms;
-	switch (dispatch_wait(x->d, http_fd(x->rq), until, &m)) {
+	switch (event) {
 	case DISPATCH_MESSAGE:
-		return take_message(x, &m);
+		return take_message(x, m);
 	case DISPATCH_TIMEOUT:
-		return take_silence(x, deadline);
+		return take_silence(x);
 	case DISPATCH_HANGUP:
 		return agent_gone(x);
 	case DISPATCH_LOST:
 		break;
 	}
 	fail(x->answer, PROBLEM_TUNNEL_DOWN);
-	return LEFT;
+	return MCP_LEFT;
+}
+
+int64_t mcp_relay_due(const struct mcp_exchange *x)
+{
+	return x->stream->allowed && x->stream->tick_ms < x->deadline_ms ? x->stream->tick_ms
+									 : x->deadline_ms;
+}
+
+static void exchange_init(struct mcp_exchange *x, struct request *rq,
+	const struct apikey_grant *grant, const struct mcp_request *m, struct mcp_stream *stream,
+	struct mcp_answer *out)
+{
+	*x = (struct mcp_exchange){.rq = rq,
+		.stream = stream,
+		.answer = out,
+		.grant = grant,
+		.legacy = m->era == MCP_LEGACY,
+		.deadline_ms = clock_mono_ms() + rq->config->call_timeout_ms + GRACE_MS};
+	*out = (struct mcp_answer){.kind = MCP_ANSWER_ERROR};
+	buf_init(&out->joined, (size_t)rq->config->max_result_bytes);
+	buf_init(&x->event, (size_t)rq->config->max_result_bytes);
+}
+
+void mcp_exchange_free(struct mcp_exchange *x)
+{
+	buf_free(&x->event);
+}
+
+static void fail_begin(struct mcp_answer *out, enum rc rc)
+{
+	fail(out, rc == RC_UNAVAILABLE ? PROBLEM_TUNNEL_DOWN : PROBLEM_INTERNAL);
+}
+
+enum rc mcp_relay_begin(struct mcp_exchange *x, struct request *rq,
+	const struct apikey_grant *grant, const struct mcp_request *m, const char *affinity,
+	struct mcp_stream *stream, struct mcp_answer *out)
+{
+	enum rc rc;
+
+	exchange_init(x, rq, grant, m, stream, out);
+	rc = queue_call(rq, grant, m, affinity);
+	if (rc != RC_OK)
+		fail_begin(out, rc);
+	return rc;
 }
 
 void mcp_relay(struct request *rq, const struct apikey_grant *grant, const struct mcp_request *m,
 	const char *affinity, struct mcp_stream *stream, struct mcp_answer *out)
 {
-	int64_t deadline = clock_mono_ms() + rq->config->call_timeout_ms + GRACE_MS;
-	struct exchange x = {.rq = rq,
-		.stream = stream,
-		.answer = out,
-		.grant = grant,
-		.legacy = m->era == MCP_LEGACY};
-	enum progress progress = GOES_ON;
+	enum mcp_progress progress = MCP_GOES_ON;
+	struct mcp_exchange x;
+	struct msg message;
 	enum rc rc;
 
-	*out = (struct mcp_answer){.kind = MCP_ANSWER_ERROR};
-	buf_init(&out->joined, (size_t)rq->config->max_result_bytes);
-	buf_init(&x.event, (size_t)rq->config->max_result_bytes);
+	exchange_init(&x, rq, grant, m, stream, out);
 	rc = start_call(&x.d, rq, grant, m, affinity);
 	if (rc != RC_OK) {
-		fail(out, rc == RC_UNAVAILABLE ? PROBLEM_TUNNEL_DOWN : PROBLEM_INTERNAL);
+		fail_begin(out, rc);
 		return;
 	}
-	while (progress == GOES_ON)
-		progress = step(&x, deadline);
-	if (progress == LEFT)
+	while (progress == MCP_GOES_ON) {
+		enum dispatch_event event =
+			dispatch_wait(x.d, http_fd(rq), mcp_relay_due(&x), &message);
+
+		progress = mcp_relay_event(&x, event, &message);
+	}
+	if (progress == MCP_LEFT)
 		dispatch_mine_drop(); /* which cancels the call, unless it was detached */
-	buf_free(&x.event);
+	mcp_exchange_free(&x);
 }
 
 /* --- what is about a call, and comes on a request of its own --------------------------------- */
@@ -418,8 +459,11 @@ static enum rc ask(struct request *rq,
 	struct dispatch *d;
 	struct msg out;
 	bool fresh;
-	enum rc rc = dispatch_mine(rq->app->dispatch_path, &d, &fresh);
+	enum rc rc;
 
+	if (http_defer(rq))
+		return RC_UNAVAILABLE;
+	rc = dispatch_mine(rq->app->dispatch_path, &d, &fresh);
 	if (rc != RC_OK)
 		return rc;
 	put(dispatch_message(d), rq, grant, m);

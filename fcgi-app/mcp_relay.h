@@ -1,5 +1,6 @@
-/* mcp_relay: takes one request of an agent to a worker and its answer back, over this thread's
- * connection to tunneld. The payload is the agent's bytes and the worker's, untouched. */
+/* mcp_relay: takes one request of an agent to a worker and its answer back. A thread waits for it,
+ * on its connection to tunneld; on the loop it is begun, and goes on whenever there is news of it.
+ * The payload is the agent's bytes and the worker's, untouched. */
 #ifndef FCGI_APP_MCP_RELAY_H
 #define FCGI_APP_MCP_RELAY_H
 
@@ -20,14 +21,39 @@ enum mcp_answer_kind {
 
 struct mcp_answer {
 	enum mcp_answer_kind kind;
-	const uint8_t
-		*payload; /* until mcp_answer_free() and the thread's next exchange with tunneld */
+	const uint8_t *payload; /* until mcp_answer_free() and the next message of tunneld */
 	size_t len;
 	struct buf joined; /* holds an answer that came in parts */
 	struct mcp_error error;
 	char detail[300];
 	int64_t retry_after_ms;
 };
+
+/* One exchange with a worker, as it goes. */
+struct mcp_exchange {
+	struct request *rq;
+	struct dispatch *d; /* the thread's connection; NULL on the loop */
+	struct mcp_stream *stream;
+	struct mcp_answer *answer;
+	const struct apikey_grant *grant;
+	struct buf event; /* parts of an event that is not complete */
+	bool legacy;
+	bool detached; /* left to itself: it is not to be cancelled */
+	int64_t deadline_ms;
+};
+
+enum mcp_progress { MCP_GOES_ON, MCP_OVER, MCP_LEFT /* in the middle of the call */ };
+
+/* On the loop: begins an exchange. RC_UNAVAILABLE: tunneld is not there, and the answer says so. */
+enum rc mcp_relay_begin(struct mcp_exchange *x, struct request *rq,
+	const struct apikey_grant *grant, const struct mcp_request *m, const char *affinity,
+	struct mcp_stream *stream, struct mcp_answer *out) MUST_CHECK;
+/* Then one of these for all that happens. m is there with DISPATCH_MESSAGE. */
+enum mcp_progress mcp_relay_event(
+	struct mcp_exchange *x, enum dispatch_event event, const struct msg *m);
+/* When to tell it of DISPATCH_TIMEOUT (clock_mono_ms). */
+int64_t mcp_relay_due(const struct mcp_exchange *x);
+void mcp_exchange_free(struct mcp_exchange *x);
 
 /* grant is who calls; affinity is "" or hex. The call is audited by tunneld before its answer
  * comes. What the worker says before its result goes out on the stream at once, if that is allowed,

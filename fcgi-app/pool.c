@@ -81,7 +81,8 @@ static void open_socket(struct pool *p)
 	(void)snprintf(beside, sizeof(beside), "%s.%d", p->path, (int)getpid());
 	set_address(&addr, beside);
 	(void)unlink(beside);
-	p->listen_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	/* Several processes wait for it: none may get stuck with a connection another one took. */
+	p->listen_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (p->listen_fd < 0 ||
 		bind(p->listen_fd, (const struct sockaddr *)&addr, sizeof(addr)) != 0 ||
 		chmod(beside, 0660) != 0 || listen(p->listen_fd, BACKLOG) != 0 ||
@@ -104,10 +105,10 @@ static void remove_socket(const struct pool *p)
 		(void)unlink(p->path);
 }
 
-/* A thread may hold two connections; the state and the log need a few more. */
+/* The loop's connections, one to tunneld a thread; the state and the log need a few more. */
 static void raise_fd_limit(const struct config *config)
 {
-	rlim_t need = (rlim_t)config->pool_threads * 3 + 128;
+	rlim_t need = (rlim_t)config->pool_threads + 1024;
 	struct rlimit limit;
 
 	if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= need)

@@ -132,7 +132,7 @@ static bool may_write(struct request *rq)
 	return true;
 }
 
-static void serve(struct request *rq)
+void routes_serve(struct request *rq)
 {
 	char allow[64];
 	const struct route *r = routes_find(rq, allow, sizeof(allow));
@@ -154,6 +154,9 @@ static void serve(struct request *rq)
 		http_problem(rq, PROBLEM_METHOD_NOT_ALLOWED, NULL);
 		return;
 	}
+	/* Everything but a call may have to wait, for the state or for a disk. */
+	if (r->handle != mcp_post && http_defer(rq))
+		return;
 	if (r->guard == GUARD_OPERATOR && !auth_guard(rq))
 		return;
 	if (r->writes && !may_write(rq))
@@ -161,12 +164,11 @@ static void serve(struct request *rq)
 	r->handle(rq);
 }
 
-void routes_serve(struct request *rq)
+void routes_log(const struct request *rq)
 {
 	void (*log_line)(const char *fmt, ...) PRINTF_LIKE(1, 2) = log_debug;
 	const char *admin = "/v1/";
 
-	serve(rq);
 	/* Calls and probes are many and have their audit rows and metrics. */
 	if (!strncmp(rq->pattern, admin, strlen(admin)) && strcmp(rq->pattern, "/v1/tenants") != 0)
 		log_line = log_info;

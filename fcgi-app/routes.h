@@ -27,7 +27,10 @@ extern const struct route routes[];
 /* Finds the row and fills rq->arg. NULL with *allow filled ("GET, POST") when the path exists for
  * other methods, "" when it does not exist. Pure. */
 const struct route *routes_find(struct request *rq, char *allow, size_t allow_cap);
-/* The whole life of a request after it was read: CORS, guard, handler, access line. */
+/* The whole life of a request after it was read: CORS, guard, handler. On the loop it may end
+ * deferred, or with a worker. */
 void routes_serve(struct request *rq);
+/* The access line, once it was answered. */
+void routes_log(const struct request *rq);
 
 #endif

@@ -484,18 +484,54 @@ static enum rc check_state(struct apikey_cache *c, struct db_pool *pool, const s
 	return rc;
 }
 
+/* False: no key at all. */
+static bool present(struct apikey_cache *c, struct db_pool *pool, const char *text,
+	const char *tenant_slug, int64_t now_s, struct presented *p)
+{
+	*p = (struct presented){.slug = tenant_slug, .now_s = now_s};
+	if (apikey_split("alk", text, p->id, &p->secret) != RC_OK)
+		return false;
+	crypto_blake2b(
+		c->digest_key, sizeof(c->digest_key), p->secret, strlen(p->secret), p->digest);
+	p->marked = db_pool_mark(pool, &p->mark);
+	return true;
+}
+
+bool apikey_recall(struct apikey_cache *c, struct db_pool *pool, const char *presented,
+	const char *tenant_slug, int64_t now_s, struct apikey_grant *out, enum rc *rc)
+{
+	struct presented p;
+	bool touch = false, known;
+	struct entry *e;
+
+	memset(out, 0, sizeof(*out));
+	if (!present(c, pool, presented, tenant_slug, now_s, &p))
+		return false;
+	known = check_unchanged(c, &p, out, &touch, rc);
+	if (known && touch) {
+		/* Its last use is to be noted: whoever may write does that. */
+		pthread_mutex_lock(&c->lock);
+		e = find(c, p.id);
+		if (e)
+			e->touched_at = 0;
+		pthread_mutex_unlock(&c->lock);
+		apikey_grant_clear(out);
+		known = false;
+	}
+	mem_wipe(p.digest, sizeof(p.digest));
+	return known;
+}
+
 enum rc apikey_check(struct apikey_cache *c, struct db_pool *pool, const char *presented,
 	const char *tenant_slug, int64_t now_s, struct apikey_grant *out)
 {
-	struct presented p = {.slug = tenant_slug, .now_s = now_s};
+	struct presented p;
 	bool touch = false;
 	enum rc rc = RC_DENIED;
 
 	memset(out, 0, sizeof(*out));
-	if (apikey_split("alk", presented, p.id, &p.secret) != RC_OK)
+	if (!present(c, pool, presented, tenant_slug, now_s, &p))
 		return RC_DENIED;
-	crypto_blake2b(c->digest_key, sizeof(c->digest_key), p.secret, strlen(p.secret), p.digest);
-	p.marked = db_pool_mark(pool, &p.mark);
 	if (!check_unchanged(c, &p, out, &touch, &rc))
 		rc = check_state(c, pool, &p, out, &touch);
 	if (rc == RC_OK && touch)

@@ -65,5 +65,9 @@ void apikey_cache_free(struct apikey_cache *c);
  * in every process. */
 enum rc apikey_check(struct apikey_cache *c, struct db_pool *pool, const char *presented,
 	const char *tenant_slug, int64_t now_s, struct apikey_grant *out) MUST_CHECK;
+/* The same from memory alone, which does for a key that was checked before as long as nothing at
+ * all was committed since: *rc is then what apikey_check() would say. False: ask that. */
+bool apikey_recall(struct apikey_cache *c, struct db_pool *pool, const char *presented,
+	const char *tenant_slug, int64_t now_s, struct apikey_grant *out, enum rc *rc) MUST_CHECK;
 
 #endif

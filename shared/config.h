@@ -50,7 +50,7 @@ struct config {
 
 	/* pool: */
 	int pool_processes; /* 2, 1..64 */
-	int pool_threads; /* 96 a process, 1..1024: above the front's idle connections */
+	int pool_threads; /* 96 a process, 1..1024: for what has to wait */
 
 	/* limits: */
 	int64_t max_request_bytes; /* 4 MiB */

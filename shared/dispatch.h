@@ -28,6 +28,10 @@
  * SESSIONS {"tenant_id"?}  -> SESSIONS_OK + JSON array
  * [{"session_id","worker_id","tenant_id","agent","remote_ip","connected_at","calls_in_flight",
  *         "calls_total","last_pong_at"}]
+ * MANY    as the first message of a connection: from here on it carries many calls, each message
+ * behind the name of its call (struct frame_ref), and of the above CALL and DETACH alone, and
+ * GONE {}: the agent hung up, the call is cancelled. No answer to MANY or GONE. When the connection
+ * ends, all calls on it are cancelled.
  * MANIFEST_GET {"tenant_id","have"? (digest)} -> MANIFEST_OK {"digest","same":bool} + manifest
  * unless same; FAIL no_worker.
  */

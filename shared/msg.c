@@ -276,6 +276,19 @@ bool msg_mac_ok(const struct msg *m, const uint8_t key[CRYPTO_KEY_LEN], uint64_t
 
 /* --- framing -------------------------------------------------------------------- */
 
+static uint32_t get32(const uint8_t *p)
+{
+	return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
+}
+
+static void put32(uint8_t *p, uint32_t n)
+{
+	p[0] = (uint8_t)(n >> 24);
+	p[1] = (uint8_t)(n >> 16);
+	p[2] = (uint8_t)(n >> 8);
+	p[3] = (uint8_t)n;
+}
+
 enum frame_status frame_decode(const uint8_t *bytes, size_t len, size_t max, const uint8_t **body,
 	size_t *body_len, size_t *used)
 {
@@ -283,8 +296,7 @@ enum frame_status frame_decode(const uint8_t *bytes, size_t len, size_t max, con
 
 	if (len < FRAME_PREFIX)
 		return FRAME_NEED_MORE;
-	size = (uint32_t)bytes[0] << 24 | (uint32_t)bytes[1] << 16 | (uint32_t)bytes[2] << 8 |
-		bytes[3];
+	size = get32(bytes);
 	if (size > max)
 		return FRAME_BAD;
 	if (len - FRAME_PREFIX < size)
@@ -314,8 +326,16 @@ void frame_close(struct buf *b, size_t start)
 		b->failed = true;
 		return;
 	}
-	b->data[start] = (uint8_t)(size >> 24);
-	b->data[start + 1] = (uint8_t)(size >> 16);
-	b->data[start + 2] = (uint8_t)(size >> 8);
-	b->data[start + 3] = (uint8_t)size;
+	put32(b->data + start, (uint32_t)size);
+}
+
+struct frame_ref frame_ref_get(const uint8_t bytes[FRAME_REF_LEN])
+{
+	return (struct frame_ref){get32(bytes), get32(bytes + 4)};
+}
+
+void frame_ref_put(uint8_t bytes[FRAME_REF_LEN], struct frame_ref ref)
+{
+	put32(bytes, ref.slot);
+	put32(bytes + 4, ref.generation);
 }

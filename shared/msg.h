@@ -49,6 +49,8 @@
 	X(CANCEL_OK)      \
 	X(MANIFEST_GET)   \
 	X(MANIFEST_OK)    \
+	X(MANY)           \
+	X(GONE)           \
 	X(FAIL)
 
 enum msg_type {
@@ -110,5 +112,16 @@ enum frame_status frame_decode(const uint8_t *bytes, size_t len, size_t max, con
  * stands. */
 size_t frame_open(struct buf *b);
 void frame_close(struct buf *b, size_t start);
+
+/* On a connection with many calls (MANY, shared/dispatch.h) each message stands behind the name of
+ * its call, inside the frame: big-endian slot and generation. A slot is used again once its call
+ * has ended; the generation tells the calls apart, so that what crosses on the way is nobody
+ * else's. */
+#define FRAME_REF_LEN 8
+struct frame_ref {
+	uint32_t slot, generation;
+};
+struct frame_ref frame_ref_get(const uint8_t bytes[FRAME_REF_LEN]);
+void frame_ref_put(uint8_t bytes[FRAME_REF_LEN], struct frame_ref ref);
 
 #endif

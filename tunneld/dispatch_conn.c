@@ -9,10 +9,15 @@
 #include "shared/log.h"
 #include "shared/mem.h"
 #include "shared/msg.h"
+#include "tunneld/dispatch_many.h"
 #include "tunneld/dispatch_server.h"
 
 #define READ_MAX ((size_t)256 * 1024)
 #define BACKLOG_LOW ((size_t)64 * 1024)
+/* What waits for other answers to leave with it. */
+#define TOGETHER_MAX ((size_t)128 * 1024)
+/* Memory kept between answers. */
+#define OUT_KEEP ((size_t)256 * 1024)
 
 /* The end of a connection is always found by its reader, so that it is freed in one place and never
  * under somebody's feet. */
@@ -69,16 +74,27 @@ static void on_send(struct client *client, struct buf *frames)
 	buf_free(frames);
 }
 
-static size_t on_backlog(const struct client *client)
+size_t dispatch_conn_backlog(const struct dispatch_conn *c)
 {
-	const struct dispatch_conn *c =
-		(const struct dispatch_conn *)(const void *)((const char *)client -
-			offsetof(struct dispatch_conn, client));
-
 	return c->out.len - c->sent;
 }
 
+static size_t on_backlog(const struct client *client)
+{
+	return dispatch_conn_backlog(
+		(const struct dispatch_conn *)(const void *)((const char *)client -
+			offsetof(struct dispatch_conn, client)));
+}
+
 static const struct client_io client_io = {on_send, on_backlog};
+
+static void all_sent(struct dispatch_conn *c)
+{
+	if (c->out.cap > OUT_KEEP || !c->many)
+		buf_free(&c->out);
+	buf_reset(&c->out);
+	c->sent = 0;
+}
 
 static void on_writable(struct ev_loop *loop, ev_io *io, int events)
 {
@@ -92,26 +108,76 @@ static void on_writable(struct ev_loop *loop, ev_io *io, int events)
 		c->sent += (size_t)n;
 	if (n < 0 || c->sent == c->out.len) {
 		ev_io_stop(loop, io);
-		buf_free(&c->out);
-		buf_init(&c->out, DISPATCH_BACKLOG_MAX);
-		c->sent = 0;
+		all_sent(c);
 	}
-	if (on_backlog(&c->client) < BACKLOG_LOW)
+	if (dispatch_conn_backlog(c) >= BACKLOG_LOW)
+		return;
+	if (c->many)
+		dispatch_many_drained(c->many);
+	else
 		relay_client_drained(&c->client);
 }
 
+struct buf *dispatch_conn_out(struct dispatch_conn *c)
+{
+	return &c->out;
+}
+
+void dispatch_conn_queued(struct dispatch_conn *c)
+{
+	if (c->broken || c->out.failed) {
+		if (c->out.failed && !c->broken)
+			break_off(c);
+		ev_io_stop(dispatch_server_loop(c->server), &c->writer);
+		all_sent(c);
+	} else if (ev_is_active(&c->writer)) {
+		return;
+	} else if (dispatch_conn_backlog(c) > TOGETHER_MAX) {
+		dispatch_conn_flush(c);
+	} else {
+		dispatch_server_unsent(c);
+	}
+}
+
+void dispatch_conn_flush(struct dispatch_conn *c)
+{
+	ssize_t n;
+
+	if (c->broken || c->out.len == c->sent || ev_is_active(&c->writer))
+		return;
+	dispatch_server_hub(c->server)->metrics.dispatch_bytes_out += c->out.len;
+	n = send_some(c->reader.fd, c->out.data + c->sent, c->out.len - c->sent);
+	if (n < 0) {
+		break_off(c);
+		n = (ssize_t)(c->out.len - c->sent);
+	}
+	c->sent += (size_t)n;
+	if (c->sent == c->out.len)
+		all_sent(c);
+	else
+		ev_io_start(dispatch_server_loop(c->server), &c->writer);
+}
+
 /* --- reading -------------------------------------------------------------------------- */
+
+static bool handle_frame(struct dispatch_conn *c, const uint8_t *body, size_t len)
+{
+	struct msg m;
+
+	if (c->many)
+		return dispatch_many_handle(c->many, body, len);
+	return msg_parse(body, len, &m) == RC_OK && dispatch_server_handle(c, &m);
+}
 
 /* Handles the whole frames in bytes; the rest stays for the next time. */
 static size_t handle_frames(struct dispatch_conn *c, const uint8_t *bytes, size_t len)
 {
 	const uint8_t *body;
 	size_t body_len, used, at = 0;
-	struct msg m;
 
 	while (!c->broken) {
-		switch (frame_decode(
-			bytes + at, len - at, MSG_MAX_DEFAULT, &body, &body_len, &used)) {
+		switch (frame_decode(bytes + at, len - at, MSG_MAX_DEFAULT + FRAME_REF_LEN, &body,
+			&body_len, &used)) {
 		case FRAME_NEED_MORE:
 			return at;
 		case FRAME_BAD:
@@ -121,7 +187,7 @@ static size_t handle_frames(struct dispatch_conn *c, const uint8_t *bytes, size_
 		case FRAME_READY:
 			break;
 		}
-		if (msg_parse(body, body_len, &m) != RC_OK || !dispatch_server_handle(c, &m)) {
+		if (!handle_frame(c, body, body_len)) {
 			log_warn("a dispatch connection broke the protocol");
 			break_off(c);
 		}
@@ -180,7 +246,7 @@ struct dispatch_conn *dispatch_conn_new(
 
 	c->client.io = &client_io;
 	c->server = server;
-	buf_init(&c->in, FRAME_PREFIX + MSG_MAX_DEFAULT + READ_MAX);
+	buf_init(&c->in, FRAME_PREFIX + FRAME_REF_LEN + MSG_MAX_DEFAULT + READ_MAX);
 	buf_init(&c->out, DISPATCH_BACKLOG_MAX);
 	ev_io_init(&c->reader, on_readable, fd, EV_READ);
 	ev_io_init(&c->writer, on_writable, fd, EV_WRITE);

@@ -10,6 +10,7 @@
 #include "shared/buf.h"
 #include "tunneld/relay.h"
 
+struct dispatch_many;
 struct dispatch_server;
 
 struct dispatch_conn {
@@ -21,6 +22,9 @@ struct dispatch_conn {
 	struct buf out; /* what the socket did not take */
 	size_t sent; /* bytes of out that it took since */
 	bool broken;
+	struct dispatch_many *many; /* when it carries many calls */
+	struct dispatch_conn *next_unsent; /* of those that have something to send */
+	bool unsent;
 	struct waiting *waiting; /* an exchange other than a call, under way */
 };
 
@@ -29,5 +33,14 @@ struct dispatch_conn *dispatch_conn_new(
 	struct dispatch_server *server, struct ev_loop *loop, int fd);
 /* Closes and frees. Cancels what is under way. */
 void dispatch_conn_free(struct dispatch_conn *c);
+
+/* For a connection with many calls: frames are appended to this buffer, and dispatch_conn_queued()
+ * told; they leave together in dispatch_conn_flush(), which the server calls before the loop waits.
+ */
+struct buf *dispatch_conn_out(struct dispatch_conn *c);
+void dispatch_conn_queued(struct dispatch_conn *c);
+void dispatch_conn_flush(struct dispatch_conn *c);
+/* Bytes that the peer has not taken. */
+size_t dispatch_conn_backlog(const struct dispatch_conn *c);
 
 #endif

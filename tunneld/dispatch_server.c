@@ -15,6 +15,7 @@
 #include "shared/mem.h"
 #include "tunneld/dispatch_conn.h"
 #include "tunneld/audit_keeper.h"
+#include "tunneld/dispatch_many.h"
 #include "tunneld/relay.h"
 
 #define LISTEN_QUEUE 1024
@@ -27,7 +28,9 @@ struct dispatch_server {
 	struct hub *hub;
 	struct ev_loop *loop;
 	ev_io listener;
+	ev_prepare flush;
 	struct dispatch_conn *conns;
+	struct dispatch_conn *unsent;
 	size_t max;
 	char path[108];
 };
@@ -265,6 +268,9 @@ bool dispatch_server_handle(struct dispatch_conn *c, const struct msg *m)
 	if (c->waiting || c->client.call || c->client.sending || m->more)
 		return false;
 	switch (m->type) {
+	case MSG_MANY:
+		c->many = dispatch_many_new(c);
+		return true;
 	case MSG_CANCEL:
 		relay_cancel(c->server->hub, &c->client, m);
 		return true;
@@ -307,6 +313,7 @@ void dispatch_server_add(struct dispatch_conn *c)
 void dispatch_server_remove(struct dispatch_conn *c)
 {
 	struct dispatch_server *s = c->server;
+	struct dispatch_conn **at;
 
 	*(c->prev ? &c->prev->next : &s->conns) = c->next;
 	if (c->next)
@@ -315,6 +322,38 @@ void dispatch_server_remove(struct dispatch_conn *c)
 	if (c->waiting)
 		c->waiting->conn = NULL;
 	relay_client_gone(s->hub, &c->client);
+	dispatch_many_free(c->many);
+	if (!c->unsent)
+		return;
+	at = &s->unsent;
+	while (*at != c)
+		at = &(*at)->next_unsent;
+	*at = c->next_unsent;
+}
+
+void dispatch_server_unsent(struct dispatch_conn *c)
+{
+	struct dispatch_server *s = c->server;
+
+	if (c->unsent)
+		return;
+	c->unsent = true;
+	c->next_unsent = s->unsent;
+	s->unsent = c;
+}
+
+static void on_prepare(struct ev_loop *loop, ev_prepare *w, int events)
+{
+	struct dispatch_server *s = w->data;
+	struct dispatch_conn *c;
+
+	(void)loop;
+	(void)events;
+	while ((c = s->unsent)) {
+		s->unsent = c->next_unsent;
+		c->unsent = false;
+		dispatch_conn_flush(c);
+	}
 }
 
 static void on_connection(struct ev_loop *loop, ev_io *io, int events)
@@ -374,6 +413,9 @@ enum rc dispatch_server_open(struct ev_loop *loop, struct hub *hub, struct dispa
 	ev_io_init(&s->listener, on_connection, fd, EV_READ);
 	s->listener.data = s;
 	ev_io_start(loop, &s->listener);
+	ev_prepare_init(&s->flush, on_prepare);
+	s->flush.data = s;
+	ev_prepare_start(loop, &s->flush);
 	*out = s;
 	return RC_OK;
 }
@@ -383,6 +425,7 @@ void dispatch_server_close(struct dispatch_server *s)
 	if (!s)
 		return;
 	ev_io_stop(s->loop, &s->listener);
+	ev_prepare_stop(s->loop, &s->flush);
 	(void)close(s->listener.fd);
 	(void)unlink(s->path);
 	while (s->conns)

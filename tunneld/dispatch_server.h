@@ -1,5 +1,6 @@
 /* dispatch_server: the unix socket on which fcgi-app hands over calls and audit rows and asks about
- * sessions (shared/dispatch.h). One exchange at a time on each connection. */
+ * sessions (shared/dispatch.h). One exchange at a time on each connection, but for those that carry
+ * many calls (dispatch_many.h). */
 #ifndef TUNNELD_DISPATCH_SERVER_H
 #define TUNNELD_DISPATCH_SERVER_H
 
@@ -29,6 +30,8 @@ void dispatch_server_close(struct dispatch_server *s);
 bool dispatch_server_handle(struct dispatch_conn *c, const struct msg *m) MUST_CHECK;
 void dispatch_server_add(struct dispatch_conn *c);
 void dispatch_server_remove(struct dispatch_conn *c);
+/* It has something to send, together with what else comes before the loop waits. */
+void dispatch_server_unsent(struct dispatch_conn *c);
 struct hub *dispatch_server_hub(const struct dispatch_server *s);
 struct ev_loop *dispatch_server_loop(const struct dispatch_server *s);
 

@@ -398,6 +398,41 @@ static void use_is_noted_once_a_minute(void **state)
 	end(&c);
 }
 
+static bool recall(struct checker *c, const char *text, int64_t now_s, enum rc *rc)
+{
+	struct apikey_grant g;
+	bool known = apikey_recall(c->cache, c->pool, text, "acme", now_s, &g, rc);
+
+	apikey_grant_clear(&g);
+	return known;
+}
+
+static void memory_alone_answers_only_while_nothing_was_committed(void **state)
+{
+	struct checker c = begin(state, 10, 1);
+	struct audit_record who = fixture_who();
+	enum rc rc = RC_INTERNAL;
+
+	fixture_key(c.f->db, "t_acme", "k1", CHEAP, 1);
+	fixture_key(c.f->db, "t_acme", "k2", CHEAP, 1);
+	assert_false(recall(&c, "nonsense", NOW, &rc));
+	assert_false(recall(&c, KEY("k1"), NOW, &rc)); /* never checked */
+	for (int i = 0; i < 2; i++)
+		assert_int_equal(check_at(&c, KEY("k1"), "acme", NOW), RC_OK);
+	assert_true(recall(&c, KEY("k1"), NOW, &rc));
+	assert_int_equal(rc, RC_OK);
+	/* Its use is to be noted again, which memory alone can't do; the check then does. */
+	assert_false(recall(&c, KEY("k1"), NOW + 60, &rc));
+	assert_int_equal(check_at(&c, KEY("k1"), "acme", NOW + 60), RC_OK);
+	assert_int_equal(last_used(&c, "k1"), NOW + 60);
+	assert_int_equal(check_at(&c, KEY("k1"), "acme", NOW + 61), RC_OK);
+	assert_true(recall(&c, KEY("k1"), NOW + 61, &rc));
+	/* Whatever was committed. */
+	assert_int_equal(api_key_revoke(c.f->db, "t_acme", "k2", &who), RC_OK);
+	assert_false(recall(&c, KEY("k1"), NOW + 61, &rc));
+	end(&c);
+}
+
 static void the_least_recently_used_entry_goes_first(void **state)
 {
 	struct checker c = begin(state, 2, 1);
@@ -541,6 +576,7 @@ int main(void)
 		FIXTURE_TEST(a_revocation_counts_at_once_in_every_cache),
 		FIXTURE_TEST(the_grant_says_what_the_row_says),
 		FIXTURE_TEST(use_is_noted_once_a_minute),
+		FIXTURE_TEST(memory_alone_answers_only_while_nothing_was_committed),
 		FIXTURE_TEST(the_least_recently_used_entry_goes_first),
 		cmocka_unit_test(without_the_state_nobody_is_let_in),
 		FIXTURE_TEST(one_key_is_verified_once_for_all_who_wait),

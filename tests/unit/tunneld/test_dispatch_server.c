@@ -295,6 +295,173 @@ static void hanging_up_cancels(void **state)
 	fixture_wait(s->f, no_connections, s);
 }
 
+/* --- many calls on one connection ----------------------------------------------------------- */
+
+static void say_named(struct setup *s, struct frame_ref ref, const char *header)
+{
+	uint8_t name[FRAME_REF_LEN];
+	struct buf b;
+	size_t start;
+
+	frame_ref_put(name, ref);
+	buf_init(&b, MSG_MAX_DEFAULT);
+	start = frame_open(&b);
+	buf_add(&b, name, sizeof(name));
+	buf_printf(&b, "%s\n{\"id\":%u}", header, ref.slot);
+	frame_close(&b, start);
+	assert_int_equal(send(s->fd, b.data, b.len, MSG_NOSIGNAL), b.len);
+	buf_free(&b);
+}
+
+/* The next message, and the call that it belongs to. */
+static struct msg hear_named(struct setup *s, enum msg_type type, struct frame_ref *ref)
+{
+	const uint8_t *body;
+	size_t len, used;
+	struct msg m;
+
+	while (frame_decode(s->in.data, s->in.len, MSG_MAX_DEFAULT, &body, &len, &used) !=
+		FRAME_READY) {
+		uint8_t *room = buf_reserve(&s->in, 65536);
+		ssize_t n;
+
+		turn(s);
+		n = recv(s->fd, room, 65536, 0);
+		assert_int_not_equal(n, 0);
+		if (n > 0)
+			buf_commit(&s->in, (size_t)n);
+	}
+	assert_true(len > FRAME_REF_LEN);
+	*ref = frame_ref_get(body);
+	assert_int_equal(msg_parse(body + FRAME_REF_LEN, len - FRAME_REF_LEN, &m), RC_OK);
+	assert_string_equal(msg_type_name(m.type), msg_type_name(type));
+	return m;
+}
+
+static void begin_many(struct setup *s)
+{
+	fake_up(s->f, &s->w, "t_acme");
+	say(s, "{\"t\":\"MANY\"}", "");
+}
+
+static struct msg next_call(struct setup *s)
+{
+	while (s->w.got.count == s->w.got.read)
+		turn(s);
+	return fake_signed(&s->w, MSG_CALL);
+}
+
+static void calls_on_one_connection_are_told_apart(void **state)
+{
+	struct setup *s = *state;
+	struct frame_ref ref;
+	char first[MSG_ID_MAX + 1];
+	struct msg m;
+
+	begin_many(s);
+	say_named(s, (struct frame_ref){0, 1}, "{\"t\":\"CALL\"" PLAIN_CALL "}");
+	m = next_call(s);
+	assert_memory_equal(m.payload, "{\"id\":0}", m.payload_len);
+	(void)str_copy(first, sizeof(first), m.id);
+	say_named(s, (struct frame_ref){300, 7}, "{\"t\":\"CALL\"" PLAIN_CALL "}");
+	m = next_call(s);
+	assert_memory_equal(m.payload, "{\"id\":300}", m.payload_len);
+	/* The later one is answered first. */
+	fake_result(&s->w, m.id, ",\"outcome\":\"ok\"", "second");
+	m = hear_named(s, MSG_RESULT, &ref);
+	assert_int_equal(ref.slot, 300);
+	assert_int_equal(ref.generation, 7);
+	assert_memory_equal(m.payload, "second", m.payload_len);
+	forget(s);
+	fake_result(&s->w, first, ",\"outcome\":\"ok\"", "first");
+	m = hear_named(s, MSG_RESULT, &ref);
+	assert_int_equal(ref.slot, 0);
+	assert_memory_equal(m.payload, "first", m.payload_len);
+	assert_int_equal(fixture_count(s->f, "\"event\":\"tool.call\""), 2);
+	forget(s);
+	/* A slot is free once its call was answered. */
+	say_named(s, (struct frame_ref){0, 2}, "{\"t\":\"CALL\"" PLAIN_CALL "}");
+	(void)next_call(s);
+}
+
+static void gone_cancels_one_call_and_leaves_the_others(void **state)
+{
+	struct setup *s = *state;
+	struct frame_ref ref;
+	char other[MSG_ID_MAX + 1];
+	struct msg m;
+
+	begin_many(s);
+	say_named(s, (struct frame_ref){0, 1}, "{\"t\":\"CALL\"" PLAIN_CALL "}");
+	(void)next_call(s);
+	say_named(s, (struct frame_ref){1, 1}, "{\"t\":\"CALL\"" PLAIN_CALL "}");
+	m = next_call(s);
+	(void)str_copy(other, sizeof(other), m.id);
+	/* Another generation's is nobody's. */
+	say_named(s, (struct frame_ref){1, 9}, "{\"t\":\"GONE\"}");
+	say_named(s, (struct frame_ref){0, 1}, "{\"t\":\"GONE\"}");
+	while (s->w.got.count == s->w.got.read)
+		turn(s);
+	(void)caught_next(&s->w.got, MSG_CANCEL);
+	fake_result(&s->w, other, ",\"outcome\":\"ok\"", "{}");
+	(void)hear_named(s, MSG_RESULT, &ref);
+	assert_int_equal(ref.slot, 1);
+	assert_int_equal(fixture_count(s->f, "\"outcome\":\"cancelled\""), 1);
+}
+
+static void a_detached_call_goes_on_for_nobody(void **state)
+{
+	struct setup *s = *state;
+	char id[MSG_ID_MAX + 1];
+	struct msg m;
+
+	begin_many(s);
+	say_named(s, (struct frame_ref){0, 1}, "{\"t\":\"CALL\"" PLAIN_CALL "}");
+	m = next_call(s);
+	(void)str_copy(id, sizeof(id), m.id);
+	say_named(s, (struct frame_ref){0, 1}, "{\"t\":\"DETACH\"}");
+	/* The slot is free at once. */
+	say_named(s, (struct frame_ref){0, 2}, "{\"t\":\"CALL\"" PLAIN_CALL "}");
+	(void)next_call(s);
+	fake_result(&s->w, id, ",\"outcome\":\"ok\"", "{}");
+	turn(s);
+	assert_int_equal(fixture_count(s->f, "\"outcome\":\"cancelled\""), 0);
+}
+
+static void hanging_up_cancels_many(void **state)
+{
+	struct setup *s = *state;
+
+	begin_many(s);
+	for (uint32_t i = 0; i < 3; i++) {
+		say_named(s, (struct frame_ref){i, 1}, "{\"t\":\"CALL\"" PLAIN_CALL "}");
+		(void)next_call(s);
+	}
+	(void)shutdown(s->fd, SHUT_RDWR);
+	for (int i = 0; i < 3; i++) {
+		while (s->w.got.count == s->w.got.read)
+			turn(s);
+		(void)caught_next(&s->w.got, MSG_CANCEL);
+	}
+	fixture_wait(s->f, no_connections, s);
+}
+
+static void a_slot_in_use_or_out_of_range_is_cut_off(void **state)
+{
+	struct setup *s = *state;
+
+	begin_many(s);
+	say_named(s, (struct frame_ref){0, 1}, "{\"t\":\"CALL\"" PLAIN_CALL "}");
+	(void)next_call(s);
+	say_named(s, (struct frame_ref){0, 2}, "{\"t\":\"CALL\"" PLAIN_CALL "}");
+	assert_hung_up(s);
+	(void)close(s->fd);
+	s->fd = connect_to(s);
+	say(s, "{\"t\":\"MANY\"}", "");
+	say_named(s, (struct frame_ref){UINT32_MAX, 1}, "{\"t\":\"CALL\"" PLAIN_CALL "}");
+	assert_hung_up(s);
+}
+
 static void what_is_out_of_turn_or_malformed_is_cut_off(void **state)
 {
 	static const char *const bad[] = {"garbage", "{\"t\":\"HELLO\"}", "{\"t\":\"NEVER_HEARD\"}",
@@ -403,6 +570,11 @@ int main(void)
 		TEST(the_manifest_is_sent_unless_it_is_known),
 		TEST(a_call_goes_over_the_socket_byte_by_byte_too),
 		TEST(hanging_up_cancels),
+		TEST(calls_on_one_connection_are_told_apart),
+		TEST(gone_cancels_one_call_and_leaves_the_others),
+		TEST(a_detached_call_goes_on_for_nobody),
+		TEST(hanging_up_cancels_many),
+		TEST(a_slot_in_use_or_out_of_range_is_cut_off),
 		TEST(what_is_out_of_turn_or_malformed_is_cut_off),
 		TEST(a_caller_that_reads_slowly_gets_everything),
 		TEST(there_is_a_limit_to_connections),

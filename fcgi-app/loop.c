@@ -1,0 +1,679 @@
+#include "fcgi-app/loop.h"
+
+#include <errno.h>
+#include <fcgiapp.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+#include "fcgi-app/fcgi_record.h"
+#include "fcgi-app/mcp.h"
+#include "fcgi-app/mux.h"
+#include "fcgi-app/routes.h"
+#include "shared/clock.h"
+#include "shared/log.h"
+#include "shared/mem.h"
+
+#define EVENTS 64
+/* A request up to this size may be served by the loop. */
+#define PEEK_MAX 16384
+/* An answer up to this size fits into the socket of a connection that has nothing else to carry. */
+#define AT_ONCE_MAX ((size_t)48 * 1024)
+/* How long the front may pause in the middle of a request. */
+#define READ_PATIENCE_S 20
+/* libfcgi waits with select() for a front that closes slowly: no larger file descriptors. The
+ * threads' connections to tunneld and the state need some of them. */
+#define FDS_MAX 1000
+#define FDS_OTHER 100
+#define CONNS_MIN 128
+/* accept() failed, most likely for want of file descriptors: that does not pass in an instant. */
+#define ACCEPT_PAUSE_MS 100
+/* What may come for a call while a thread is busy with it. */
+#define NEWS_MAX ((size_t)16 * 1024 * 1024)
+
+enum conn_state {
+	CONN_IDLE, /* waits for a request */
+	CONN_CALLING, /* its call is with a worker */
+	CONN_WORKED, /* with a thread, or on the way there or back */
+	CONN_GONE, /* closed; freed once no event can mean it any more */
+};
+
+/* Something that happened to a call, kept for a thread. */
+struct news {
+	struct news *next;
+	enum dispatch_event event;
+	size_t len; /* of the message in bytes */
+	uint8_t bytes[];
+};
+
+struct news_list {
+	struct news *first, **last;
+	size_t bytes;
+};
+
+/* A connection of the front. While it is with a thread, that owns everything but news and the
+ * lists. */
+struct conn {
+	struct loop *loop;
+	FCGX_Request fcgx;
+	enum conn_state state;
+	struct conn *prev, *next; /* all */
+	struct conn *next_job; /* for the threads, or back from them */
+	struct request *rq; /* NULL: none, or not read yet */
+	struct generation *generation;
+	struct mux_call call;
+	struct news_list news; /* what came meanwhile */
+	struct news_list work; /* what the thread is to tell the call */
+	/* While calling. */
+	struct conn *earlier, *later; /* by due_ms */
+	int64_t due_ms;
+	bool timed;
+	bool hung_up; /* meanwhile */
+	bool readable; /* meanwhile: what came is not looked at yet */
+	bool detached; /* its call is not to be cancelled */
+};
+
+struct jobs {
+	struct conn *first, **last;
+};
+
+struct loop {
+	const struct app *app;
+	struct generations *generations;
+	struct mux *mux;
+	int epoll, listen_fd, wake_fd, mux_fd;
+	bool listening;
+	int64_t accept_again_ms; /* 0: it is not paused */
+	atomic_bool stopping;
+	struct conn *conns;
+	struct conn *gone;
+	size_t conn_count, conn_max;
+	struct conn *first_due, *last_due;
+	pthread_mutex_t lock;
+	pthread_cond_t work;
+	bool over; /* no more jobs will come */
+	struct jobs jobs; /* for the threads */
+	struct jobs back; /* from them */
+};
+
+/* --- lists -------------------------------------------------------------------------------------
+ */
+
+static void jobs_init(struct jobs *j)
+{
+	*j = (struct jobs){NULL, &j->first};
+}
+
+static void jobs_put(struct jobs *j, struct conn *c)
+{
+	c->next_job = NULL;
+	*j->last = c;
+	j->last = &c->next_job;
+}
+
+static struct conn *jobs_take(struct jobs *j)
+{
+	struct conn *c = j->first;
+
+	if (!c)
+		return NULL;
+	j->first = c->next_job;
+	if (!j->first)
+		j->last = &j->first;
+	return c;
+}
+
+static void news_init(struct news_list *l)
+{
+	*l = (struct news_list){NULL, &l->first, 0};
+}
+
+static void news_free(struct news_list *l)
+{
+	struct news *n;
+
+	while ((n = l->first)) {
+		l->first = n->next;
+		free(n);
+	}
+	news_init(l);
+}
+
+/* m's bytes from its header to the end of its payload. */
+static void news_put(struct news_list *l, enum dispatch_event event, const struct msg *m)
+{
+	const uint8_t *from = m ? (const uint8_t *)m->header.p : NULL;
+	size_t len = m ? (size_t)(m->payload + m->payload_len - from) : 0;
+	struct news *n = xmalloc(sizeof(*n) + len);
+
+	*n = (struct news){.event = event, .len = len};
+	if (len > 0)
+		memcpy(n->bytes, from, len);
+	*l->last = n;
+	l->last = &n->next;
+	l->bytes += len;
+}
+
+static void untime(struct conn *c)
+{
+	struct loop *l = c->loop;
+
+	if (!c->timed)
+		return;
+	*(c->earlier ? &c->earlier->later : &l->first_due) = c->later;
+	*(c->later ? &c->later->earlier : &l->last_due) = c->earlier;
+	c->timed = false;
+}
+
+/* Nearly always the last one: calls wait equally long. */
+static void set_time(struct conn *c, int64_t due_ms)
+{
+	struct loop *l = c->loop;
+
+	untime(c);
+	c->due_ms = due_ms;
+	c->earlier = l->last_due;
+	while (c->earlier && c->earlier->due_ms > due_ms)
+		c->earlier = c->earlier->earlier;
+	c->later = c->earlier ? c->earlier->later : l->first_due;
+	*(c->earlier ? &c->earlier->later : &l->first_due) = c;
+	*(c->later ? &c->later->earlier : &l->last_due) = c;
+	c->timed = true;
+}
+
+/* --- a request, in the loop or in a thread ------------------------------------------------------
+ */
+
+/* Reads the request that has come. False: the connection is of no more use, and closed. */
+static bool begin(struct conn *c)
+{
+	struct loop *l = c->loop;
+
+	if (FCGX_Accept_r(&c->fcgx) != 0)
+		return false;
+	c->generation = generation_take(l->generations);
+	c->rq = xcalloc(1, sizeof(*c->rq));
+	return true;
+}
+
+static void finish(struct conn *c)
+{
+	routes_log(c->rq);
+	c->detached = c->rq->detached;
+	http_finish(c->rq);
+	free(c->rq);
+	c->rq = NULL;
+	generation_put(c->loop->generations, c->generation);
+}
+
+/* --- in a thread ---------------------------------------------------------------------------------
+ */
+
+static void tell_news(struct conn *c)
+{
+	struct news *n;
+	struct msg m;
+	bool goes_on = true;
+
+	while (goes_on && (n = c->work.first)) {
+		c->work.first = n->next;
+		/* It was parsed before. */
+		if (n->event != DISPATCH_MESSAGE || msg_parse(n->bytes, n->len, &m) == RC_OK)
+			goes_on = mcp_event(c->rq->call, n->event, &m);
+		free(n);
+	}
+	if (!goes_on)
+		finish(c);
+	else
+		log_context(NULL, NULL, NULL);
+}
+
+static void work(struct conn *c)
+{
+	if (c->rq && c->rq->call) {
+		tell_news(c);
+		return;
+	}
+	if (c->rq) {
+		http_again(c->rq);
+		routes_serve(c->rq);
+	} else if (!begin(c)) {
+		return;
+	} else if (http_start(c->rq, c->loop->app, c->generation->config, &c->fcgx)) {
+		routes_serve(c->rq);
+	}
+	finish(c);
+}
+
+static void wake(struct loop *l)
+{
+	const uint64_t one = 1;
+
+	/* It fails only when the loop has 2^64 reasons to wake up. */
+	(void)!write(l->wake_fd, &one, sizeof(one));
+}
+
+void loop_work(struct loop *l)
+{
+	struct conn *c;
+	bool first;
+
+	(void)pthread_mutex_lock(&l->lock);
+	for (;;) {
+		while (!(c = jobs_take(&l->jobs)) && !l->over)
+			(void)pthread_cond_wait(&l->work, &l->lock);
+		if (!c)
+			break;
+		(void)pthread_mutex_unlock(&l->lock);
+		work(c);
+		(void)pthread_mutex_lock(&l->lock);
+		first = !l->back.first;
+		jobs_put(&l->back, c);
+		if (first)
+			wake(l);
+	}
+	(void)pthread_mutex_unlock(&l->lock);
+}
+
+/* --- connections
+ * ----------------------------------------------------------------------------------- */
+
+static void conn_close(struct conn *c)
+{
+	struct loop *l = c->loop;
+
+	untime(c);
+	*(c->prev ? &c->prev->next : &l->conns) = c->next;
+	if (c->next)
+		c->next->prev = c->prev;
+	l->conn_count--;
+	if (c->fcgx.ipcFd >= 0)
+		(void)close(c->fcgx.ipcFd);
+	news_free(&c->news);
+	news_free(&c->work);
+	c->state = CONN_GONE;
+	c->next = l->gone;
+	l->gone = c;
+}
+
+static void free_gone(struct loop *l)
+{
+	struct conn *c;
+
+	while ((c = l->gone)) {
+		l->gone = c->next;
+		free(c);
+	}
+}
+
+static void conn_new(struct loop *l, int fd)
+{
+	const struct timeval patience = {.tv_sec = READ_PATIENCE_S};
+	struct conn *c = xcalloc(1, sizeof(*c));
+	struct epoll_event event = {.events = EPOLLIN | EPOLLRDHUP | EPOLLET, .data.ptr = c};
+
+	c->loop = l;
+	news_init(&c->news);
+	news_init(&c->work);
+	/* Without a listening socket: libfcgi is to accept nothing itself. */
+	(void)FCGX_InitRequest(&c->fcgx, -1, FCGI_FAIL_ACCEPT_ON_INTR);
+	c->fcgx.ipcFd = fd;
+	c->fcgx.keepConnection = 1; /* until the first request says otherwise */
+	c->next = l->conns;
+	if (c->next)
+		c->next->prev = c;
+	l->conns = c;
+	l->conn_count++;
+	(void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+	if (epoll_ctl(l->epoll, EPOLL_CTL_ADD, fd, &event) != 0) {
+		log_err("a connection can't be watched: %s", strerror(errno));
+		conn_close(c);
+	}
+}
+
+static void to_thread(struct conn *c)
+{
+	struct loop *l = c->loop;
+
+	untime(c);
+	c->state = CONN_WORKED;
+	c->work = c->news;
+	if (!c->work.first)
+		news_init(&c->work);
+	news_init(&c->news);
+	(void)pthread_mutex_lock(&l->lock);
+	jobs_put(&l->jobs, c);
+	(void)pthread_mutex_unlock(&l->lock);
+	(void)pthread_cond_signal(&l->work);
+}
+
+static void look(struct conn *c);
+
+/* The request was answered: the connection waits for the next one, or ends. */
+static void conn_done(struct conn *c)
+{
+	untime(c);
+	mux_leave(c->loop->mux, &c->call, c->detached ? MSG_DETACH : MSG_GONE);
+	news_free(&c->news);
+	c->state = CONN_IDLE;
+	c->hung_up = c->detached = false;
+	if (c->fcgx.ipcFd < 0 || c->loop->stopping)
+		conn_close(c);
+	else if (c->readable)
+		look(c);
+}
+
+static void serve(struct conn *c)
+{
+	struct request *rq;
+
+	if (!begin(c)) {
+		conn_close(c);
+		return;
+	}
+	rq = c->rq;
+	rq->loop = c->loop;
+	rq->conn = c;
+	if (http_start(rq, c->loop->app, c->generation->config, &c->fcgx))
+		routes_serve(rq);
+	if (rq->deferred) {
+		to_thread(c);
+	} else if (rq->call) {
+		rq->loop = NULL;
+		c->state = CONN_CALLING;
+		set_time(c, mcp_due(rq->call));
+		log_context(NULL, NULL, NULL);
+	} else {
+		finish(c);
+		conn_done(c);
+	}
+}
+
+/* An idle connection may have something to read: a request, or its end. */
+static void look(struct conn *c)
+{
+	/* Of the loop's one thread. */
+	static uint8_t bytes[PEEK_MAX];
+	ssize_t n;
+
+	c->readable = false;
+	do
+		n = recv(c->fcgx.ipcFd, bytes, sizeof(bytes), MSG_PEEK | MSG_DONTWAIT);
+	while (n < 0 && errno == EINTR);
+	if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+		return;
+	if (n <= 0)
+		conn_close(c);
+	else if (fcgi_record_whole(bytes, (size_t)n))
+		serve(c);
+	else
+		to_thread(c);
+}
+
+/* --- calls
+ * ----------------------------------------------------------------------------------------- */
+
+static void tell(struct conn *c, enum dispatch_event event, const struct msg *m)
+{
+	if (c->state == CONN_WORKED) {
+		news_put(&c->news, event, m);
+		/* The agent takes too slowly what its worker says. */
+		if (c->news.bytes > NEWS_MAX && c->call.open) {
+			mux_leave(c->loop->mux, &c->call, MSG_GONE);
+			news_put(&c->news, DISPATCH_HANGUP, NULL);
+		}
+		return;
+	}
+	if (mcp_needs_thread(c->rq->call, event, m, AT_ONCE_MAX)) {
+		news_put(&c->news, event, m);
+		to_thread(c);
+	} else if (!mcp_event(c->rq->call, event, m)) {
+		finish(c);
+		conn_done(c);
+	}
+}
+
+static void on_call(struct mux_call *call, enum dispatch_event event, const struct msg *m)
+{
+	tell((struct conn *)(void *)((char *)call - offsetof(struct conn, call)), event, m);
+}
+
+struct buf *loop_call_begin(struct loop *l, struct request *rq)
+{
+	/* A thread begins it then, and it must not be made twice. */
+	return rq->deferred ? NULL : mux_begin(l->mux, &rq->conn->call);
+}
+
+enum rc loop_call_queue(struct loop *l, struct request *rq)
+{
+	return mux_queue(l->mux, &rq->conn->call);
+}
+
+static void on_conn(struct conn *c, uint32_t events)
+{
+	bool hung_up = events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR);
+
+	switch (c->state) {
+	case CONN_IDLE:
+		look(c);
+		break;
+	case CONN_CALLING:
+		c->readable = true;
+		if (hung_up)
+			tell(c, DISPATCH_HANGUP, NULL);
+		break;
+	case CONN_WORKED:
+		c->readable = true;
+		c->hung_up = c->hung_up || hung_up;
+		break;
+	case CONN_GONE:
+		break;
+	}
+}
+
+/* Its thread is done with it. */
+static void on_back(struct conn *c)
+{
+	news_free(&c->work);
+	if (!c->rq) {
+		c->readable = true;
+		conn_done(c);
+		return;
+	}
+	c->state = CONN_CALLING;
+	if (c->hung_up && !c->news.first)
+		news_put(&c->news, DISPATCH_HANGUP, NULL);
+	if (c->news.first)
+		to_thread(c);
+	else
+		set_time(c, mcp_due(c->rq->call));
+}
+
+static void take_back(struct loop *l)
+{
+	uint64_t count;
+	struct conn *c, *next;
+
+	(void)!read(l->wake_fd, &count, sizeof(count));
+	(void)pthread_mutex_lock(&l->lock);
+	c = l->back.first;
+	jobs_init(&l->back);
+	(void)pthread_mutex_unlock(&l->lock);
+	for (; c; c = next) {
+		next = c->next_job;
+		on_back(c);
+	}
+}
+
+/* --- waiting
+ * ------------------------------------------------------------------------------------------ */
+
+static void watch_listener(struct loop *l, bool on)
+{
+	struct epoll_event event = {.events = EPOLLIN | EPOLLEXCLUSIVE, .data.ptr = &l->listen_fd};
+
+	if (on == l->listening)
+		return;
+	if (epoll_ctl(l->epoll, on ? EPOLL_CTL_ADD : EPOLL_CTL_DEL, l->listen_fd, &event) != 0)
+		log_err("the socket can't be watched: %s", strerror(errno));
+	l->listening = on;
+}
+
+/* One at a time: the other processes want some too. */
+static void accept_one(struct loop *l)
+{
+	int fd = accept4(l->listen_fd, NULL, NULL, SOCK_CLOEXEC);
+
+	if (fd >= 0) {
+		conn_new(l, fd);
+	} else if (errno == EINVAL) {
+		/* The parent has shut the socket down, its SIGTERM is on the way. */
+		watch_listener(l, false);
+		return;
+	} else if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED) {
+		log_warn("can't accept a connection: %s", strerror(errno));
+		l->accept_again_ms = clock_mono_ms() + ACCEPT_PAUSE_MS;
+	}
+	if (l->conn_count >= l->conn_max || l->accept_again_ms)
+		watch_listener(l, false);
+}
+
+static void watch_mux(void *ctx, int fd, bool write)
+{
+	struct loop *l = ctx;
+	struct epoll_event event = {
+		.events = EPOLLIN | (write ? EPOLLOUT : 0U), .data.ptr = &l->mux_fd};
+
+	if (fd < 0)
+		(void)epoll_ctl(l->epoll, EPOLL_CTL_DEL, l->mux_fd, NULL);
+	else if (epoll_ctl(l->epoll, l->mux_fd < 0 ? EPOLL_CTL_ADD : EPOLL_CTL_MOD, fd, &event) !=
+		0)
+		log_err("the tunnel daemon can't be watched: %s", strerror(errno));
+	l->mux_fd = fd;
+}
+
+static void on_due(struct loop *l)
+{
+	int64_t now = clock_mono_ms();
+
+	if (l->accept_again_ms && l->accept_again_ms <= now)
+		l->accept_again_ms = 0;
+	if (!l->stopping && !l->accept_again_ms && l->conn_count < l->conn_max)
+		watch_listener(l, true);
+	while (l->first_due && l->first_due->due_ms <= now)
+		tell(l->first_due, DISPATCH_TIMEOUT, NULL);
+}
+
+/* Milliseconds for epoll_wait(), -1 for ever. */
+static int time_left(const struct loop *l)
+{
+	int64_t due = l->first_due ? l->first_due->due_ms : INT64_MAX, left;
+
+	if (l->accept_again_ms && l->accept_again_ms < due)
+		due = l->accept_again_ms;
+	if (due == INT64_MAX)
+		return -1;
+	left = due - clock_mono_ms();
+	return left <= 0 ? 0 : left > 60000 ? 60000 : (int)left;
+}
+
+static void close_idle(struct loop *l)
+{
+	struct conn *next;
+
+	watch_listener(l, false);
+	for (struct conn *c = l->conns; c; c = next) {
+		next = c->next;
+		if (c->state == CONN_IDLE)
+			conn_close(c);
+	}
+}
+
+static void handle(struct loop *l, const struct epoll_event *e)
+{
+	void *what = e->data.ptr;
+
+	if (what == &l->listen_fd)
+		accept_one(l);
+	else if (what == &l->wake_fd)
+		take_back(l);
+	else if (what == &l->mux_fd)
+		mux_readable(l->mux);
+	else
+		on_conn(what, e->events);
+}
+
+void loop_run(struct loop *l)
+{
+	struct epoll_event events[EVENTS];
+
+	watch_listener(l, true);
+	while (!l->stopping || l->conns) {
+		int n;
+
+		mux_flush(l->mux);
+		n = epoll_wait(l->epoll, events, EVENTS, time_left(l));
+		for (int i = 0; i < n; i++)
+			handle(l, &events[i]);
+		on_due(l);
+		if (l->stopping)
+			close_idle(l);
+		free_gone(l);
+	}
+	(void)pthread_mutex_lock(&l->lock);
+	l->over = true;
+	(void)pthread_mutex_unlock(&l->lock);
+	(void)pthread_cond_broadcast(&l->work);
+}
+
+void loop_stop(struct loop *l)
+{
+	l->stopping = true;
+	wake(l);
+}
+
+/* --- beginning and end
+ * ----------------------------------------------------------------------------------- */
+
+struct loop *loop_new(const struct app *app, struct generations *generations, int listen_fd)
+{
+	struct loop *l = xcalloc(1, sizeof(*l));
+	struct epoll_event event = {.events = EPOLLIN, .data.ptr = &l->wake_fd};
+	const struct mux_owner owner = {on_call, watch_mux, l};
+	int threads = app->config->pool_threads;
+
+	l->app = app;
+	l->generations = generations;
+	l->listen_fd = listen_fd;
+	l->mux_fd = -1;
+	l->conn_max = FDS_MAX - FDS_OTHER - threads > CONNS_MIN
+		? (size_t)(FDS_MAX - FDS_OTHER - threads)
+		: CONNS_MIN;
+	jobs_init(&l->jobs);
+	jobs_init(&l->back);
+	(void)pthread_mutex_init(&l->lock, NULL);
+	(void)pthread_cond_init(&l->work, NULL);
+	l->epoll = epoll_create1(EPOLL_CLOEXEC);
+	l->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (l->epoll < 0 || l->wake_fd < 0 ||
+		epoll_ctl(l->epoll, EPOLL_CTL_ADD, l->wake_fd, &event) != 0)
+		die("the event loop does not start: %s", strerror(errno));
+	l->mux = mux_new(app->dispatch_path, &owner);
+	return l;
+}
+
+void loop_free(struct loop *l)
+{
+	mux_free(l->mux);
+	(void)close(l->wake_fd);
+	(void)close(l->epoll);
+	(void)pthread_cond_destroy(&l->work);
+	(void)pthread_mutex_destroy(&l->lock);
+	free(l);
+}

@@ -1,0 +1,200 @@
+#include "tunneld/dispatch_many.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "shared/clock.h"
+#include "shared/mem.h"
+#include "tunneld/dispatch_conn.h"
+#include "tunneld/dispatch_server.h"
+
+/* More calls than a process can have open; the table grows with use. */
+#define SLOTS_MAX 65536
+
+struct one {
+	struct client client;
+	struct dispatch_many *many;
+	struct frame_ref ref;
+};
+
+struct slot {
+	struct one *one; /* NULL: free */
+};
+
+struct dispatch_many {
+	struct dispatch_conn *conn;
+	struct slot *slots;
+	size_t slot_count;
+};
+
+/* --- answers ---------------------------------------------------------------------------- */
+
+static struct one *one_of(struct client *c)
+{
+	return (struct one *)(void *)((char *)c - offsetof(struct one, client));
+}
+
+static void end(struct one *o)
+{
+	o->many->slots[o->ref.slot].one = NULL;
+	free(o);
+}
+
+/* Everything has been said, and nothing more of the request will come. */
+static bool is_over(const struct one *o)
+{
+	return !o->client.call && !o->client.sending;
+}
+
+/* The frames that relay.c made, each with the name of its call. */
+static void put_named(struct buf *out, const struct buf *frames, struct frame_ref ref)
+{
+	size_t at = 0, len, used;
+	const uint8_t *body;
+
+	while (frame_decode(frames->data + at, frames->len - at, SIZE_MAX, &body, &len, &used) ==
+		FRAME_READY) {
+		size_t start = frame_open(out);
+		uint8_t *name = buf_reserve(out, FRAME_REF_LEN);
+
+		if (!name)
+			return;
+		frame_ref_put(name, ref);
+		buf_commit(out, FRAME_REF_LEN);
+		buf_add(out, body, len);
+		frame_close(out, start);
+		at += used;
+	}
+}
+
+static void on_send(struct client *client, struct buf *frames)
+{
+	struct one *o = one_of(client);
+
+	put_named(dispatch_conn_out(o->many->conn), frames, o->ref);
+	buf_free(frames);
+	dispatch_conn_queued(o->many->conn);
+	if (is_over(o))
+		end(o);
+}
+
+static size_t on_backlog(const struct client *client)
+{
+	const struct one *o = (const struct one *)(const void *)((const char *)client -
+		offsetof(struct one, client));
+
+	return dispatch_conn_backlog(o->many->conn);
+}
+
+static const struct client_io client_io = {on_send, on_backlog};
+
+/* --- calls ------------------------------------------------------------------------------- */
+
+static bool make_room(struct dispatch_many *d, uint32_t slot)
+{
+	size_t count = d->slot_count ? d->slot_count : 64;
+
+	if (slot >= SLOTS_MAX)
+		return false;
+	while (count <= slot)
+		count *= 2;
+	if (count > d->slot_count) {
+		d->slots = xrealloc(d->slots, count * sizeof(d->slots[0]));
+		memset(d->slots + d->slot_count, 0, (count - d->slot_count) * sizeof(d->slots[0]));
+		d->slot_count = count;
+	}
+	return true;
+}
+
+static struct one *find(const struct dispatch_many *d, struct frame_ref ref)
+{
+	struct one *o = ref.slot < d->slot_count ? d->slots[ref.slot].one : NULL;
+
+	return o && o->ref.generation == ref.generation ? o : NULL;
+}
+
+static bool handle_call(struct dispatch_many *d, struct frame_ref ref, const struct msg *m)
+{
+	struct hub *hub = dispatch_server_hub(d->conn->server);
+	struct one *o = find(d, ref);
+
+	if (!o) {
+		/* Whoever uses a slot again has seen the end of its last call, or said GONE. */
+		if (!make_room(d, ref.slot) || d->slots[ref.slot].one)
+			return false;
+		o = xcalloc(1, sizeof(*o));
+		o->client.io = &client_io;
+		o->many = d;
+		o->ref = ref;
+		d->slots[ref.slot].one = o;
+	}
+	if (!relay_call(hub, &o->client, m, clock_mono_us()))
+		return false;
+	/* It may have been answered, and the slot be free. */
+	o = find(d, ref);
+	if (o && is_over(o))
+		end(o);
+	return true;
+}
+
+bool dispatch_many_handle(struct dispatch_many *d, const uint8_t *body, size_t len)
+{
+	struct frame_ref ref;
+	struct one *o;
+	struct msg m;
+
+	if (len < FRAME_REF_LEN ||
+		msg_parse(body + FRAME_REF_LEN, len - FRAME_REF_LEN, &m) != RC_OK)
+		return false;
+	ref = frame_ref_get(body);
+	switch (m.type) {
+	case MSG_CALL:
+		return handle_call(d, ref, &m);
+	case MSG_GONE:
+	case MSG_DETACH:
+		/* Its answer may have crossed. */
+		o = find(d, ref);
+		if (o && m.type == MSG_GONE)
+			relay_client_gone(dispatch_server_hub(d->conn->server), &o->client);
+		else if (o)
+			relay_detach(&o->client);
+		if (o)
+			end(o);
+		return true;
+	default:
+		return false;
+	}
+}
+
+void dispatch_many_drained(struct dispatch_many *d)
+{
+	for (size_t i = 0; i < d->slot_count; i++)
+		if (d->slots[i].one)
+			relay_client_drained(&d->slots[i].one->client);
+}
+
+/* --- beginning and end ---------------------------------------------------------------------- */
+
+struct dispatch_many *dispatch_many_new(struct dispatch_conn *conn)
+{
+	struct dispatch_many *d = xcalloc(1, sizeof(*d));
+
+	d->conn = conn;
+	return d;
+}
+
+void dispatch_many_free(struct dispatch_many *d)
+{
+	if (!d)
+		return;
+	for (size_t i = 0; i < d->slot_count; i++) {
+		struct one *o = d->slots[i].one;
+
+		if (!o)
+			continue;
+		relay_client_gone(dispatch_server_hub(d->conn->server), &o->client);
+		end(o);
+	}
+	free(d->slots);
+	free(d);
+}
