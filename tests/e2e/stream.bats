@@ -67,14 +67,14 @@ in_flight() { [[ $(admin GET /v1/admin/status | jq -e '.. | .calls_in_flight? //
 
 @test "a modern client's hang-up cancels, and the statement stops" {
 	local before meta
-	before=$(audit_count '.outcome == "cancelled"')
+	before=$(audit_count '.event == "tool.call" and .outcome == "cancelled"')
 	meta='{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}'
 	mcp fintech "$KEY" "$(lasting 4000000000 10 | jq -c --argjson meta "$meta" '.params._meta = $meta')" -H 'MCP-Protocol-Version: 2026-07-28' \
 		-H 'Mcp-Method: tools/call' -H 'Mcp-Name: execute_sql' >/dev/null 3>&- &
 	local agent=$!
 	wait_until in_flight 1
 	pkill -KILL -P "$agent" || kill -KILL "$agent"
-	wait_until audit_count_is '.outcome == "cancelled"' $((before + 1))
+	wait_until audit_count_is '.event == "tool.call" and .outcome == "cancelled"' $((before + 1))
 	wait_until in_flight 0
 }
 
