@@ -263,10 +263,17 @@ def served_since(moment, limit):
 # --- the reckoning ----------------------------------------------------------------------
 
 def rows():
-    for path in sorted(glob.glob(f"{STATE}/audit-*.jsonl")) + [AUDIT]:
-        with open(path, encoding="utf-8") as f:
-            for line in f:
-                yield json.loads(line)
+    """All rows of the log. A closed file may be there plain and compressed for a moment: then it counts once."""
+    closed = {path.removesuffix(".zst"): path for path in glob.glob(f"{STATE}/audit-*.jsonl*")
+              if path.endswith((".jsonl", ".jsonl.zst"))}
+    for path in [closed[name] for name in sorted(closed)] + [AUDIT]:
+        if path.endswith(".zst"):
+            text = subprocess.run(["zstd", "-dcq", path], check=True, stdout=subprocess.PIPE).stdout.decode()
+        else:
+            with open(path, encoding="utf-8") as f:
+                text = f.read()
+        for line in text.splitlines():
+            yield json.loads(line)
 
 
 def judge(callers, problems):
