@@ -17,6 +17,7 @@
 #include "cli/api.h"
 #include "cli/audit_verify.h"
 #include "cli/backup_file.h"
+#include "shared/audit_reader.h"
 #include "shared/audit_segments.h"
 #include "shared/config.h"
 #include "shared/crypto.h"
@@ -145,6 +146,26 @@ static enum status read_manifest(struct restore *r, struct audit_chain_options *
 	return STATUS_OK;
 }
 
+/* What was archived and removed is not in the backup either: the log begins where it begins. */
+static int64_t first_seq(const char *const *paths, size_t count)
+{
+	struct audit_reader *in;
+	const char *line;
+	int64_t seq = 1, ms;
+	bool found = false;
+	size_t len;
+
+	for (size_t i = 0; i < count && !found; i++) {
+		if (audit_reader_open(paths[i], &in) != RC_OK)
+			break;
+		found = audit_reader_line(in, &line, &len) == RC_OK;
+		if (!found || !audit_line_head(line, len, &seq, &ms))
+			seq = 1;
+		audit_reader_close(in);
+	}
+	return seq;
+}
+
 static enum status check_log(const char *log, const struct audit_chain_options *o)
 {
 	struct audit_segment *segments = NULL;
@@ -162,8 +183,7 @@ static enum status check_log(const char *log, const struct audit_chain_options *
 	for (size_t i = 0; i < count; i++)
 		paths[i] = segments[i].path;
 	paths[count] = log;
-	/* What was archived and removed is not in the backup either. */
-	options.first_seq = count > 0 ? segments[0].first : 1;
+	options.first_seq = first_seq(paths, count + 1);
 	if (audit_verify(paths, count + 1, &options, &v) != RC_OK)
 		status = cannot(v.file, strerror(errno));
 	/* A log that is younger than its first checkpoint has no signature yet. */
