@@ -1,6 +1,7 @@
 #include "worker/canary.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +12,7 @@
 
 #define WORDS_MAX ((size_t)4 << 20) /* of raw values, and of what was written, each */
 #define PAIRS_MAX 256 /* that are told */
+#define RECENT 4096 /* values remembered, a power of two */
 
 struct hashes {
 	uint64_t *list;
@@ -35,6 +37,7 @@ struct canary_watch {
 	uint8_t key[WORDS_KEY_LEN];
 	struct words room;
 	struct cells raw, stored;
+	uint64_t recent[RECENT]; /* values of a column that were taken before: no need to again */
 	struct needles *kept; /* whole values of kept columns, as phrases of one word */
 };
 
@@ -90,6 +93,18 @@ bool canary_wanted(const struct mask_spec *m)
 	return false;
 }
 
+bool canary_suspect(const struct mask_spec *m, const struct value *raw, const struct value *written)
+{
+	if (m->kind == MASK_KEEP || m->kind == MASK_TEXT)
+		return true;
+	if (written->kind != raw->kind)
+		return false;
+	if (raw->kind == VALUE_TEXT || raw->kind == VALUE_BLOB)
+		return raw->len == written->len &&
+			(raw->len == 0 || memcmp(raw->p, written->p, raw->len) == 0);
+	return true;
+}
+
 /* --- values ------------------------------------------------------------------------- */
 
 /* The words of a value; 0 for what has none, such as bytes that are no text. */
@@ -119,6 +134,39 @@ static size_t split(struct words *room, const uint8_t key[WORDS_KEY_LEN], const 
 		break;
 	}
 	return room->count;
+}
+
+/* Most values of a table are too short to tell anything, which is seen without their words. */
+static bool too_short(const struct value *v)
+{
+	switch (v->kind) {
+	case VALUE_NULL:
+		break;
+	case VALUE_INT:
+		return v->i > -100000000 && v->i < 100000000;
+	case VALUE_REAL: /* such as cents and thousandths */
+		return (fabs(v->r) < 1e6 && v->r * 100 == (double)(int64_t)(v->r * 100)) ||
+			(fabs(v->r) < 1e5 && v->r * 1000 == (double)(int64_t)(v->r * 1000));
+	case VALUE_TEXT:
+	case VALUE_BLOB:
+		return v->len < CANARY_CHARS_MIN;
+	}
+	return true;
+}
+
+/* Columns often repeat a value from row to row. */
+static bool seen(struct canary_watch *w, uint32_t column, const struct value *v)
+{
+	bool bytes = v->kind == VALUE_TEXT || v->kind == VALUE_BLOB;
+	uint64_t h = crypto_short_hash(w->key, bytes ? v->p : &v->i, bytes ? v->len : sizeof(v->i));
+	uint64_t *slot;
+
+	h += (uint64_t)column * 0x9e3779b97f4a7c15ULL + (uint64_t)v->kind;
+	slot = &w->recent[h & (RECENT - 1)];
+	if (*slot == h)
+		return true;
+	*slot = h;
+	return false;
 }
 
 /* Long enough that finding it again is no accident. */
@@ -167,21 +215,23 @@ static void add_cell(struct cells *c, const struct words *w, size_t count, uint3
 
 void canary_raw(struct canary_watch *w, uint32_t column, const struct value *raw)
 {
-	size_t count = split(&w->room, w->key, raw);
-	struct cells *c = &w->raw;
+	size_t count;
 
+	/* The bit tells a raw value from one that was written. */
+	if (too_short(raw) || seen(w, column | 1U << 31, raw))
+		return;
+	count = split(&w->room, w->key, raw);
 	if (!telling(&w->room))
 		return;
-	/* Columns often repeat a value from row to row. */
-	if (c->count > 0 && c->list[c->count - 1].whole == whole_of(&w->room))
-		return;
-	add_cell(c, &w->room, count < NEEDLES_WORDS_MAX ? count : NEEDLES_WORDS_MAX, column);
+	add_cell(&w->raw, &w->room, count < NEEDLES_WORDS_MAX ? count : NEEDLES_WORDS_MAX, column);
 }
 
 void canary_stored(struct canary_watch *w, uint32_t column, bool kept, const struct value *stored)
 {
 	uint64_t whole;
 
+	if (too_short(stored) || seen(w, column, stored))
+		return;
 	split(&w->room, w->key, stored);
 	if (!telling(&w->room))
 		return;
@@ -222,6 +272,7 @@ static struct needles *phrases(const struct canary_watch *w)
 	struct needles *n = needles_new(WORDS_MAX);
 	uint32_t tag;
 
+	needles_reserve(n, w->raw.words.count);
 	for (size_t i = 0; i < w->raw.count; i++) {
 		const struct cell *c = &w->raw.list[i];
 

@@ -27,6 +27,10 @@ void canary_watch_free(struct canary_watch *w);
 bool canary_wanted(const struct mask_spec *m);
 /* column is the caller's number of the value's column; it comes back in canary_pair_fn. */
 void canary_raw(struct canary_watch *w, uint32_t column, const struct value *raw);
+/* Whether what a column with this mask writes has to be looked at: masks whose output has nothing
+ * of the value in it are checked against the value alone. */
+bool canary_suspect(
+	const struct mask_spec *m, const struct value *raw, const struct value *written);
 /* A value as it was written. kept: the column is shown unmasked; a raw value that equals one of its
  * values as a whole is no canary, since it is shown on purpose. */
 void canary_stored(struct canary_watch *w, uint32_t column, bool kept, const struct value *stored);

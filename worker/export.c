@@ -145,7 +145,7 @@ static enum rc write_row(struct copy *c, const struct value *row)
 		mask_value(&c->masks, &pc->mask, &row[i], &c->rooms[shown], &c->masked[shown]);
 		if (c->watch && canary_wanted(&pc->mask))
 			canary_raw(c->watch, number, &row[i]);
-		if (c->watch)
+		if (c->watch && canary_suspect(&pc->mask, &row[i], &c->masked[shown]))
 			canary_stored(
 				c->watch, number, pc->mask.kind == MASK_KEEP, &c->masked[shown]);
 		shown++;

@@ -142,7 +142,7 @@ static struct value partial(const struct mask_spec *s, const struct bytes *b, st
 
 	for (size_t i = 0; i < b->len; i++)
 		chars += ((unsigned char)b->p[i] & 0xc0) != 0x80;
-	while (chars >= 2 * (size_t)s->last && left > 0)
+	while (from > 0 && left > 0 && chars >= 2 * (size_t)s->last)
 		left -= ((unsigned char)b->p[--from] & 0xc0) != 0x80;
 	buf_reset(room);
 	buf_str(room, "****");

@@ -14,18 +14,18 @@
 /* A real, or a text that is one from end to end. */
 static bool real_of(const struct value *in, double *out)
 {
-	char text[400], *end;
+	char text[400] = "", *end = text;
 
 	if (in->kind == VALUE_INT)
 		*out = (double)in->i;
 	else if (in->kind == VALUE_REAL)
 		*out = in->r;
-	else if (in->kind != VALUE_TEXT || in->len == 0 ||
-		!str_copy_len(text, sizeof(text), in->p, in->len) || text[0] == ' ')
+	else if (in->kind == VALUE_TEXT && in->len > 0 &&
+		str_copy_len(text, sizeof(text), in->p, in->len) && text[0] != ' ')
+		*out = strtod(text, &end);
+	else
 		return false;
-	else if ((*out = strtod(text, &end)), *end)
-		return false;
-	return isfinite(*out);
+	return !*end && isfinite(*out);
 }
 
 /* -1 to 1. */

@@ -60,17 +60,27 @@ static struct slot *place(const struct needles *n, uint64_t hash)
 	return &n->slots[at];
 }
 
-static void grow(struct needles *n)
+static void resize(struct needles *n, size_t size)
 {
 	struct slot *old = n->slots;
 	size_t count = n->size;
 
-	n->size *= 2;
+	n->size = size;
 	n->slots = xcalloc(n->size, sizeof(*n->slots));
 	for (size_t i = 0; i < count; i++)
 		if (old[i].hash)
 			*place(n, old[i].hash) = old[i];
 	free(old);
+}
+
+void needles_reserve(struct needles *n, size_t words)
+{
+	size_t size = n->size;
+
+	while (size < 2 * (words < n->max ? words : n->max) + 2)
+		size *= 2;
+	if (size > n->size)
+		resize(n, size);
 }
 
 enum rc needles_add_hashes(struct needles *n, const uint64_t *hashes, size_t count, uint32_t tag)
@@ -83,7 +93,7 @@ enum rc needles_add_hashes(struct needles *n, const uint64_t *hashes, size_t cou
 		struct slot *s;
 
 		if (2 * (n->used + 1) > n->size)
-			grow(n);
+			resize(n, 2 * n->size);
 		h = join(h, hashes[i]);
 		s = place(n, h);
 		if (!s->hash) {

@@ -16,6 +16,8 @@ struct needles;
 
 /* At most max_words words in all phrases together. */
 struct needles *needles_new(size_t max_words);
+/* Room for so many words, so that the table does not grow step by step. */
+void needles_reserve(struct needles *n, size_t words);
 void needles_free(struct needles *n);
 size_t needles_count(const struct needles *n);
 /* A phrase of count words. An equal one keeps the tag it has. RC_LIMIT when full. */

@@ -273,7 +273,7 @@ static bool numbers(const struct text *t, size_t at, struct find *f)
 {
 	bool plus = t->s[at] == '+', bracket = t->s[at] == '(';
 	size_t from = at, len;
-	struct groups g;
+	struct groups g = {.count = 0};
 
 	while (from < t->len && (t->s[from] == '+' || t->s[from] == '(') && from - at < 2)
 		plus |= t->s[from++] == '+';
@@ -370,7 +370,7 @@ bool scrub(const char *text, size_t len, const struct needles *known,
 {
 	struct text t = {.s = text, .len = len};
 	struct output o = {.t = &t, .out = out};
-	struct find f, k = {.start = len + 1};
+	struct find f = {.start = 0}, k = {.start = len + 1};
 	bool has_known = known && needles_count(known) > 0;
 	size_t word = 0;
 
@@ -388,7 +388,7 @@ bool scrub(const char *text, size_t len, const struct needles *known,
 			replace(&o, &f);
 		} else if (has_known && k.start <= at) {
 			size_t mail_at = at;
-			struct find m;
+			struct find m = {.start = 0};
 
 			while (mail_at < len && (local_char(t.s[mail_at])))
 				mail_at++;

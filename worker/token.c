@@ -79,9 +79,9 @@ static void encode(uint32_t c, size_t n, char *out)
 
 static uint8_t class_of(uint32_t c)
 {
-	for (uint8_t i = 0; i < sizeof(classes) / sizeof(classes[0]); i++)
+	for (size_t i = 0; i < sizeof(classes) / sizeof(classes[0]); i++)
 		if (c >= classes[i].first && c <= classes[i].last)
-			return i;
+			return (uint8_t)i;
 	return NO_CLASS;
 }
 

@@ -260,7 +260,7 @@ static void tokens_permute(void **state)
 
 	(void)state;
 	for (int i = 0; i < 20000; i++) {
-		char text[8];
+		char text[16];
 		const char *t;
 		long n;
 

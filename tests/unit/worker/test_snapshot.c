@@ -288,12 +288,48 @@ static void one_random_schema(uint64_t s)
 	fix_close(&f);
 }
 
+/* What the worker writes to its log meanwhile is searched too. */
+static int log_to(const char *path)
+{
+	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600), before = dup(STDERR_FILENO);
+
+	assert_true(fd >= 0 && before >= 0);
+	assert_true(dup2(fd, STDERR_FILENO) >= 0);
+	close(fd);
+	return before;
+}
+
+static void search_log(const char *path)
+{
+	FILE *file = fopen(path, "rb");
+	uint8_t *bytes = malloc(1 << 20);
+	size_t len;
+
+	assert_non_null(file);
+	len = fread(bytes, 1, 1 << 20, file);
+	assert_true(len > 0 && len < 1 << 20);
+	search("the log", bytes, len);
+	free(bytes);
+	fclose(file);
+}
+
 static void no_raw_value_anywhere(void **state)
 {
+	char path[] = "/tmp/airlock-log.XXXXXX";
+	int fd = mkstemp(path), before;
+
 	(void)state;
+	assert_true(fd >= 0);
+	close(fd);
 	secrets = malloc(SECRETS_MAX * sizeof(*secrets));
-	for (uint64_t s = 1; s <= 25; s++)
+	for (uint64_t s = 1; s <= 25; s++) {
+		before = log_to(path);
 		one_random_schema(s * 7919);
+		assert_true(dup2(before, STDERR_FILENO) >= 0);
+		close(before);
+		search_log(path);
+	}
+	unlink(path);
 	free(secrets);
 }
 
