@@ -138,6 +138,20 @@ check_config() {
 	done
 }
 
+@test "both daemons check the configuration and start nothing" {
+	local daemon
+	for daemon in airlock-tunneld airlock-fcgi-app; do
+		run timeout 20 env -i "${STACK_ENV[@]}" "$BIN/$daemon" -t
+		assert_success
+		assert_output --partial 'the configuration is'
+		run timeout 20 env -i "${STACK_ENV[@]}" AIRLOCK_CP_METRICS_PORT=x "$BIN/$daemon" -t
+		assert_failure
+		assert_output --partial AIRLOCK_CP_METRICS_PORT
+	done
+	assert_not_exists "$STATE/state.db"
+	assert_not_exists "$STATE/cp_ed25519.pem"
+}
+
 @test "the programs say their version and their usage" {
 	local program
 	for program in airlock-tunneld airlock-fcgi-app airlock-worker airlockctl; do
