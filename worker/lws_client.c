@@ -8,9 +8,13 @@
 
 #include "shared/log.h"
 #include "shared/mem.h"
+#include "shared/crypto.h"
 #include "shared/msg.h"
+#include "worker/ws_frame.h"
 
 #define IO_CHUNK 65536
+/* Written in one turn before others get theirs. */
+#define BURST_BYTES ((size_t)256 * 1024)
 #define CONNECT_S 10. /* to the WebSocket's standing */
 #define CLOSE_S 3.
 #define TOO_BIG 1009
@@ -26,6 +30,8 @@ struct lws_client {
 	struct buf in; /* of the message that is arriving */
 	struct buf out; /* LWS_PRE bytes of room, then the message */
 	bool standing, closing, ping;
+	bool wanted; /* to write: there may be a message */
+	ev_prepare flush;
 	int close_code; /* ours */
 	int peer_code;
 	char why[160];
@@ -98,8 +104,37 @@ static void receive(struct lws_client *c, struct lws *wsi, const void *bytes, si
 	buf_reset(&c->in);
 }
 
-/* One lws_write() a callback; -1 closes. */
-static int write_one(struct lws_client *c, struct lws *wsi)
+/* Whole frames, so that what libwebsockets itself sends can only come between them. -1 closes. */
+static int write_burst(struct lws_client *c, struct lws *wsi)
+{
+	uint8_t mask[WS_FRAME_MASK_LEN];
+	bool more = true;
+
+	while (c->out.len < LWS_PRE + BURST_BYTES) {
+		size_t start = ws_frame_open(&c->out);
+
+		more = c->owner.next(c->owner.ctx, &c->out);
+		if (!more) {
+			c->out.len = start;
+			break;
+		}
+		/* RFC 6455, 5.3: not to be guessed, and another one for each frame. */
+		crypto_random(mask, sizeof mask);
+		ws_frame_close(&c->out, start, mask);
+	}
+	if (c->out.failed) {
+		remember(c, "a message could not be put together", 35);
+		return -1;
+	}
+	size_t len = c->out.len - LWS_PRE;
+	if (len > 0 && lws_write(wsi, c->out.data + LWS_PRE, len, LWS_WRITE_RAW) < (int)len)
+		return -1;
+	if (more)
+		lws_callback_on_writable(wsi);
+	return 0;
+}
+
+static int write_some(struct lws_client *c, struct lws *wsi)
 {
 	if (c->closing) {
 		lws_close_reason(wsi, (enum lws_close_status)c->close_code, NULL, 0);
@@ -114,20 +149,27 @@ static int write_one(struct lws_client *c, struct lws *wsi)
 		c->ping = false;
 		if (lws_write(wsi, c->out.data + LWS_PRE, 0, LWS_WRITE_PING) < 0)
 			return -1;
-		lws_callback_on_writable(wsi);
-		return 0;
 	}
-	if (!c->owner.next(c->owner.ctx, &c->out))
-		return 0;
-	if (c->out.failed || c->out.len <= LWS_PRE) {
-		remember(c, "a message could not be put together", 35);
-		return -1;
-	}
-	size_t len = c->out.len - LWS_PRE;
-	if (lws_write(wsi, c->out.data + LWS_PRE, len, LWS_WRITE_BINARY) < (int)len)
-		return -1;
-	lws_callback_on_writable(wsi);
-	return 0;
+	return write_burst(c, wsi);
+}
+
+/* Before the loop waits: what was asked for meanwhile goes out together, and the socket is watched
+ * for room only when it has none. */
+static void on_prepare(struct ev_loop *loop, ev_prepare *w, int revents)
+{
+	struct lws_client *c = w->data;
+
+	(void)loop;
+	(void)revents;
+	if (!c->wanted)
+		return;
+	c->wanted = false;
+	if (!c->standing || c->wsi == NULL)
+		return;
+	if (c->closing || lws_partial_buffered(c->wsi))
+		lws_callback_on_writable(c->wsi);
+	else if (write_some(c, c->wsi) < 0)
+		lws_client_kill(c);
 }
 
 static void peer_closes(struct lws_client *c, const uint8_t *in, size_t len)
@@ -159,7 +201,7 @@ static int callback(
 		c->owner.pong(c->owner.ctx);
 		return 0;
 	case LWS_CALLBACK_CLIENT_WRITEABLE:
-		return write_one(c, wsi);
+		return write_some(c, wsi);
 	case LWS_CALLBACK_WS_PEER_INITIATED_CLOSE:
 		peer_closes(c, in, len);
 		return 0;
@@ -177,7 +219,10 @@ static int callback(
 }
 
 static const struct lws_protocols protocols[] = {
-	{.name = MSG_SUBPROTOCOL, .callback = callback, .rx_buffer_size = IO_CHUNK},
+	{.name = MSG_SUBPROTOCOL,
+		.callback = callback,
+		.rx_buffer_size = IO_CHUNK,
+		.tx_packet_size = 2 * BURST_BYTES},
 	{.name = NULL},
 };
 
@@ -218,6 +263,8 @@ enum rc lws_client_new(struct ev_loop *loop, const char *ca_file,
 	c->loop = loop;
 	ev_timer_init(&c->patience, on_patience, 0., 0.);
 	c->patience.data = c;
+	ev_prepare_init(&c->flush, on_prepare);
+	c->flush.data = c;
 	c->owner = *owner;
 	buf_init(&c->in, MSG_HEADER_MAX);
 	buf_init(&c->out, SIZE_MAX / 2);
@@ -230,6 +277,7 @@ enum rc lws_client_new(struct ev_loop *loop, const char *ca_file,
 		free(c);
 		return RC_UNAVAILABLE;
 	}
+	ev_prepare_start(loop, &c->flush);
 	*out = c;
 	return RC_OK;
 }
@@ -271,8 +319,7 @@ void lws_client_set_max(struct lws_client *c, size_t max_message)
 
 void lws_client_want_write(struct lws_client *c)
 {
-	if (c->standing)
-		lws_callback_on_writable(c->wsi);
+	c->wanted = true;
 }
 
 void lws_client_ping(struct lws_client *c)
@@ -309,6 +356,7 @@ void lws_client_free(struct lws_client *c)
 		return;
 	lws_context_destroy(c->context);
 	ev_timer_stop(c->loop, &c->patience);
+	ev_prepare_stop(c->loop, &c->flush);
 	buf_free(&c->in);
 	buf_free(&c->out);
 	free(c);

@@ -1,0 +1,68 @@
+#include "worker/ws_frame.h"
+
+#include <string.h>
+
+#define FIN_BINARY 0x82
+#define MASKED 0x80
+#define HEAD_MAX 14
+
+size_t ws_frame_open(struct buf *b)
+{
+	static const uint8_t room[HEAD_MAX];
+	size_t start = b->len;
+
+	buf_add(b, room, sizeof(room));
+	return start;
+}
+
+static size_t put_length(uint8_t *head, size_t len)
+{
+	if (len < 126) {
+		head[1] = (uint8_t)(MASKED | len);
+		return 2;
+	}
+	if (len < 65536) {
+		head[1] = MASKED | 126;
+		head[2] = (uint8_t)(len >> 8);
+		head[3] = (uint8_t)len;
+		return 4;
+	}
+	head[1] = MASKED | 127;
+	for (int i = 0; i < 8; i++)
+		head[2 + i] = (uint8_t)((uint64_t)len >> (56 - 8 * i));
+	return 10;
+}
+
+static void apply_mask(uint8_t *p, size_t len, const uint8_t mask[WS_FRAME_MASK_LEN])
+{
+	uint64_t wide, word;
+
+	memcpy(&wide, mask, WS_FRAME_MASK_LEN);
+	memcpy((uint8_t *)&wide + WS_FRAME_MASK_LEN, mask, WS_FRAME_MASK_LEN);
+	for (; len >= sizeof(word); p += sizeof(word), len -= sizeof(word)) {
+		memcpy(&word, p, sizeof(word));
+		word ^= wide;
+		memcpy(p, &word, sizeof(word));
+	}
+	for (size_t i = 0; i < len; i++)
+		p[i] ^= mask[i % WS_FRAME_MASK_LEN];
+}
+
+void ws_frame_close(struct buf *b, size_t start, const uint8_t mask[WS_FRAME_MASK_LEN])
+{
+	uint8_t head[HEAD_MAX] = {FIN_BINARY};
+	size_t len, head_len;
+
+	if (b->failed)
+		return;
+	len = b->len - start - HEAD_MAX;
+	head_len = put_length(head, len);
+	memcpy(head + head_len, mask, WS_FRAME_MASK_LEN);
+	head_len += WS_FRAME_MASK_LEN;
+	apply_mask(b->data + start + HEAD_MAX, len, mask);
+	/* The shortest form is the only one allowed: short messages move up to it. */
+	if (head_len < HEAD_MAX)
+		memmove(b->data + start + head_len, b->data + start + HEAD_MAX, len);
+	memcpy(b->data + start, head, head_len);
+	b->len = start + head_len + len;
+}
