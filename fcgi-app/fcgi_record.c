@@ -1,9 +1,10 @@
 #include "fcgi-app/fcgi_record.h"
 
 #define VERSION 1
-#define HEADER_LEN 8
+#define HEADER_LEN FCGI_RECORD_HEAD_LEN
 #define BEGIN_REQUEST 1
 #define STDIN 5
+#define STDOUT 6
 
 bool fcgi_record_whole(const uint8_t *bytes, size_t len)
 {
@@ -22,4 +23,15 @@ bool fcgi_record_whole(const uint8_t *bytes, size_t len)
 		at += HEADER_LEN + content + head[6];
 	}
 	return false;
+}
+
+void fcgi_record_head(uint8_t head[FCGI_RECORD_HEAD_LEN], int request_id, size_t len)
+{
+	head[0] = VERSION;
+	head[1] = STDOUT;
+	head[2] = (uint8_t)(request_id >> 8);
+	head[3] = (uint8_t)request_id;
+	head[4] = (uint8_t)(len >> 8);
+	head[5] = (uint8_t)len;
+	head[6] = head[7] = 0;
 }

@@ -6,8 +6,10 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/time.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
+#include "fcgi-app/fcgi_record.h"
 #include "fcgi-app/http_parse.h"
 #include "shared/clock.h"
 #include "shared/jscan.h"
@@ -25,6 +27,9 @@
 /* What is read away of a body nobody wanted, so that the connection can be used again. */
 #define DRAIN_BYTES_MAX 33554432
 #define DRAIN_MS 5000
+/* A longer answer is not copied into libfcgi's buffer. */
+#define LONG_BYTES 16384
+#define RECORDS_AT_ONCE 8
 #define DRAIN_READ_S 5
 
 static FCGX_Request *fcgx(const struct request *rq)
@@ -481,9 +486,63 @@ static void put_head(struct request *rq, struct buf *b, int status, const char *
 	rq->status = status;
 }
 
+/* All of it, however often the kernel takes only a part. */
+static bool write_all(int fd, struct iovec *v, int count)
+{
+	while (count > 0) {
+		ssize_t n = writev(fd, v, count);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return false;
+		for (; count > 0 && (size_t)n >= v->iov_len; v++, count--)
+			n -= (ssize_t)v->iov_len;
+		if (count > 0) {
+			v->iov_base = (char *)v->iov_base + n;
+			v->iov_len -= (size_t)n;
+		}
+	}
+	return true;
+}
+
+/* Straight from memory to the socket, behind what libfcgi holds. */
+static bool put_long(const struct request *rq, const char *p, size_t len)
+{
+	uint8_t heads[RECORDS_AT_ONCE][FCGI_RECORD_HEAD_LEN];
+	struct iovec v[2 * RECORDS_AT_ONCE];
+
+	if (FCGX_FFlush(fcgx(rq)->out) != 0)
+		return false;
+	while (len > 0) {
+		int count = 0;
+
+		for (int i = 0; i < RECORDS_AT_ONCE && len > 0; i++) {
+			size_t part = len < FCGI_RECORD_MAX ? len : FCGI_RECORD_MAX;
+
+			fcgi_record_head(heads[i], fcgx(rq)->requestId, part);
+			v[count++] = (struct iovec){heads[i], FCGI_RECORD_HEAD_LEN};
+			v[count++] = (struct iovec){(char *)p, part};
+			p += part;
+			len -= part;
+		}
+		if (!write_all(http_fd(rq), v, count))
+			return false;
+	}
+	return true;
+}
+
 static bool put_bytes(struct request *rq, const void *bytes, size_t len)
 {
 	const char *p = bytes;
+
+	if (len > LONG_BYTES && FCGX_GetError(fcgx(rq)->out) == 0) {
+		if (put_long(rq, p, len))
+			return true;
+		/* The front is gone, perhaps in the middle of a record. */
+		fcgx(rq)->keepConnection = 0;
+		return false;
+	}
 
 	while (len > 0) {
 		int part = len > 1 << 30 ? 1 << 30 : (int)len;

@@ -60,11 +60,22 @@ static void what_is_no_request_is_never_whole(void **state)
 	}
 }
 
+static void an_answer_s_head_says_how_much_follows(void **state)
+{
+	static const uint8_t right[] = {1, 6, 1, 2, 0xff, 0xf8, 0, 0};
+	uint8_t head[FCGI_RECORD_HEAD_LEN];
+
+	(void)state;
+	fcgi_record_head(head, 258, FCGI_RECORD_MAX);
+	assert_memory_equal(head, right, sizeof(right));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_request_is_whole_with_its_last_byte),
 		cmocka_unit_test(what_is_no_request_is_never_whole),
+		cmocka_unit_test(an_answer_s_head_says_how_much_follows),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
