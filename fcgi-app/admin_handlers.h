@@ -36,9 +36,10 @@ void admin_workers_revoke(struct request *rq);
 /* --- admin_snapshots.c ------------------------------------------------------------------- */
 void admin_snapshots_list(struct request *rq);
 
-/* --- admin_audit.c, admin_audit_export.c, admin_audit_verify.c ------------------------------ */
+/* --- admin_audit.c, admin_audit_export.c, admin_audit_verify.c, admin_audit_stream.c --------- */
 void admin_audit_list(struct request *rq);
 void admin_audit_export(struct request *rq);
 void admin_audit_verify(struct request *rq);
+void admin_audit_stream(struct request *rq);
 
 #endif

@@ -47,6 +47,7 @@ const struct route routes[] = {
 	{"DELETE", TENANT "/workers/{worker_id}", GUARD_OPERATOR, true, admin_workers_revoke},
 	{"GET", AUDIT, GUARD_OPERATOR, false, admin_audit_list},
 	{"GET", AUDIT "/export", GUARD_OPERATOR, false, admin_audit_export},
+	{"GET", AUDIT "/stream", GUARD_OPERATOR, false, admin_audit_stream},
 	{"GET", AUDIT "/verify", GUARD_OPERATOR, false, admin_audit_verify},
 	{"GET", TENANT "/snapshots", GUARD_OPERATOR, false, admin_snapshots_list},
 	{0},

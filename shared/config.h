@@ -87,6 +87,10 @@ struct config {
 	char *audit_archive_command; /* "": none */
 	char *audit_head_command; /* "": none */
 	int audit_command_timeout_s; /* 300 */
+	int audit_streams; /* 1000 that watch the log */
+	int64_t audit_stream_backlog_bytes; /* 256 KiB that a watcher has not taken: then it is let
+					       go */
+	int audit_stream_keepalive_ms; /* 15000 */
 	char *audit_index_path; /* "": beside the log (audit_index_path()) */
 };
 

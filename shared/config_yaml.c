@@ -94,6 +94,11 @@ static const struct key keys[] = {
 	{"audit", "archive_command", KEY_TEXT, AT(audit_archive_command), 0, "", 0, 0},
 	{"audit", "head_command", KEY_TEXT, AT(audit_head_command), 0, "", 0, 0},
 	{"audit", "command_timeout_s", KEY_INT, AT(audit_command_timeout_s), 0, "300", 1, 86400},
+	{"audit", "streams", KEY_INT, AT(audit_streams), 0, "1000", 1, 100000},
+	{"audit", "stream_backlog_bytes", KEY_SIZE, AT(audit_stream_backlog_bytes), 0, "256KiB",
+		16 * KIB, 16 * MIB},
+	{"audit", "stream_keepalive_ms", KEY_INT, AT(audit_stream_keepalive_ms), 0, "15000", 100,
+		600000},
 	{"audit", "index_path", KEY_PATH_OR_NONE, AT(audit_index_path), 0, "", 0, 0},
 };
 #define KEY_COUNT (sizeof(keys) / sizeof(keys[0]))

@@ -24,14 +24,19 @@
  * {"audit":{...}}  -> AUDIT_OK when the row is durable, or FAIL. FLUSH   {"tenant_id"?}   ->
  * FLUSH_OK when every outbox row committed before it is in the journal; sessions of revoked workers
  * and suspended tenants have been told to go by then. FAIL otherwise. PING    -> PONG
- * {"version","uptime_s","sessions","calls","audit_ok":bool,"audit_durable" (the last row on disk),"audit_queue","audit_free_bytes","draining":bool}
- * SESSIONS {"tenant_id"?}  -> SESSIONS_OK + JSON array
+ * {"version","uptime_s","sessions","calls","audit_ok":bool,"audit_durable" (the last row on
+ * disk),"audit_queue","audit_free_bytes","draining":bool} SESSIONS {"tenant_id"?}  -> SESSIONS_OK +
+ * JSON array
  * [{"session_id","worker_id","tenant_id","agent","remote_ip","connected_at","calls_in_flight",
  *         "calls_total","last_pong_at"}]
  * MANY    as the first message of a connection: from here on it carries many calls, each message
  * behind the name of its call (struct frame_ref), and of the above CALL and DETACH alone, and
  * GONE {}: the agent hung up, the call is cancelled. No answer to MANY or GONE. When the connection
  * ends, all calls on it are cancelled.
+ * AUDIT_WATCH {"tenant"?,"actor"?,"tool"?,"outcome"?,"event"?,"q"? (a filter, audit_filter.h),
+ * "org_id"? (none: every org),"after"? (the last row that the watcher has),"expires_at"? (UTC
+ * seconds)} -> AUDIT_WATCH_OK {"ticket"}: the front may fetch the stream with it from audit.sock,
+ * once, within AUDIT_STREAM_TICKET_MS; or FAIL.
  * MANIFEST_GET {"tenant_id","have"? (digest)} -> MANIFEST_OK {"digest","same":bool} + manifest
  * unless same; FAIL no_worker.
  */

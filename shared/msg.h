@@ -51,6 +51,8 @@
 	X(MANIFEST_OK)    \
 	X(MANY)           \
 	X(GONE)           \
+	X(AUDIT_WATCH)    \
+	X(AUDIT_WATCH_OK) \
 	X(FAIL)
 
 enum msg_type {

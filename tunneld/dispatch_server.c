@@ -119,6 +119,27 @@ static void handle_audit(struct dispatch_conn *c, const struct msg *m)
 	audit_writer_add(hub->audit, &w->row);
 }
 
+static void handle_audit_watch(struct dispatch_conn *c, const struct msg *m)
+{
+	struct hub *hub = c->server->hub;
+	char ticket[AUDIT_STREAM_TICKET_LEN + 1];
+	struct relay_frame f;
+	enum problem why;
+
+	if (hub->draining) {
+		relay_fail(&c->client, PROBLEM_DRAINING, NULL, 0);
+		return;
+	}
+	if (!audit_stream_offer(hub, m, clock_mono_ms(), ticket, &why)) {
+		relay_fail(&c->client, why, NULL,
+			why == PROBLEM_OVERLOADED ? AUDIT_STREAM_TICKET_MS : 0);
+		return;
+	}
+	relay_frame_begin(&f, MSG_AUDIT_WATCH_OK, NULL);
+	msg_put_str(&f.buf, "ticket", ticket);
+	relay_frame_send(&c->client, &f, NULL, 0);
+}
+
 static void handle_flush(struct dispatch_conn *c)
 {
 	struct waiting *w = wait_on(c);
@@ -279,6 +300,9 @@ bool dispatch_server_handle(struct dispatch_conn *c, const struct msg *m)
 		return true;
 	case MSG_AUDIT:
 		handle_audit(c, m);
+		return true;
+	case MSG_AUDIT_WATCH:
+		handle_audit_watch(c, m);
 		return true;
 	case MSG_FLUSH:
 		handle_flush(c);

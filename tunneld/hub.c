@@ -31,6 +31,7 @@ static void init(struct hub *hub)
 	rates_init(&hub->rates, RATE_KEYS_MAX, seed);
 	catalog_init(&hub->catalog, seed);
 	metrics_init(&hub->metrics, seed);
+	audit_streams_init(&hub->audit_streams, seed);
 	deadlines_init(&hub->handshakes);
 	deadlines_init(&hub->quiet);
 	deadlines_init(&hub->pinged);
@@ -45,6 +46,7 @@ static void durable(void *ctx, int64_t seq)
 	struct hub *hub = ctx;
 
 	audit_indexer_durable(hub->indexer, seq);
+	audit_feed_durable(hub->feed, seq);
 }
 
 enum rc hub_open(struct hub *hub, const struct config *config,
@@ -77,9 +79,18 @@ enum rc hub_open(struct hub *hub, const struct config *config,
 	rc = db_open(config->state_path, &hub->db);
 	if (rc == RC_OK)
 		rc = audit_index_path(config->audit_log_path, config->audit_index_path, index_path);
-	/* It is there when the writer says how far the log is. */
+	/* They are there when the writer says how far the log is. */
 	if (rc == RC_OK)
 		rc = audit_indexer_open(config->audit_log_path, index_path, &hub->indexer);
+	if (rc == RC_OK)
+		rc = audit_feed_open(
+			&(struct audit_feed_options){.log_path = config->audit_log_path,
+				.index_path = index_path,
+				.state_path = config->state_path,
+				.backlog_bytes = (size_t)config->audit_stream_backlog_bytes,
+				.notify = notify,
+				.ctx = ctx},
+			&hub->feed);
 	if (rc == RC_OK)
 		rc = audit_writer_open(&audit, &hub->audit);
 	state.audit = hub->audit;
@@ -109,6 +120,8 @@ void hub_flush(struct hub *hub)
 	hub->audit = NULL;
 	audit_indexer_close(hub->indexer);
 	hub->indexer = NULL;
+	audit_feed_close(hub->feed);
+	hub->feed = NULL;
 }
 
 void hub_free(struct hub *hub)
@@ -118,6 +131,7 @@ void hub_free(struct hub *hub)
 	rates_free(&hub->rates);
 	catalog_free(&hub->catalog);
 	metrics_free(&hub->metrics);
+	audit_streams_free(&hub->audit_streams);
 	db_close(hub->db);
 	*hub = (struct hub){0};
 }
@@ -126,6 +140,7 @@ void hub_reap(struct hub *hub)
 {
 	if (hub->audit)
 		audit_writer_reap(hub->audit);
+	audit_stream_reap(hub);
 	if (hub->state)
 		state_writer_reap(hub->state);
 }
@@ -150,6 +165,8 @@ static int64_t earliest(const struct hub *hub)
 	for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++)
 		if (deadlines_next(lists[i]) < due)
 			due = deadlines_next(lists[i]);
+	if (audit_stream_due(&hub->audit_streams) < due)
+		due = audit_stream_due(&hub->audit_streams);
 	return due;
 }
 
@@ -157,6 +174,7 @@ void hub_tick(struct hub *hub, int64_t now_ms)
 {
 	relay_tick(hub, now_ms);
 	tunnel_tick(hub, now_ms);
+	audit_stream_tick(hub, now_ms);
 	hub->armed_ms = DEADLINE_NEVER;
 	hub_arm(hub, earliest(hub));
 }
@@ -167,6 +185,9 @@ void hub_metrics(struct hub *hub, struct buf *out)
 		.tunnels = hub->connections,
 		.dispatch_connections = hub->dispatch_connections,
 		.calls = hub->calls.count,
+		.audit_streams = hub->audit_streams.count,
+		.audit_streams_opened = hub->audit_streams.opened,
+		.audit_streams_slow = hub->audit_streams.too_slow,
 		.started_at = hub->started_at,
 		.draining = hub->draining};
 

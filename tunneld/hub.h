@@ -10,7 +10,9 @@
 #include "shared/config.h"
 #include "shared/crypto.h"
 #include "shared/db.h"
+#include "tunneld/audit_feed.h"
 #include "tunneld/audit_indexer.h"
+#include "tunneld/audit_stream.h"
 #include "tunneld/audit_writer.h"
 #include "tunneld/call.h"
 #include "tunneld/catalog.h"
@@ -31,6 +33,8 @@ struct hub {
 	struct audit_writer *audit;
 	struct audit_keeper *keeper;
 	struct audit_indexer *indexer;
+	struct audit_feed *feed;
+	struct audit_streams audit_streams;
 	struct state_writer *state;
 
 	struct registry registry;

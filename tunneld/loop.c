@@ -116,7 +116,8 @@ static void on_prepare(struct ev_loop *ev, ev_prepare *w, int events)
 	(void)events;
 	if (l->phase == DRAINING && l->hub.calls.count == 0)
 		begin_closing(l);
-	if (l->phase == CLOSING && l->hub.calls.count == 0 && l->hub.tunnel_count == 0)
+	if (l->phase == CLOSING && l->hub.calls.count == 0 && l->hub.tunnel_count == 0 &&
+		l->hub.audit_streams.count == 0)
 		ev_break(ev, EVBREAK_ALL);
 }
 
@@ -136,6 +137,7 @@ static void on_term(struct ev_loop *ev, ev_signal *w, int events)
 		l->hub.registry.session_count);
 	l->phase = DRAINING;
 	l->hub.draining = true;
+	audit_stream_end_all(&l->hub);
 	tunnel_goaway_all(&l->hub, GOAWAY_RETRY_MS);
 	ev_timer_set(&l->drain, l->hub.config->drain_timeout_ms / 1000.0, 0);
 	ev_timer_start(ev, &l->drain);

@@ -7,6 +7,7 @@
 
 #include "shared/log.h"
 #include "shared/mem.h"
+#include "tunneld/lws_audit.h"
 #include "tunneld/lws_metrics.h"
 #include "tunneld/lws_tunnel.h"
 
@@ -44,7 +45,8 @@ static struct lws_context *make_context(struct ev_loop *loop, struct hub *hub)
 	return lws_create_context(&info);
 }
 
-static bool listen_tunnel(struct lws_context *server, const char *path)
+static bool listen_unix(struct lws_context *server, const char *name, const char *path,
+	const struct lws_protocols *protocols)
 {
 	/* No heartbeat of the library's own: it would start a timer anew with every pong, in a list
 	 * that it walks from its beginning, so that a pong costs the more the more tunnels there
@@ -54,8 +56,8 @@ static bool listen_tunnel(struct lws_context *server, const char *path)
 		.options = LWS_SERVER_OPTION_UNIX_SOCK,
 		.port = 0,
 		.iface = path,
-		.vhost_name = "tunnel",
-		.protocols = lws_tunnel_protocols(),
+		.vhost_name = name,
+		.protocols = protocols,
 		.timeout_secs = REQUEST_S,
 		.keepalive_timeout = REQUEST_S,
 		.max_http_header_data = HEADER_MAX,
@@ -98,9 +100,10 @@ enum rc lws_server_open(struct ev_loop *loop, struct hub *hub, struct lws_contex
 	const struct config *c = hub->config;
 	struct lws_context *server;
 	/* libwebsockets keeps these pointers. */
-	static char path[108], address[METRICS_ADDRESS_MAX];
+	static char tunnel[108], audit[108], address[METRICS_ADDRESS_MAX];
 
-	if (config_socket_path(c, "tunnel.sock", path) != RC_OK ||
+	if (config_socket_path(c, "tunnel.sock", tunnel) != RC_OK ||
+		config_socket_path(c, "audit.sock", audit) != RC_OK ||
 		!str_copy(address, sizeof(address), c->metrics_address)) {
 		log_err("server.run_dir is too long for a socket's path, or server.metrics_address "
 			"for an address");
@@ -111,7 +114,8 @@ enum rc lws_server_open(struct ev_loop *loop, struct hub *hub, struct lws_contex
 		log_err("libwebsockets does not start: is its libev plug-in installed?");
 		return RC_UNAVAILABLE;
 	}
-	if (!listen_tunnel(server, path) ||
+	if (!listen_unix(server, "tunnel", tunnel, lws_tunnel_protocols()) ||
+		!listen_unix(server, "audit", audit, lws_audit_protocols()) ||
 		(c->metrics_port > 0 && !listen_metrics(server, address, c->metrics_port))) {
 		lws_context_destroy(server);
 		return RC_UNAVAILABLE;
@@ -122,11 +126,13 @@ enum rc lws_server_open(struct ev_loop *loop, struct hub *hub, struct lws_contex
 
 void lws_server_close(struct lws_context *server, const struct hub *hub)
 {
+	static const char *const names[] = {"tunnel.sock", "audit.sock"};
 	char path[108];
 
 	if (!server)
 		return;
-	if (config_socket_path(hub->config, "tunnel.sock", path) == RC_OK)
-		(void)unlink(path);
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (config_socket_path(hub->config, names[i], path) == RC_OK)
+			(void)unlink(path);
 	lws_context_destroy(server);
 }

@@ -292,6 +292,16 @@ static void put_keeper(struct buf *b, const struct audit_keeper_stats *k)
 		"Closed files that did not hold, or could not be written anew.", k->damaged);
 }
 
+static void put_audit_streams(struct buf *b, const struct metrics_now *now)
+{
+	plain(b, "airlock_cp_audit_streams", "gauge", "Open streams of the audit log.",
+		now->audit_streams);
+	plain(b, "airlock_cp_audit_streams_opened_total", "counter",
+		"Streams of the audit log that were opened.", now->audit_streams_opened);
+	plain(b, "airlock_cp_audit_streams_slow_total", "counter",
+		"Streams of the audit log whose reader did not keep up.", now->audit_streams_slow);
+}
+
 static void put_process(struct buf *b, const struct metrics_now *now)
 {
 	plain(b, "airlock_cp_calls_in_flight", "gauge", "Calls between arrival and answer.",
@@ -314,5 +324,6 @@ void metrics_text(const struct metrics *m, const struct metrics_now *now, struct
 	put_refusals(out, m);
 	put_audit(out, &now->audit);
 	put_keeper(out, &now->keeper);
+	put_audit_streams(out, now);
 	put_process(out, now);
 }

@@ -35,6 +35,7 @@
 	X(DISPATCH_CONNECTIONS, "max_dispatch_connections") \
 	X(NO_SUBPROTOCOL, "no_subprotocol") \
 	X(GREETING_MEMORY, "handshake_memory") \
+	X(AUDIT_STREAMS, "audit_streams") \
 	X(SIDECARS, "sidecar_queue")
 /* clang-format on */
 enum metrics_refusal {
@@ -75,6 +76,8 @@ struct metrics_now {
 	struct audit_stats audit;
 	struct audit_keeper_stats keeper;
 	size_t tunnels, dispatch_connections, calls;
+	size_t audit_streams;
+	uint64_t audit_streams_opened, audit_streams_slow;
 	int64_t started_at; /* UTC seconds */
 	bool draining;
 };

@@ -508,6 +508,9 @@ static void the_headers_defaults(void **state)
 	assert_int_equal(c.audit_checkpoint_seconds, 60);
 	assert_int_equal(c.audit_rotate_bytes, 256 << 20);
 	assert_int_equal(c.audit_rotate_hours, 24);
+	assert_int_equal(c.audit_streams, 1000);
+	assert_int_equal(c.audit_stream_backlog_bytes, 256 << 10);
+	assert_int_equal(c.audit_stream_keepalive_ms, 15000);
 	assert_string_equal(c.audit_index_path, "");
 	config_clear(&c);
 }

@@ -101,7 +101,10 @@ static inline void fixture_files(struct fixture *f)
 		.audit_checkpoint_rows = 1000,
 		.audit_checkpoint_seconds = 60,
 		.audit_archive_command = (char *)"",
-		.audit_head_command = (char *)""};
+		.audit_head_command = (char *)"",
+		.audit_streams = 3,
+		.audit_stream_backlog_bytes = 65536,
+		.audit_stream_keepalive_ms = 15000};
 }
 
 static inline void fixture_database(struct fixture *f)

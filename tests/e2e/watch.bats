@@ -1,0 +1,109 @@
+# Watching the audit log of a whole control plane, behind both web servers.
+
+load lib/stack.bash
+
+setup_file() {
+	stack_new
+	stack_config audit.rotate_bytes 20000
+	stack_config audit.stream_keepalive_ms 200
+	stack_config audit.stream_backlog_bytes 16KiB
+	stack_up
+}
+
+teardown_file() { stack_down; }
+
+# watch NAME [QUERY [curl options]]: follows the stream into $STACK/NAME; returns when it has begun.
+watch() {
+	local name=$1 query=${2:-}
+	shift $(($# < 2 ? $# : 2))
+	curl -sSN -H "Authorization: Bearer $OPERATOR_TOKEN" "$@" "$URL/v1/admin/audit/stream?$query" >"$STACK/$name" 2>/dev/null &
+	echo $! >"$STACK/$name.pid"
+	wait_until grep -q '^event: start' "$STACK/$name"
+}
+unwatch() { kill "$(cat "$STACK/$1.pid")" 2>/dev/null || true; }
+rows_of() { sed -n 's/^data: \({"v":1.*\)/\1/p' "$STACK/$1"; }
+has_row() { rows_of "$1" | grep -qF "$2"; }
+tenant() { admin POST /v1/admin/tenants "{\"slug\":\"$1\",\"name\":\"$1\"}" >/dev/null; }
+
+@test "rows come as they are written, the log's own lines, with signs of life" {
+	watch all
+	watch some 'event=tenant.*&tenant=red'
+	tenant red
+	tenant blue
+	wait_until has_row all '"target":"t_blue"'
+	wait_until has_row some '"target":"t_red"'
+	wait_until grep -q '^:$' "$STACK/some"
+	unwatch all
+	unwatch some
+	assert_equal "$(rows_of some | wc -l)" 1
+	# Byte for byte, and without a gap from the first to the last.
+	first=$(rows_of all | head -n 1 | jq .seq)
+	assert_equal "$(rows_of all)" "$(cat "$AUDIT" | tail -n "+$first" | head -n "$(rows_of all | wc -l)")"
+	assert_equal "$(grep -c '^id: ' "$STACK/all")" $(($(rows_of all | wc -l) + 1))
+}
+
+@test "who comes back is given what was missed, over rotations" {
+	watch before
+	unwatch before
+	last=$(sed -n 's/^id: //p' "$STACK/before" | tail -n 1)
+	for i in $(seq 60); do
+		tenant "t$i"
+	done
+	wait_until compgen -G "$STATE/audit-0*.jsonl"
+	stop tunneld
+	tunneld_up
+	wait_until healthy
+	watch again 'event=tenant.create' -H "Last-Event-ID: $last"
+	wait_until has_row again '"target":"t_t60"'
+	tenant after
+	wait_until has_row again '"target":"t_after"'
+	unwatch again
+	assert_equal "$(rows_of again | jq -r .tenant_id | tr '\n' ' ')" "$(printf 't_t%d ' $(seq 60))t_after "
+}
+
+@test "a reader that takes nothing is let go, and the others go on" {
+	mkfifo "$STACK/pipe"
+	# It reads the head and then nothing more.
+	curl -sSN --limit-rate 1 -H "Authorization: Bearer $OPERATOR_TOKEN" "$URL/v1/admin/audit/stream?after=0" >"$STACK/slow" 2>&1 &
+	slow=$!
+	watch quick
+	tenant seen
+	wait_until has_row quick '"target":"t_seen"'
+	unwatch quick
+	kill "$slow"
+}
+
+@test "nobody is let in without a credential, and a ticket is no address" {
+	run curl -sS -o /dev/null -w '%{http_code}' "$URL/v1/admin/audit/stream"
+	assert_output 401
+	run curl -sS -o /dev/null -w '%{http_code}' "$URL/.airlock/audit/aaaaaaaaaaaaaaaaaaaaaaaaaa"
+	assert_output 404
+	run curl -sS --unix-socket "$RUN/audit.sock" -o /dev/null -w '%{http_code}' http://x/.airlock/audit/aaaaaaaaaaaaaaaaaaaaaaaaaa
+	assert_output 404
+	run admin GET '/v1/admin/audit/stream?since=2026-01-01'
+	assert_output --partial '"code":"invalid_field"'
+	run curl -sS -H "Authorization: Bearer $OPERATOR_TOKEN" -H 'Last-Event-ID: x' "$URL/v1/admin/audit/stream"
+	assert_output --partial 'Last-Event-ID must be'
+}
+
+@test "a restart of the daemon says so to those who watch" {
+	watch until
+	stop tunneld
+	wait_until grep -q '^data: {"reason":"draining"}' "$STACK/until"
+	tunneld_up
+	wait_until healthy
+	assert_equal "$(audit_count '.event == "audit.stream"')" "$(audit_count '.event == "audit.stream" and .outcome == "ok"')"
+	assert_logs_clean
+}
+
+@test "the same behind Caddy" {
+	stack_down
+	stack_new caddy
+	stack_up
+	watch caddy 'event=tenant.create'
+	tenant green
+	wait_until has_row caddy '"target":"t_green"'
+	unwatch caddy
+	run curl -sS -o /dev/null -w '%{http_code}' "$URL/.airlock/audit/aaaaaaaaaaaaaaaaaaaaaaaaaa"
+	assert_output 404
+}
