@@ -26,7 +26,7 @@
 #define ARCH AUDIT_ARCH_AARCH64
 #endif
 
-static bool limit(int what, rlim_t most)
+static bool limit(__rlimit_resource_t what, rlim_t most)
 {
 	struct rlimit now;
 

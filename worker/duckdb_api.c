@@ -89,9 +89,9 @@ enum rc duckdb_api_load(const char *path, struct duckdb_api *out, char *why, siz
 	void *library = NULL;
 
 	if (path)
-		library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+		library = dlopen(path, RTLD_LAZY | RTLD_LOCAL);
 	for (size_t i = 0; !path && !library && i < sizeof(places) / sizeof(places[0]); i++)
-		library = dlopen(places[i], RTLD_NOW | RTLD_LOCAL);
+		library = dlopen(places[i], RTLD_LAZY | RTLD_LOCAL);
 	if (!library) {
 		bool there = path && access(path, F_OK) == 0;
 
