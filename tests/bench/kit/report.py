@@ -7,7 +7,7 @@ import re
 import subprocess
 import time
 
-from . import load, stacks
+from . import load, stacks, worker
 
 TEMPLATE = os.path.join(stacks.REPO, "tests", "bench", "performance.md.in")
 DOCUMENT = os.path.join(stacks.REPO, "docs", "performance.md")
@@ -25,6 +25,8 @@ TARGETS = {
     "payload_growth_bodies": ("memory a process takes for a result, in bodies, the worst", "at most", 2.0),
     "tunnel_own_bytes": ("bytes of an idle tunnel beyond the library's 5,900", "at most", 4096),
     "tunnels5000_rest_cpu_percent": ("CPU of tunneld at rest with 5,000 tunnels, % of a core", "at most", 1.0),
+    "export10k_of_copy": ("a first call: 10,000 rows copied into a snapshot, to COPY of them", "at most", 2.0),
+    "warm100_added_ms": ("100 rows of a warm snapshot: what the tool adds to the engine, ms", "at most", 1.0),
     "idle_cp_mib": ("memory of the idle control plane (pool of 2, tunneld), MiB PSS", "at most", 20),
 }
 
@@ -45,6 +47,10 @@ def summarize(raw):
         found["tunnel_own_bytes"] = single(rows[-1]["own_bytes"])
         nearest = min(rows, key=lambda row: abs(row["tunnels"] - 5000))
         found["tunnels5000_rest_cpu_percent"] = single(nearest["rest_cpu_percent"])
+    if "worker" in raw:
+        sqlite = raw["worker"]["engines"]["sqlite"]
+        found["export10k_of_copy"] = worker.pairs(sqlite)
+        found["warm100_added_ms"] = single(sqlite["warm_tool_ms"] - sqlite["warm_engine_ms"])
     if "cold" in raw:
         found["idle_cp_mib"] = single(raw["cold"]["idle"]["total"])
     return {name: found[name] for name in TARGETS if name in found}
@@ -235,6 +241,17 @@ def cold_table(raw, _machine):
         ("the same after all the load above", number(cold["idle_after_load"]["total"]))])
 
 
+def worker_table(raw, _machine):
+    rows = []
+    for name, engine in raw["worker"]["engines"].items():
+        of_copy = worker.pairs(engine)
+        middle = {key: sorted(engine[key])[len(engine[key]) // 2] for key in ("export_ms", "copy_ms", "again_ms")}
+        rows.append((name, number(of_copy["median"]), f"{number(of_copy['low'])} to {number(of_copy['high'])}", number(middle["export_ms"]), number(middle["copy_ms"]),
+                     number(middle["again_ms"]), number(engine["warm_tool_ms"]), number(engine["warm_engine_ms"]), number((engine["peak_kib"] - engine["before_kib"]) / 1024)))
+    return (f"{raw['worker']['rows']:,} rows of {raw['worker']['subjects']:,} subjects.\n\n"
+            + table(("engine", "first call, of COPY", "low to high", "first call ms", "COPY ms", "next call ms", "100 rows ms", "the engine's part", "memory it took, MiB"), rows))
+
+
 def profile_table(raw, _machine):
     profile = raw["profile"]
     small = [(role, often(symbols), ", ".join(f"{name} {share:.0f}%" for name, share in profile["top_system_calls"].get(role, [])))
@@ -271,7 +288,7 @@ def audit_text(raw, _machine):
 
 PARTS = {"TARGETS": ("relay", targets_table), "RELAY": ("relay", relay_table), "SYSTEM_CALLS": ("relay", system_calls_table),
          "LATENCY": ("relay", latency_table), "PAYLOAD": ("payload", payload_table), "TUNNELS": ("tunnels", tunnels_table),
-         "GROWTH": ("growth", growth_table), "COLD": ("cold", cold_table), "PROFILE": ("profile", profile_table),
+         "GROWTH": ("growth", growth_table), "COLD": ("cold", cold_table), "WORKER": ("worker", worker_table), "PROFILE": ("profile", profile_table),
          "MACHINE": (None, machine_text), "SECONDS": (None, seconds_text), "GENERATOR": ("relay", generator_text), "AUDIT": ("relay", audit_text)}
 
 
