@@ -405,9 +405,7 @@ static void next_part(struct link *l, struct call *c, struct buf *out)
 	} else {
 		msg_put_str(out, "outcome", c->outcome);
 		msg_put_str(out, "snapshot_id", c->snapshot_id);
-		/* The end of a subscription is no result of a call, and has no row of its own. */
-		if (strcmp(c->in.method, "subscriptions/listen") != 0)
-			put_vouched(l, c, part, n, out);
+		put_vouched(l, c, part, n, out);
 	}
 	msg_end(out, part, n);
 	c->sent += n;

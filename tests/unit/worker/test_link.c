@@ -22,7 +22,6 @@
 
 /* Both ends of one connection, and what the link's owner was told. */
 struct pair {
-	const char *method; /* of calls; NULL: tools/call */
 	struct link *link;
 	struct crypto_identity cp, worker;
 	struct enrolled enrolled;
@@ -233,7 +232,7 @@ static void put_call(
 	buf_reset(&p->wire);
 	msg_begin(&p->wire, MSG_CALL, id);
 	if (first) {
-		msg_put_str(&p->wire, "method", p->method ? p->method : "tools/call");
+		msg_put_str(&p->wire, "method", "tools/call");
 		msg_put_str(&p->wire, "tool", "execute_sql");
 		msg_put_str(&p->wire, "era", "modern");
 		msg_put_str(&p->wire, "request_id", "req_1");
@@ -1018,31 +1017,6 @@ static void results_are_vouched_for_after_a_while(void **state)
 	pair_free(&p);
 }
 
-static void the_end_of_a_subscription_is_not_vouched_for(void **state)
-{
-	struct audit_tally tally = {0};
-	struct buf payload, out;
-	struct msg m;
-	struct pair p;
-
-	(void)state;
-	open_session(&p);
-	p.method = "subscriptions/listen";
-	assert_int_equal(call_part(&p, "c_1", true, false, "{}"), LINK_GOES_ON);
-	buf_init(&payload, 64);
-	buf_str(&payload, "{}");
-	link_result(p.link, "c_1", "cancelled", "", &payload);
-	buf_init(&out, 4096);
-	fetch(&p, &out, &m);
-	assert_int_equal(m.type, MSG_RESULT);
-	assert_int_equal(msg_field(&m, "vouch").kind, JSCAN_NONE);
-	buf_free(&out);
-	p.method = NULL;
-	assert_int_equal(call_part(&p, "c_2", true, false, "{}"), LINK_GOES_ON);
-	answer(&p, "c_2", "{}", &tally); /* the first one that is */
-	pair_free(&p);
-}
-
 static void results_are_vouched_for_when_there_are_many(void **state)
 {
 	struct audit_tally tally = {0};
@@ -1148,7 +1122,6 @@ int main(void)
 		cmocka_unit_test(every_session_hears_of_every_snapshot),
 		cmocka_unit_test(garbage_in_a_session_ends_it),
 		cmocka_unit_test(results_are_vouched_for_after_a_while),
-		cmocka_unit_test(the_end_of_a_subscription_is_not_vouched_for),
 		cmocka_unit_test(results_are_vouched_for_when_there_are_many),
 		cmocka_unit_test(the_last_results_are_vouched_for_on_leaving),
 		cmocka_unit_test(silence_is_noticed),
