@@ -244,6 +244,11 @@ enum rc jscan_parse(const char *text, size_t len, struct jscan *out)
 
 static const char *skip_string(const char *p, const char *end)
 {
+	const char *quote = memchr(p + 1, '"', (size_t)(end - p) - 1);
+
+	/* Nearly always this is its end. */
+	if (quote && !memchr(p + 1, '\\', (size_t)(quote - p) - 1))
+		return quote + 1;
 	for (p++; p < end && *p != '"'; p++)
 		if (*p == '\\')
 			p++;
@@ -489,6 +494,9 @@ bool jscan_is_str(struct jscan v, const char *s)
 
 	if (v.kind != JSCAN_STRING)
 		return false;
+	/* Most names that are compared differ in their first character. */
+	if (v.len > 2 && v.p[1] != '\\' && v.p[1] != s[0])
+		return false;
 	if (is_plain(v))
 		return !strncmp(v.p + 1, s, v.len - 2) && strlen(s) == v.len - 2;
 	p = v.p + 1;
@@ -537,6 +545,8 @@ bool jscan_same_str(struct jscan a, struct jscan b)
 		return false;
 	if (a.len == b.len && !memcmp(a.p, b.p, a.len))
 		return true;
+	if (a.p[1] != '\\' && b.p[1] != '\\' && a.p[1] != b.p[1])
+		return false;
 	if (is_plain(a) && is_plain(b))
 		return false;
 	ca = chars_of(a);
