@@ -73,8 +73,8 @@ struct source_ops {
 	 * not now, but *out is set too and may be tried again. */
 	enum rc (*open)(const char *url, struct source **out, struct source_error *err) MUST_CHECK;
 	void (*close)(struct source *s);
-	/* begin() is RC_UNAVAILABLE while the database is a replica that is so far behind; 0: never.
-	 * Before the first begin(). NULL where there are no replicas. */
+	/* begin() is RC_UNAVAILABLE while the database is a replica that is so far behind; 0:
+	 * never. Before the first begin(). NULL where there are no replicas. */
 	void (*max_lag)(struct source *s, int seconds);
 	/* Tables and views with their columns. */
 	enum rc (*schema)(struct source *s, const struct budget *b, struct source_schema **out,
