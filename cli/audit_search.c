@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "cli/api.h"
+#include "cli/audit_filter.h"
 #include "shared/audit_index.h"
 #include "shared/audit_indexing.h"
 #include "shared/clock.h"
@@ -18,77 +19,7 @@
 #include "shared/mem.h"
 
 #define PAGE_MAX 200
-#define PATH_BYTES ((size_t)16384)
 #define CURSOR_MAX 120
-
-/* --- the filter ---------------------------------------------------------------------------- */
-
-static void put_parameter(struct buf *path, const char *name, const char *value)
-{
-	buf_printf(path, "%c%s=", memchr(path->data, '?', path->len) ? '&' : '?', name);
-	for (const unsigned char *p = (const unsigned char *)value; *p; p++) {
-		if ((*p >= '0' && *p <= '9') || (*p >= 'A' && *p <= 'Z') ||
-			(*p >= 'a' && *p <= 'z') || strchr("-_.~", *p))
-			buf_char(path, (char)*p);
-		else
-			buf_printf(path, "%%%02X", *p);
-	}
-}
-
-/* "90m" is so long ago; all else is for the server to judge. */
-static void put_time(struct buf *path, const char *name, const char *value)
-{
-	char text[CLOCK_TEXT_LEN + 1];
-	int64_t seconds;
-
-	if (args_duration(value, &seconds) == RC_OK) {
-		clock_text(clock_wall_ms() - seconds * 1000, text);
-		value = text;
-	}
-	put_parameter(path, name, value);
-}
-
-static void put_filter(struct buf *path, const struct args *args)
-{
-	static const struct {
-		enum arg_option option;
-		const char *name;
-		void (*put)(struct buf *path, const char *name, const char *value);
-	} parameters[] = {
-		{ARG_TENANT, "tenant", put_parameter},
-		{ARG_ACTOR, "actor", put_parameter},
-		{ARG_TOOL, "tool", put_parameter},
-		{ARG_OUTCOME, "outcome", put_parameter},
-		{ARG_EVENT, "event", put_parameter},
-		{ARG_SINCE, "since", put_time},
-		{ARG_UNTIL, "until", put_time},
-		{ARG_TEXT, "q", put_parameter},
-	};
-
-	for (size_t i = 0; i < sizeof(parameters) / sizeof(parameters[0]); i++)
-		if (args_has(args, parameters[i].option))
-			parameters[i].put(
-				path, parameters[i].name, args->value[parameters[i].option]);
-}
-
-static enum status get(const struct api *api, struct buf *path, struct httpclient_request *rq,
-	struct httpclient_answer *answer)
-{
-	enum status status;
-
-	buf_char(path, '\0');
-	if (path->failed) {
-		fprintf(stderr, "airlockctl: what is asked for is too long\n");
-		return STATUS_USAGE;
-	}
-	rq->method = "GET";
-	rq->url = (const char *)path->data;
-	rq->bearer = api->token;
-	status = api_send(api, rq, answer);
-	if (status == STATUS_OK && answer->status != 200)
-		status = api_refused(answer);
-	return status;
-}
 
 /* --- audit search -------------------------------------------------------------------------- */
 
@@ -165,15 +96,15 @@ static enum status search_page(struct search *s, const struct api *api)
 	struct buf path;
 	char limit[24];
 
-	buf_init(&path, PATH_BYTES);
+	buf_init(&path, AUDIT_PATH_BYTES);
 	buf_printf(&path, "%s/v1/admin/audit", api->url);
-	put_filter(&path, s->args);
+	audit_filter_put(&path, s->args);
 	(void)snprintf(
 		limit, sizeof(limit), "%lld", (long long)(s->left < PAGE_MAX ? s->left : PAGE_MAX));
-	put_parameter(&path, "limit", limit);
+	audit_filter_put_parameter(&path, "limit", limit);
 	if (*s->cursor)
-		put_parameter(&path, "cursor", s->cursor);
-	status = get(api, &path, &rq, &answer);
+		audit_filter_put_parameter(&path, "cursor", s->cursor);
+	status = audit_filter_get(api, &path, &rq, &answer);
 	if (status == STATUS_OK)
 		status = take_page(s, &answer.body);
 	httpclient_answer_free(&answer);
@@ -226,12 +157,12 @@ static enum status export_to(const struct args *args, const struct api *api, FIL
 	enum status status;
 	struct buf path;
 
-	buf_init(&path, PATH_BYTES);
+	buf_init(&path, AUDIT_PATH_BYTES);
 	buf_printf(&path, "%s/v1/admin/audit/export", api->url);
-	put_filter(&path, args);
+	audit_filter_put(&path, args);
 	if (args_has(args, ARG_FORMAT))
-		put_parameter(&path, "format", args->value[ARG_FORMAT]);
-	status = get(api, &path, &rq, &answer);
+		audit_filter_put_parameter(&path, "format", args->value[ARG_FORMAT]);
+	status = audit_filter_get(api, &path, &rq, &answer);
 	httpclient_answer_free(&answer);
 	buf_free(&path);
 	if (fflush(out) != 0 && status == STATUS_OK) {

@@ -12,6 +12,7 @@
 #define CREATE (ADMIN | ARG_BIT(ARG_NAME) | ARG_BIT(ARG_IDEMPOTENCY_KEY))
 #define B(option) ARG_BIT(ARG_##option)
 #define ADMIN_FILE (ANY | B(URL) | B(CA_FILE) | B(TIMEOUT) | B(TOKEN_FILE))
+#define FOLLOW (B(TENANT) | B(ACTOR) | B(TOOL) | B(OUTCOME) | B(EVENT) | B(TEXT))
 #define FILTER \
 	(B(TENANT) | B(ACTOR) | B(TOOL) | B(OUTCOME) | B(EVENT) | B(SINCE) | B(UNTIL) | B(TEXT))
 
@@ -60,6 +61,8 @@ const struct command commands[] = {
 		cmd_audit_verify},
 	{"audit", "search", "", 0, ADMIN | FILTER | B(LIMIT), "Search the audit log, newest first",
 		cmd_audit_search},
+	{"audit", "tail", "", 0, (ADMIN_FILE & ~B(TIMEOUT)) | FOLLOW | B(FROM),
+		"Print rows of the audit log as they come", cmd_audit_tail},
 	{"audit", "export", "", 0, ADMIN_FILE | FILTER | B(FORMAT) | B(OUT),
 		"Write rows of the audit log, oldest first, as lines of JSON or CSV",
 		cmd_audit_export},

@@ -64,6 +64,7 @@ enum status cmd_worker_list(const struct args *args);
 enum status cmd_worker_revoke(const struct args *args);
 enum status cmd_audit_verify(const struct args *args);
 enum status cmd_audit_search(const struct args *args);
+enum status cmd_audit_tail(const struct args *args);
 enum status cmd_audit_export(const struct args *args);
 enum status cmd_audit_reindex(const struct args *args);
 enum status cmd_call(const struct args *args);

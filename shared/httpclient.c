@@ -109,6 +109,7 @@ static void set_options(struct exchange *x, const struct httpclient_request *rq)
 	curl_easy_setopt(curl, CURLOPT_HTTPHEADER, x->headers);
 	curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, rq->method);
 	if (rq->sink) {
+		curl_easy_setopt(curl, CURLOPT_TCP_KEEPALIVE, 1L);
 		curl_easy_setopt(curl, CURLOPT_LOW_SPEED_LIMIT, 1L);
 		curl_easy_setopt(curl, CURLOPT_LOW_SPEED_TIME, (rq->timeout_ms + 999) / 1000);
 	} else {

@@ -23,6 +23,7 @@ watch() {
 unwatch() { kill "$(cat "$STACK/$1.pid")" 2>/dev/null || true; }
 rows_of() { sed -n 's/^data: \({"v":1.*\)/\1/p' "$STACK/$1"; }
 has_row() { rows_of "$1" | grep -qF "$2"; }
+streams_are() { [[ $(curl -fsS "http://127.0.0.1:$METRICS_PORT/metrics" | sed -n 's/^airlock_cp_audit_streams //p') == "$1" ]]; }
 tenant() { admin POST /v1/admin/tenants "{\"slug\":\"$1\",\"name\":\"$1\"}" >/dev/null; }
 
 @test "rows come as they are written, the log's own lines, with signs of life" {
@@ -84,6 +85,25 @@ tenant() { admin POST /v1/admin/tenants "{\"slug\":\"$1\",\"name\":\"$1\"}" >/de
 	assert_output --partial '"code":"invalid_field"'
 	run curl -sS -H "Authorization: Bearer $OPERATOR_TOKEN" -H 'Last-Event-ID: x' "$URL/v1/admin/audit/stream"
 	assert_output --partial 'Last-Event-ID must be'
+}
+
+@test "airlockctl follows, over a restart" {
+	wait_until streams_are 0
+	AIRLOCK_CP_PUBLIC_URL=$URL AIRLOCK_CP_OPERATOR_TOKEN=$OPERATOR_TOKEN "$BIN/airlockctl" audit tail --event tenant.create >"$STACK/tail" 2>"$STACK/tail.err" &
+	tail=$!
+	wait_until streams_are 1
+	tenant first-one
+	wait_until grep -q '"t_first-one"' "$STACK/tail"
+	stop tunneld
+	tunneld_up
+	wait_until healthy
+	wait_until streams_are 1
+	tenant second-one
+	wait_until grep -q '"t_second-one"' "$STACK/tail"
+	kill "$tail"
+	assert_equal "$(cat "$STACK/tail")" "$(audit_rows '.event == "tenant.create"' | tail -n 2)"
+	run env AIRLOCK_CP_PUBLIC_URL="$URL" AIRLOCK_CP_OPERATOR_TOKEN=wrong "$BIN/airlockctl" audit tail
+	assert_failure 1
 }
 
 @test "a restart of the daemon says so to those who watch" {
