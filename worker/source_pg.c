@@ -71,12 +71,11 @@ static void pg_end(struct source_read *r)
  * The other settings fix the text forms that pg_type reads. */
 static const char begin_sql[] =
 	"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;"
-	"SELECT pg_catalog.set_config(name, CASE WHEN setting::int8 BETWEEN 1 AND most THEN "
-	"setting "
-	"ELSE most::text END, true) FROM pg_catalog.pg_settings JOIN (VALUES ('statement_timeout', "
-	"60000), ('lock_timeout', 5000), ('idle_in_transaction_session_timeout', 60000)) AS m(n, "
-	"most) "
-	"ON n = name;"
+	"SELECT pg_catalog.set_config(n, CASE WHEN extract(epoch FROM "
+	"pg_catalog.current_setting(n)::pg_catalog.interval) * 1000 BETWEEN 1 AND most "
+	"THEN pg_catalog.current_setting(n) ELSE most::text END, true) "
+	"FROM (VALUES ('statement_timeout', 60000), ('lock_timeout', 5000), "
+	"('idle_in_transaction_session_timeout', 60000)) AS m(n, most);"
 	"SET LOCAL search_path = " DEFAULT_SCHEMA ";"
 	"SET LOCAL TimeZone = 'UTC'; SET LOCAL DateStyle = 'ISO'; SET LOCAL IntervalStyle = "
 	"iso_8601;"
