@@ -98,7 +98,7 @@ static struct value real(double r)
 
 static int128 huge(const struct duckdb_hugeint *h)
 {
-	return (int128)h->upper << 64 | (int128)h->lower;
+	return (int128)((uint128)(uint64_t)h->upper << 64 | h->lower);
 }
 
 static bool is_number(int type)
