@@ -5,7 +5,9 @@
 #include <string.h>
 
 #include "fcgi-app/cors.h"
+#include "fcgi-app/mcp_filter.h"
 #include "fcgi-app/mcp_front.h"
+#include "fcgi-app/mcp_listen.h"
 #include "fcgi-app/mcp_local.h"
 #include "fcgi-app/mcp_manifest.h"
 #include "fcgi-app/mcp_relay.h"
@@ -17,6 +19,8 @@
 
 /* How old a manifest may be that only guides a call; lists are always asked for afresh. */
 #define GUIDE_AGE_MS 10000
+/* Of a resource that an older client subscribes to. */
+#define URI_MAX 512
 #define LOCAL_ANSWER_MAX ((size_t)4 << 20)
 
 /* What a request is answered with, before it is known whether it goes out alone or in a batch. */
@@ -24,6 +28,7 @@ struct reply {
 	int status;
 	int64_t retry_after_ms;
 	bool gone; /* the agent hung up */
+	bool handed_over; /* the answer is a stream that somebody else sends */
 	struct buf body; /* our own answer ... */
 	struct mcp_answer answer; /* ... or a worker's, when relayed */
 	bool relayed;
@@ -369,6 +374,33 @@ static void write_down_later(
 	http_audit_later(rq, &r);
 }
 
+static bool is_subscription(const struct mcp_request *m)
+{
+	return m->era == MCP_LEGACY &&
+		(!strcmp(m->method, "resources/subscribe") ||
+			!strcmp(m->method, "resources/unsubscribe"));
+}
+
+/* A subscription that the worker has taken is remembered for the stream that will tell of it. */
+static void note_subscription(struct request *rq, const struct apikey_grant *grant,
+	const struct mcp_request *m, struct reply *r)
+{
+	bool off = !strcmp(m->method, "resources/unsubscribe");
+	struct jscan answer, v;
+	char uri[URI_MAX + 1];
+
+	if (!is_subscription(m) || jscan_get(m->params, "uri", &v) != RC_OK ||
+		jscan_parse((const char *)r->answer.payload, r->answer.len, &answer) != RC_OK ||
+		jscan_get(answer, "result", &answer) != RC_OK)
+		return;
+	/* What was read from tunneld is gone with the next exchange. */
+	mcp_answer_keep(&r->answer);
+	if (jscan_str(v, uri, sizeof(uri)) != RC_OK ||
+		mcp_listen_watch(rq, grant, uri, off) != RC_OK)
+		reply_problem(rq, r, m->id, PROBLEM_OVERLOADED,
+			"There are too many subscriptions, or this URI is too long for one.");
+}
+
 /* What became of an exchange with a worker. */
 static void take_answer(struct request *rq, const struct apikey_grant *grant,
 	const struct mcp_request *m, struct reply *r)
@@ -377,6 +409,7 @@ static void take_answer(struct request *rq, const struct apikey_grant *grant,
 	r->gone = r->answer.kind == MCP_ANSWER_GONE;
 	if (r->relayed) {
 		r->status = mcp_result_status(m->era, r->answer.payload, r->answer.len);
+		note_subscription(rq, grant, m, r);
 	} else if (!r->gone) {
 		if (r->answer.error.problem == PROBLEM_TUNNEL_DOWN)
 			write_down_later(rq, grant, m);
@@ -398,6 +431,8 @@ static void relay(struct request *rq, const struct apikey_grant *grant, const st
 		if (!guide_call(rq, grant, m, r, affinity))
 			return;
 	}
+	if (is_subscription(m) && http_defer(rq))
+		return; /* tunneld is asked a second time for it */
 	if (rq->loop) {
 		if (!rq->deferred &&
 			mcp_relay_begin(&rq->call->exchange, rq, grant, m, affinity, &r->stream,
@@ -409,10 +444,67 @@ static void relay(struct request *rq, const struct apikey_grant *grant, const st
 	take_answer(rq, grant, m, r);
 }
 
+/* --- streams that outlive their request --------------------------------------------------------
+ */
+
+static bool takes_events(const char *accept)
+{
+	return accept && strstr(accept, "text/event-stream");
+}
+
+/* Reads the filter in the light of what the worker announced. False: there is an answer. */
+static bool read_filter(struct request *rq, const struct apikey_grant *grant,
+	const struct mcp_request *m, struct reply *r, struct mcp_filter *f)
+{
+	struct mcp_error e = {.status = 400,
+		.code = MCP_INVALID_PARAMS,
+		.message = "Invalid params",
+		.problem = PROBLEM_COUNT};
+	struct jscan whole, capabilities = {NULL, 0, JSCAN_NONE};
+	struct mcp_manifest *manifest;
+	bool ok;
+
+	if (!get_manifest(rq, grant, m, r, &manifest))
+		return false;
+	if (manifest && jscan_parse(manifest->text, manifest->len, &whole) == RC_OK)
+		(void)jscan_get(whole, "capabilities", &capabilities);
+	ok = mcp_filter_read(m->params, capabilities, f, &e.detail) == RC_OK;
+	if (!ok)
+		reply_error(rq, r, m->id, &e);
+	mcp_manifest_put(manifest);
+	return ok;
+}
+
+static void listen_to_changes(struct request *rq, const struct apikey_grant *grant,
+	const struct mcp_request *m, struct reply *r)
+{
+	struct mcp_filter f;
+	enum problem p;
+
+	if (!takes_events(http_header(rq, "Accept"))) {
+		reply_problem(rq, r, m->id, PROBLEM_NOT_ACCEPTABLE,
+			"The answer is a stream: send Accept: application/json, "
+			"text/event-stream.");
+		return;
+	}
+	if (!read_filter(rq, grant, m, r, &f))
+		return;
+	p = mcp_listen_open(rq, grant, m, &f, &r->retry_after_ms);
+	if (p != PROBLEM_COUNT)
+		reply_problem(rq, r, m->id, p, NULL);
+	else
+		r->handed_over = true;
+}
+
 static void serve(struct request *rq, const struct apikey_grant *grant, const struct mcp_request *m,
 	struct reply *r)
 {
 	r->status = 200;
+	if (m->action == MCP_DO_LISTEN) {
+		if (!http_defer(rq))
+			listen_to_changes(rq, grant, m, r);
+		return;
+	}
 	if (m->action == MCP_DO_CALL_TOOL || m->action == MCP_DO_RELAY)
 		relay(rq, grant, m, r);
 	else if (!http_defer(rq))
@@ -458,6 +550,8 @@ static void send_reply(struct request *rq, struct reply *r)
 {
 	const struct buf *own = &r->body;
 
+	if (r->handed_over)
+		return;
 	if (r->gone) {
 		give_up(rq);
 		return;
@@ -584,8 +678,7 @@ static void serve_post(struct request *rq, struct mcp_call *c)
 	} else if (m->kind == MCP_BATCH) {
 		serve_batch(rq, grant, m->message);
 	} else if (m->kind == MCP_REQUEST) {
-		mcp_stream_init(&r->stream,
-			headers.accept && strstr(headers.accept, "text/event-stream"),
+		mcp_stream_init(&r->stream, takes_events(headers.accept),
 			headers.version && !strcmp(headers.version, MCP_LEGACY_NEWEST),
 			clock_mono_ms());
 		serve(rq, grant, m, r);
@@ -656,23 +749,56 @@ int64_t mcp_due(const struct mcp_call *c)
 	return mcp_relay_due(&c->exchange);
 }
 
-/* Streams that outlive a request are not offered on this path, in either era; nor are sessions. */
-static void only_post(struct request *rq, const char *detail)
+static void not_allowed(struct request *rq, const char *allow, const char *detail)
 {
-	if (!front_ok(rq))
-		return;
-	http_add_header(rq, "Allow", "POST");
+	http_add_header(rq, "Allow", allow);
 	http_problem(rq, PROBLEM_METHOD_NOT_ALLOWED, detail);
+}
+
+/* The stream of clients before 2026-07-28 (MCP 2025-11-25, "Listening for Messages from the
+ * Server"). It can't be resumed, so Last-Event-ID says nothing. */
+static void open_get_stream(struct request *rq, const struct apikey_grant *grant)
+{
+	static const struct mcp_filter all = {.tools = true, .prompts = true, .resources = true};
+	int64_t retry_after_ms;
+	enum problem p = mcp_listen_open(rq, grant, NULL, &all, &retry_after_ms);
+
+	if (p == PROBLEM_COUNT)
+		return;
+	add_retry_after(rq, problem_status(p), retry_after_ms);
+	http_problem(rq, p, NULL);
 }
 
 void mcp_get(struct request *rq)
 {
-	only_post(rq, "This endpoint has no stream to GET: every answer comes on its POST.");
+	struct apikey_grant grant = {0};
+	const char *version;
+	enum rc rc = http_header_once(rq, "MCP-Protocol-Version", &version);
+
+	if (!front_ok(rq))
+		return;
+	if (rc == RC_OK && !strcmp(version, MCP_MODERN_VERSION)) {
+		not_allowed(rq, "POST",
+			"In this version streams come on a POST: subscriptions/listen.");
+		return;
+	}
+	if (authorize(rq, &grant)) {
+		if (rc == RC_CONFLICT || (rc == RC_OK && !mcp_request_legacy_version(version)))
+			refuse_request(rq, PROBLEM_BAD_REQUEST,
+				"MCP-Protocol-Version must be one that this server speaks.");
+		else if (!takes_events(http_header(rq, "Accept")))
+			http_problem(rq, PROBLEM_NOT_ACCEPTABLE, "Send Accept: text/event-stream.");
+		else
+			open_get_stream(rq, &grant);
+	}
+	apikey_grant_clear(&grant);
 }
 
 void mcp_delete(struct request *rq)
 {
-	only_post(rq, "This endpoint keeps no sessions: there is nothing to delete.");
+	if (front_ok(rq))
+		not_allowed(rq, "GET, POST",
+			"This endpoint keeps no sessions: there is nothing to delete.");
 }
 
 void mcp_resource_metadata(struct request *rq)

@@ -122,7 +122,7 @@ static void put_rpc_id(struct buf *b, struct jscan id)
 }
 
 /* Ours are short; what is no plausible session id counts as none. */
-static void put_client(struct buf *b, const struct request *rq)
+void mcp_relay_put_client(struct buf *b, const struct request *rq)
 {
 	const char *session;
 
@@ -131,11 +131,16 @@ static void put_client(struct buf *b, const struct request *rq)
 		msg_put_str(b, "client", session);
 }
 
+int64_t mcp_relay_rate(const struct request *rq, const struct apikey_grant *grant)
+{
+	return grant->rate_per_minute >= 0 ? grant->rate_per_minute
+					   : rq->config->key_requests_per_minute;
+}
+
 static void put_fields(struct buf *b, const struct request *rq, const struct apikey_grant *grant,
 	const struct mcp_request *m, const char *affinity)
 {
-	int64_t rate = grant->rate_per_minute >= 0 ? grant->rate_per_minute
-						   : rq->config->key_requests_per_minute;
+	int64_t rate = mcp_relay_rate(rq, grant);
 
 	msg_put_str(b, "tenant_id", grant->tenant_id);
 	msg_put_str(b, "method", m->method);
@@ -147,7 +152,7 @@ static void put_fields(struct buf *b, const struct request *rq, const struct api
 		msg_put_int(b, "rate", rate);
 	msg_put_str(b, "era", m->era == MCP_MODERN ? "modern" : "legacy");
 	put_rpc_id(b, m->id);
-	put_client(b, rq);
+	mcp_relay_put_client(b, rq);
 	put_trace(b, rq);
 	msg_put_int(b, "timeout_ms", rq->config->call_timeout_ms);
 	put_audit(b, rq, grant, m);
@@ -524,7 +529,7 @@ static void put_cancel(struct buf *b, struct request *rq, const struct apikey_gr
 	msg_put_str(b, "tenant_id", grant->tenant_id);
 	msg_put_str(b, "key_id", grant->key_id);
 	put_rpc_id(b, id);
-	put_client(b, rq);
+	mcp_relay_put_client(b, rq);
 	msg_end(b, NULL, 0);
 }
 
@@ -532,6 +537,18 @@ enum rc mcp_relay_cancel(
 	struct request *rq, const struct apikey_grant *grant, const struct mcp_request *m)
 {
 	return ask(rq, put_cancel, grant, m, MSG_CANCEL_OK);
+}
+
+void mcp_answer_keep(struct mcp_answer *a)
+{
+	if (a->kind != MCP_ANSWER_RESULT || a->payload == a->joined.data)
+		return;
+	buf_add(&a->joined, a->payload, a->len);
+	if (a->joined.failed) {
+		fail(a, PROBLEM_RESULT_TOO_LARGE);
+		return;
+	}
+	a->payload = a->joined.data;
 }
 
 void mcp_answer_free(struct mcp_answer *a)

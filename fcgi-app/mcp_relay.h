@@ -68,6 +68,12 @@ enum rc mcp_relay_response(struct request *rq, const struct apikey_grant *grant,
  */
 enum rc mcp_relay_cancel(struct request *rq, const struct apikey_grant *grant,
 	const struct mcp_request *m) MUST_CHECK;
+/* Requests a minute that the key may make; 0: no limit. */
+int64_t mcp_relay_rate(const struct request *rq, const struct apikey_grant *grant);
+/* The client's name for itself, if it has one, as the field "client". */
+void mcp_relay_put_client(struct buf *b, const struct request *rq);
+/* Copies what points into the connection to tunneld, so that it outlives the next exchange. */
+void mcp_answer_keep(struct mcp_answer *a);
 void mcp_answer_free(struct mcp_answer *a);
 /* A digest of the subject that a call names in arguments[argument], "" when it names none. The same
  * in every process of a control plane, so that calls about a subject find the session with its

@@ -239,10 +239,10 @@ static enum rc read_message(struct jscan message, struct mcp_request *out, struc
 
 static const char *const legacy_versions[] = {MCP_LEGACY_NEWEST, "2025-06-18", MCP_LEGACY_ASSUMED};
 
-static bool is_legacy_header(const char *header)
+bool mcp_request_legacy_version(const char *version)
 {
 	for (size_t i = 0; i < sizeof(legacy_versions) / sizeof(legacy_versions[0]); i++)
-		if (header_is(header, legacy_versions[i]))
+		if (header_is(version, legacy_versions[i]))
 			return true;
 	return false;
 }
@@ -383,18 +383,18 @@ static enum rc check_modern(const struct mcp_headers *h, const struct envelope *
 static enum rc check_legacy(
 	const struct mcp_headers *h, const struct envelope *e, struct mcp_error *why)
 {
-	if (h->version && !is_legacy_header(h->version))
+	if (h->version && !mcp_request_legacy_version(h->version))
 		return refuse_version(why, skip_blank(h->version));
 	return versions_agree(h, e) ? RC_OK : refuse_disagreement(why);
 }
 
 /* --- who answers -------------------------------------------------------------------------- */
 
-/* Methods of the other era, and the one whose answer outlives any call. */
+/* Methods of the other era. */
 static bool is_gone(enum mcp_era era, const char *method)
 {
 	static const char *const not_modern[] = {"initialize", "ping", "logging/setLevel",
-		"resources/subscribe", "resources/unsubscribe", "subscriptions/listen"};
+		"resources/subscribe", "resources/unsubscribe"};
 	static const char *const not_legacy[] = {"server/discover", "subscriptions/listen"};
 	const char *const *list = era == MCP_MODERN ? not_modern : not_legacy;
 	size_t count = era == MCP_MODERN ? sizeof(not_modern) / sizeof(not_modern[0])
@@ -461,6 +461,8 @@ static enum rc choose_action(struct mcp_request *m, struct mcp_error *why)
 		m->action = MCP_DO_PING;
 	else if (!strcmp(m->method, "server/discover"))
 		m->action = MCP_DO_DISCOVER;
+	else if (!strcmp(m->method, "subscriptions/listen"))
+		m->action = MCP_DO_LISTEN;
 	return RC_OK;
 }
 

@@ -59,6 +59,7 @@ enum mcp_action {
 	MCP_DO_PING,
 	MCP_DO_DISCOVER,
 	MCP_DO_LIST_TOOLS,
+	MCP_DO_LISTEN, /* tunneld, as a stream that outlives the request */
 	MCP_DO_CALL_TOOL, /* the worker, when the key may call that tool */
 	MCP_DO_RELAY, /* the worker */
 };
@@ -93,6 +94,9 @@ enum rc mcp_request_read(const struct mcp_headers *h, const void *body, size_t l
 /* One member of a batch: always legacy. */
 enum rc mcp_request_element(
 	struct jscan element, struct mcp_request *out, struct mcp_error *why) MUST_CHECK;
+
+/* Is that one of the versions before 2026-07-28 that are served? */
+bool mcp_request_legacy_version(const char *version);
 
 /* The value of a header that mirrors something in the body: white space around it cut off,
  * "=?base64?...?=" decoded. RC_INVALID for characters no header may have, broken base64, or what

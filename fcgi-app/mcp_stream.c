@@ -3,6 +3,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "shared/sse.h"
+
 #define EVENT_MAX ((size_t)64 << 20)
 #define RETRY_MS 1000
 
@@ -10,25 +12,6 @@ void mcp_stream_init(struct mcp_stream *s, bool allowed, bool primes, int64_t no
 {
 	*s = (struct mcp_stream){
 		.allowed = allowed, .primes = primes, .tick_ms = now_ms + MCP_STREAM_AFTER_MS};
-}
-
-void mcp_stream_put(struct buf *out, const void *json, size_t len)
-{
-	const char *p = json, *end = p + len;
-
-	while (p < end) {
-		size_t line = 0;
-
-		while (p + line < end && p[line] != '\n' && p[line] != '\r')
-			line++;
-		if (line > 0) {
-			buf_str(out, "data: ");
-			buf_add(out, p, line);
-			buf_char(out, '\n');
-		}
-		p += line < (size_t)(end - p) ? line + 1 : line;
-	}
-	buf_char(out, '\n');
 }
 
 static bool send(
@@ -52,7 +35,7 @@ static bool open_stream(struct mcp_stream *s, struct request *rq, int64_t now_ms
 		len = snprintf(first, sizeof(first), "id: %s\nretry: %d\ndata:\n\n", rq->request_id,
 			RETRY_MS);
 	else
-		len = snprintf(first, sizeof(first), ":\n\n");
+		len = snprintf(first, sizeof(first), SSE_COMMENT);
 	return send(s, rq, first, (size_t)len, now_ms);
 }
 
@@ -64,7 +47,7 @@ bool mcp_stream_event(
 
 	buf_init(&event, EVENT_MAX);
 	(void)buf_reserve(&event, len + 16);
-	mcp_stream_put(&event, json, len);
+	sse_event(&event, json, len);
 	here = here && !event.failed && send(s, rq, event.data, event.len, now_ms);
 	buf_free(&event);
 	return here;
@@ -72,5 +55,6 @@ bool mcp_stream_event(
 
 bool mcp_stream_tick(struct mcp_stream *s, struct request *rq, int64_t now_ms)
 {
-	return s->open ? send(s, rq, ":\n\n", 3, now_ms) : open_stream(s, rq, now_ms);
+	return s->open ? send(s, rq, SSE_COMMENT, sizeof(SSE_COMMENT) - 1, now_ms)
+		       : open_stream(s, rq, now_ms);
 }

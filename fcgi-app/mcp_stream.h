@@ -30,8 +30,4 @@ bool mcp_stream_event(
 /* Nothing has come until tick_ms: opens the stream, or sends a comment. False: the agent is gone.
  */
 bool mcp_stream_tick(struct mcp_stream *s, struct request *rq, int64_t now_ms);
-/* Appends the event's bytes: a "data: " line for each line of json, since a line break would end
- * the field. Pure. */
-void mcp_stream_put(struct buf *out, const void *json, size_t len);
-
 #endif

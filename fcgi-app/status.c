@@ -87,6 +87,7 @@ static void set_tunnel(json_t *j, struct request *rq)
 		set_number(tunnel, "uptime_s", &pong, "uptime_s");
 		set_number(tunnel, "sessions", &pong, "sessions");
 		set_number(tunnel, "calls_in_flight", &pong, "calls");
+		set_number(tunnel, "streams", &pong, "streams");
 		json_object_set_new(tunnel, "draining", json_boolean(msg_flag(&pong, "draining")));
 		set_number(audit, "queue", &pong, "audit_queue");
 		set_number(audit, "free_bytes", &pong, "audit_free_bytes");

@@ -62,6 +62,10 @@ struct config {
 	int key_requests_per_minute; /* 6000; 0: no limit */
 	int argon2_concurrency; /* 2 a process */
 	int idempotency_ttl_s; /* 86400 */
+	int streams; /* 10000 that listen for changes, of all tenants */
+	int streams_per_tenant; /* 2000 */
+	int64_t stream_backlog_bytes; /* 64 KiB that a reader has not taken: then it is cut off */
+	int stream_keepalive_ms; /* 15000 */
 
 	/* tunnel: */
 	int heartbeat_ms; /* 15000 */
@@ -130,8 +134,8 @@ void config_clear(struct config *c);
 /* Appends "section.key: value" lines for every key of config.yaml, in the table's order. Nothing
  * secret is among them. */
 void config_describe(const struct config *c, struct buf *out);
-/* The name of a socket in run_dir: "fcgi.sock", "dispatch.sock", "tunnel.sock". RC_LIMIT when too
- * long for sun_path. */
+/* The name of a socket in run_dir: "fcgi.sock", "dispatch.sock", "tunnel.sock", "listen.sock".
+ * RC_LIMIT when too long for sun_path. */
 enum rc config_socket_path(const struct config *c, const char *name, char out[108]) MUST_CHECK;
 
 #endif

@@ -69,6 +69,12 @@ static const struct key keys[] = {
 		1000000},
 	{"limits", "argon2_concurrency", KEY_INT, AT(argon2_concurrency), 0, "2", 1, 64},
 	{"limits", "idempotency_ttl_s", KEY_INT, AT(idempotency_ttl_s), 0, "86400", 60, 2592000},
+	{"limits", "streams", KEY_INT, AT(streams), 0, "10000", 1, 1000000},
+	{"limits", "streams_per_tenant", KEY_INT, AT(streams_per_tenant), 0, "2000", 1, 1000000},
+	{"limits", "stream_backlog_bytes", KEY_SIZE, AT(stream_backlog_bytes), 0, "64KiB", 4 * KIB,
+		16 * MIB},
+	{"limits", "stream_keepalive_ms", KEY_INT, AT(stream_keepalive_ms), 0, "15000", 100,
+		600000},
 
 	{"tunnel", "heartbeat_ms", KEY_INT, AT(heartbeat_ms), 0, "15000", 100, 600000},
 	{"tunnel", "heartbeat_timeout_ms", KEY_INT, AT(heartbeat_timeout_ms), 0, "10000", 100,

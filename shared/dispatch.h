@@ -37,6 +37,14 @@
  * "org_id"? (none: every org),"after"? (the last row that the watcher has),"expires_at"? (UTC
  * seconds)} -> AUDIT_WATCH_OK {"ticket"}: the front may fetch the stream with it from audit.sock,
  * once, within AUDIT_STREAM_TICKET_MS; or FAIL.
+ * LISTEN  {"tenant_id","key_id","key_name","rate"?,"era","subscription"? (the request's id, raw
+ * JSON; modern),"client"? (Mcp-Session-Id; legacy),"tools"?,"prompts"?,"resources"? (flags: list
+ * changes to be told of),"worker"? (flag),"headers"? (complete lines for the answer),"audit":{...}}
+ * + with "worker" the request, for a worker to subscribe to; otherwise the acknowledgement, if the
+ * era has one -> LISTEN_OK {"ticket"} when the row is durable: the front may fetch the stream with
+ * it from listen.sock, once, within LISTEN_TICKET_MS; or FAIL.
+ * WATCH   {"tenant_id","key_id","client"?,"off"? (flag)} + the URI of a resource -> WATCH_OK, or
+ * FAIL: what a client of an older version has subscribed to; its GET stream then tells of it.
  * MANIFEST_GET {"tenant_id","have"? (digest)} -> MANIFEST_OK {"digest","same":bool} + manifest
  * unless same; FAIL no_worker.
  */

@@ -53,6 +53,11 @@
 	X(GONE)           \
 	X(AUDIT_WATCH)    \
 	X(AUDIT_WATCH_OK) \
+	X(CHANGED)        \
+	X(LISTEN)         \
+	X(LISTEN_OK)      \
+	X(WATCH)          \
+	X(WATCH_OK)       \
 	X(FAIL)
 
 enum msg_type {

@@ -51,6 +51,7 @@ static bool read_tools(struct catalog_entry *e)
 	if (jscan_parse(e->text, e->len, &root) != RC_OK ||
 		jscan_get(root, "tools", &tools) != RC_OK)
 		return true; /* serves no tools */
+	crypto_sha256(tools.p, tools.len, e->tools_hash);
 	it = jscan_iter(tools);
 	while (jscan_next(&it, &key, &tool)) {
 		if (jscan_get(tool, "name", &name) != RC_OK ||

@@ -17,6 +17,7 @@ struct catalog_entry {
 	size_t len;
 	unsigned refs;
 	char **tools; /* sorted */
+	uint8_t tools_hash[CRYPTO_HASH_LEN]; /* of the array's text */
 	size_t tool_count;
 };
 

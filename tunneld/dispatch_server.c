@@ -16,6 +16,7 @@
 #include "tunneld/dispatch_conn.h"
 #include "tunneld/audit_keeper.h"
 #include "tunneld/dispatch_many.h"
+#include "tunneld/listen.h"
 #include "tunneld/relay.h"
 
 #define LISTEN_QUEUE 1024
@@ -35,11 +36,13 @@ struct dispatch_server {
 	char path[108];
 };
 
-/* An AUDIT or FLUSH under way. It outlives a connection that hangs up meanwhile. */
+/* An AUDIT, FLUSH or LISTEN under way. It outlives a connection that hangs up meanwhile. */
 struct waiting {
 	struct audit_entry row;
 	struct flush_ticket ticket;
 	struct dispatch_conn *conn;
+	struct hub *hub;
+	struct listener *listener;
 };
 
 struct hub *dispatch_server_hub(const struct dispatch_server *s)
@@ -140,6 +143,92 @@ static void handle_audit_watch(struct dispatch_conn *c, const struct msg *m)
 	relay_frame_send(&c->client, &f, NULL, 0);
 }
 
+/* Nothing of the stream is offered before its row is on the disk. */
+static void on_listen_row(struct audit_entry *e, bool durable)
+{
+	struct waiting *w = (struct waiting *)(void *)((char *)e - offsetof(struct waiting, row));
+	struct dispatch_conn *c = w->conn;
+	struct listener *l = w->listener;
+	struct relay_frame f;
+
+	if (c)
+		c->waiting = NULL;
+	if (!c || !durable) {
+		listen_drop(w->hub, l);
+		if (c)
+			relay_fail(&c->client, PROBLEM_AUDIT_DOWN, NULL, 0);
+	} else if (!listen_offer(w->hub, l, clock_mono_ms())) {
+		relay_fail(&c->client, PROBLEM_UNAUTHORIZED, NULL, 0);
+	} else {
+		relay_frame_begin(&f, MSG_LISTEN_OK, NULL);
+		msg_put_str(&f.buf, "ticket", l->ticket);
+		relay_frame_send(&c->client, &f, NULL, 0);
+	}
+	free(w);
+}
+
+/* A refusal is written down too; nobody gets anything for it, so nobody waits for the row. */
+static void refuse_listen(
+	struct dispatch_conn *c, const struct msg *m, enum problem why, int64_t retry_ms)
+{
+	struct audit_record r;
+
+	audit_init(&r, "");
+	if (audit_get(msg_field(m, "audit"), &r) == RC_OK) {
+		(void)str_copy(r.event, sizeof(r.event), "stream.open");
+		(void)str_copy(r.outcome, sizeof(r.outcome), problem_code(why));
+		r.outbox_id = -1;
+		audit_writer_note(c->server->hub->audit, &r);
+	}
+	relay_fail(&c->client, why, NULL, retry_ms);
+}
+
+static void handle_listen(struct dispatch_conn *c, const struct msg *m)
+{
+	struct hub *hub = c->server->hub;
+	enum problem why;
+	int64_t retry_ms;
+	struct listener *l;
+	struct waiting *w;
+
+	if (hub->draining || !audit_writer_ok(hub->audit)) {
+		relay_fail(
+			&c->client, hub->draining ? PROBLEM_DRAINING : PROBLEM_AUDIT_DOWN, NULL, 0);
+		return;
+	}
+	l = listen_new(hub, m, clock_mono_ms(), &why, &retry_ms);
+	if (!l) {
+		refuse_listen(c, m, why, retry_ms);
+		return;
+	}
+	w = wait_on(c);
+	w->hub = hub;
+	w->listener = l;
+	listen_row(l, "stream.open", "ok", &w->row.record);
+	w->row.done = on_listen_row;
+	audit_writer_add(hub->audit, &w->row);
+}
+
+static void handle_watch(struct dispatch_conn *c, const struct msg *m)
+{
+	struct hub *hub = c->server->hub;
+	struct relay_frame f;
+
+	switch (listen_watch(hub, m, clock_mono_ms())) {
+	case RC_OK:
+		relay_frame_begin(&f, MSG_WATCH_OK, NULL);
+		relay_frame_send(&c->client, &f, NULL, 0);
+		return;
+	case RC_LIMIT:
+		hub->metrics.refused[METRICS_REFUSED_STREAMS]++;
+		relay_fail(&c->client, PROBLEM_OVERLOADED, NULL, 0);
+		return;
+	default:
+		hub->metrics.refused[METRICS_REFUSED_BAD_DISPATCH]++;
+		relay_fail(&c->client, PROBLEM_BAD_REQUEST, NULL, 0);
+	}
+}
+
 static void handle_flush(struct dispatch_conn *c)
 {
 	struct waiting *w = wait_on(c);
@@ -164,6 +253,7 @@ static void handle_ping(struct dispatch_conn *c)
 	msg_put_int(&f.buf, "uptime_s", (clock_mono_ms() - hub->started_ms) / 1000);
 	msg_put_int(&f.buf, "sessions", (int64_t)hub->registry.session_count);
 	msg_put_int(&f.buf, "calls", (int64_t)hub->calls.count);
+	msg_put_int(&f.buf, "streams", (int64_t)hub->listens.count);
 	msg_put_flag(&f.buf, "audit_ok", audit.ok);
 	msg_put_int(&f.buf, "audit_durable", audit.durable_seq);
 	msg_put_int(&f.buf, "audit_queue", (int64_t)audit.queue);
@@ -303,6 +393,12 @@ bool dispatch_server_handle(struct dispatch_conn *c, const struct msg *m)
 		return true;
 	case MSG_AUDIT_WATCH:
 		handle_audit_watch(c, m);
+		return true;
+	case MSG_WATCH:
+		handle_watch(c, m);
+		return true;
+	case MSG_LISTEN:
+		handle_listen(c, m);
 		return true;
 	case MSG_FLUSH:
 		handle_flush(c);

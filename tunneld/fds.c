@@ -10,7 +10,8 @@
 
 size_t fds_for_tunnels(const struct config *c, size_t dispatch_connections)
 {
-	rlim_t others = (rlim_t)dispatch_connections + (rlim_t)c->audit_streams + RESERVE;
+	rlim_t others = (rlim_t)dispatch_connections + (rlim_t)c->audit_streams +
+		(rlim_t)c->streams + RESERVE;
 	rlim_t wanted = (rlim_t)c->max_connections + others;
 	struct rlimit limit;
 

@@ -7,6 +7,7 @@
 #include "shared/log.h"
 #include "shared/manifest.h"
 #include "shared/mem.h"
+#include "tunneld/listen.h"
 
 /* What all connections in the handshake may have sent together, and one alone beyond its manifest.
  */
@@ -169,6 +170,8 @@ static void become_ready(struct tunnel *t, struct catalog_entry *manifest, int64
 		s->agent, s->remote_ip);
 	tunnel_note(t, "session.open", "ok", "");
 	tunnel_remember(t);
+	listen_session_up(t->hub, s->tenant_id);
+	listen_refresh(t->hub, s->tenant_id);
 }
 
 /* Everything is in order: the worker is let in. */

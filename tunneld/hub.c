@@ -3,6 +3,7 @@
 #include "shared/audit_index.h"
 #include "shared/clock.h"
 #include "tunneld/audit_keeper.h"
+#include "tunneld/listen.h"
 #include "tunneld/relay.h"
 #include "tunneld/tunnel.h"
 #include "tunneld/torn.h"
@@ -12,6 +13,7 @@
 static void changed(void *ctx, const char *tenant_id)
 {
 	tunnel_recheck(ctx, tenant_id);
+	listen_recheck(ctx, tenant_id);
 }
 
 static void release(void *ctx, struct catalog_entry *manifest)
@@ -30,6 +32,7 @@ static void init(struct hub *hub)
 	calls_init(&hub->calls, seed);
 	rates_init(&hub->rates, RATE_KEYS_MAX, seed);
 	catalog_init(&hub->catalog, seed);
+	listens_init(&hub->listens, seed);
 	metrics_init(&hub->metrics, seed);
 	audit_streams_init(&hub->audit_streams, seed);
 	deadlines_init(&hub->handshakes);
@@ -130,6 +133,7 @@ void hub_free(struct hub *hub)
 	registry_free(&hub->registry);
 	rates_free(&hub->rates);
 	catalog_free(&hub->catalog);
+	listens_free(&hub->listens);
 	metrics_free(&hub->metrics);
 	audit_streams_free(&hub->audit_streams);
 	db_close(hub->db);
@@ -158,8 +162,9 @@ void hub_arm(struct hub *hub, int64_t due_ms)
 
 static int64_t earliest(const struct hub *hub)
 {
-	const struct deadlines *const lists[] = {
-		&hub->handshakes, &hub->quiet, &hub->pinged, &hub->calls.deadlines};
+	const struct deadlines *const lists[] = {&hub->handshakes, &hub->quiet, &hub->pinged,
+		&hub->calls.deadlines, &hub->listens.offered, &hub->listens.beats,
+		&hub->listens.expiries, &hub->listens.watches.idle};
 	int64_t due = DEADLINE_NEVER;
 
 	for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++)
@@ -175,6 +180,7 @@ void hub_tick(struct hub *hub, int64_t now_ms)
 	relay_tick(hub, now_ms);
 	tunnel_tick(hub, now_ms);
 	audit_stream_tick(hub, now_ms);
+	listen_tick(hub, now_ms);
 	hub->armed_ms = DEADLINE_NEVER;
 	hub_arm(hub, earliest(hub));
 }
@@ -188,6 +194,7 @@ void hub_metrics(struct hub *hub, struct buf *out)
 		.audit_streams = hub->audit_streams.count,
 		.audit_streams_opened = hub->audit_streams.opened,
 		.audit_streams_slow = hub->audit_streams.too_slow,
+		.streams = hub->listens.count,
 		.started_at = hub->started_at,
 		.draining = hub->draining};
 

@@ -17,6 +17,7 @@
 #include "tunneld/call.h"
 #include "tunneld/catalog.h"
 #include "tunneld/deadline.h"
+#include "tunneld/listen.h"
 #include "tunneld/metrics.h"
 #include "tunneld/rate.h"
 #include "tunneld/registry.h"
@@ -41,6 +42,7 @@ struct hub {
 	struct calls calls;
 	struct rates rates;
 	struct catalog catalog;
+	struct listens listens;
 	struct metrics metrics;
 
 	struct tunnel *tunnels; /* every connection that speaks the protocol, until it is closed */
@@ -54,6 +56,7 @@ struct hub {
 	size_t connections; /* on the tunnel socket, upgraded or not */
 	size_t max_connections; /* of those */
 	size_t dispatch_connections;
+	size_t stream_connections; /* readers of streams */
 	bool draining;
 	int64_t started_at; /* UTC seconds */
 	int64_t started_ms; /* monotonic */

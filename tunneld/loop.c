@@ -11,6 +11,7 @@
 #include "tunneld/dispatch_server.h"
 #include "tunneld/fds.h"
 #include "tunneld/hub.h"
+#include "tunneld/listen.h"
 #include "tunneld/lws_server.h"
 #include "tunneld/lws_tunnel.h"
 #include "tunneld/relay.h"
@@ -117,7 +118,7 @@ static void on_prepare(struct ev_loop *ev, ev_prepare *w, int events)
 	if (l->phase == DRAINING && l->hub.calls.count == 0)
 		begin_closing(l);
 	if (l->phase == CLOSING && l->hub.calls.count == 0 && l->hub.tunnel_count == 0 &&
-		l->hub.audit_streams.count == 0)
+		l->hub.audit_streams.count == 0 && l->hub.listens.count == 0)
 		ev_break(ev, EVBREAK_ALL);
 }
 
@@ -138,6 +139,7 @@ static void on_term(struct ev_loop *ev, ev_signal *w, int events)
 	l->phase = DRAINING;
 	l->hub.draining = true;
 	audit_stream_end_all(&l->hub);
+	listen_end_all(&l->hub, LISTEN_END_DRAINING);
 	tunnel_goaway_all(&l->hub, GOAWAY_RETRY_MS);
 	ev_timer_set(&l->drain, l->hub.config->drain_timeout_ms / 1000.0, 0);
 	ev_timer_start(ev, &l->drain);

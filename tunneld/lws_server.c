@@ -8,6 +8,7 @@
 #include "shared/log.h"
 #include "shared/mem.h"
 #include "tunneld/lws_audit.h"
+#include "tunneld/lws_listen.h"
 #include "tunneld/lws_metrics.h"
 #include "tunneld/lws_tunnel.h"
 
@@ -100,10 +101,11 @@ enum rc lws_server_open(struct ev_loop *loop, struct hub *hub, struct lws_contex
 	const struct config *c = hub->config;
 	struct lws_context *server;
 	/* libwebsockets keeps these pointers. */
-	static char tunnel[108], audit[108], address[METRICS_ADDRESS_MAX];
+	static char tunnel[108], audit[108], listen[108], address[METRICS_ADDRESS_MAX];
 
 	if (config_socket_path(c, "tunnel.sock", tunnel) != RC_OK ||
 		config_socket_path(c, "audit.sock", audit) != RC_OK ||
+		config_socket_path(c, "listen.sock", listen) != RC_OK ||
 		!str_copy(address, sizeof(address), c->metrics_address)) {
 		log_err("server.run_dir is too long for a socket's path, or server.metrics_address "
 			"for an address");
@@ -116,6 +118,7 @@ enum rc lws_server_open(struct ev_loop *loop, struct hub *hub, struct lws_contex
 	}
 	if (!listen_unix(server, "tunnel", tunnel, lws_tunnel_protocols()) ||
 		!listen_unix(server, "audit", audit, lws_audit_protocols()) ||
+		!listen_unix(server, "listen", listen, lws_listen_protocols()) ||
 		(c->metrics_port > 0 && !listen_metrics(server, address, c->metrics_port))) {
 		lws_context_destroy(server);
 		return RC_UNAVAILABLE;
@@ -126,7 +129,7 @@ enum rc lws_server_open(struct ev_loop *loop, struct hub *hub, struct lws_contex
 
 void lws_server_close(struct lws_context *server, const struct hub *hub)
 {
-	static const char *const names[] = {"tunnel.sock", "audit.sock"};
+	static const char *const names[] = {"tunnel.sock", "audit.sock", "listen.sock"};
 	char path[108];
 
 	if (!server)

@@ -240,6 +240,18 @@ static void put_refusals(struct buf *b, const struct metrics *m)
 			outcome_name((enum outcome)o), NULL, NULL, m->requests[o]);
 }
 
+static void put_streams(struct buf *b, const struct metrics *m, const struct metrics_now *now)
+{
+	plain(b, "airlock_cp_streams", "gauge", "Streams of agents that listen for changes.",
+		now->streams);
+	plain(b, "airlock_cp_streams_opened_total", "counter", "Streams that were opened.",
+		m->streams_opened);
+	head(b, "airlock_cp_streams_ended_total", "counter", "Streams that ended, by reason.");
+	for (int e = 0; e < LISTEN_END_COUNT; e++)
+		labelled(b, "airlock_cp_streams_ended_total", "reason",
+			listen_end_text((enum listen_end)e), NULL, NULL, m->streams_ended[e]);
+}
+
 static void put_audit(struct buf *b, const struct audit_stats *a)
 {
 	plain(b, "airlock_cp_audit_ok", "gauge", "1 while the audit journal can be written.",
@@ -322,6 +334,7 @@ void metrics_text(const struct metrics *m, const struct metrics_now *now, struct
 	put_guide(out, m, now);
 	put_traffic(out, m);
 	put_refusals(out, m);
+	put_streams(out, m, now);
 	put_audit(out, &now->audit);
 	put_keeper(out, &now->keeper);
 	put_audit_streams(out, now);

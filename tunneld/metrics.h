@@ -12,6 +12,7 @@
 #include "shared/msg.h"
 #include "tunneld/audit_keeper.h"
 #include "tunneld/audit_writer.h"
+#include "tunneld/listen.h"
 #include "tunneld/map.h"
 #include "tunneld/outcome.h"
 #include "tunneld/registry.h"
@@ -36,7 +37,8 @@
 	X(NO_SUBPROTOCOL, "no_subprotocol") \
 	X(GREETING_MEMORY, "handshake_memory") \
 	X(AUDIT_STREAMS, "audit_streams") \
-	X(SIDECARS, "sidecar_queue")
+	X(SIDECARS, "sidecar_queue") \
+	X(STREAMS, "streams")
 /* clang-format on */
 enum metrics_refusal {
 #define X(name, text) METRICS_REFUSED_##name,
@@ -68,6 +70,7 @@ struct metrics {
 	uint64_t dispatch_bytes_in, dispatch_bytes_out;
 	uint64_t stray; /* RESULT and EVENT for calls that are no longer there */
 	uint64_t closed_4400, closed_other;
+	uint64_t streams_opened, streams_ended[LISTEN_END_COUNT];
 };
 
 /* Gauges that others keep. */
@@ -75,7 +78,7 @@ struct metrics_now {
 	const struct registry *registry;
 	struct audit_stats audit;
 	struct audit_keeper_stats keeper;
-	size_t tunnels, dispatch_connections, calls;
+	size_t tunnels, dispatch_connections, calls, streams;
 	size_t audit_streams;
 	uint64_t audit_streams_opened, audit_streams_slow;
 	int64_t started_at; /* UTC seconds */

@@ -34,6 +34,7 @@ struct session {
 	int call_count;
 	int64_t call_total;
 	struct vouch vouch;
+	int stream_count; /* subscriptions of streams that it knows of */
 	bool leaving; /* said GOAWAY: gets no new calls */
 	bool congested; /* too much waits to be sent to it */
 };

@@ -8,6 +8,7 @@
 #include "shared/mem.h"
 #include "shared/sidecar.h"
 #include "tunneld/greeting.h"
+#include "tunneld/listen.h"
 #include "tunneld/relay.h"
 
 /* A session with this much waiting gets no new calls. */
@@ -165,6 +166,8 @@ static void close_session(struct tunnel *t, enum tunnel_end why)
 	registry_remove(&t->hub->registry, &t->session);
 	relay_session_lost(t->hub, &t->session,
 		why == TUNNEL_END_PROTOCOL_ERROR ? OUTCOME_PROTOCOL_ERROR : OUTCOME_NO_WORKER);
+	listen_session_down(t->hub, &t->session, t->session.tenant_id);
+	listen_refresh(t->hub, t->session.tenant_id);
 	tunnel_note(t, "session.close", ends[why].name, "");
 	tunnel_remember(t);
 	catalog_drop(&t->hub->catalog, t->session.manifest);
@@ -372,7 +375,9 @@ static bool handle_manifest(struct tunnel *t, const struct msg *m)
 	}
 	catalog_drop(&t->hub->catalog, t->session.manifest);
 	t->session.manifest = entry;
+	t->session.tenant->latest = &t->session;
 	tunnel_remember(t);
+	listen_refresh(t->hub, t->session.tenant_id);
 	return true;
 }
 
@@ -391,6 +396,14 @@ static bool handle_vouch(struct tunnel *t, const struct msg *m)
 	return true;
 }
 
+static bool handle_answer(struct tunnel *t, const struct msg *m)
+{
+	if (listen_is_call(m->id))
+		return listen_event(t->hub, &t->session, m);
+	return m->type == MSG_RESULT ? relay_result(t->hub, &t->session, m)
+				     : relay_event(t->hub, &t->session, m);
+}
+
 static bool handle_goaway(struct tunnel *t)
 {
 	log_info("worker %s is leaving; session %s gets no new calls", t->session.worker_id,
@@ -404,9 +417,8 @@ static bool handle_ready(struct tunnel *t, const struct msg *m)
 {
 	switch (m->type) {
 	case MSG_RESULT:
-		return relay_result(t->hub, &t->session, m);
 	case MSG_EVENT:
-		return relay_event(t->hub, &t->session, m);
+		return handle_answer(t, m);
 	case MSG_SNAPSHOT:
 		return handle_snapshot(t, m);
 	case MSG_SNAPSHOT_GONE:
@@ -415,6 +427,8 @@ static bool handle_ready(struct tunnel *t, const struct msg *m)
 		return handle_manifest(t, m);
 	case MSG_VOUCH:
 		return handle_vouch(t, m);
+	case MSG_CHANGED:
+		return listen_changed(t->hub, &t->session, m);
 	case MSG_GOAWAY:
 		return handle_goaway(t);
 	case MSG_UNKNOWN:

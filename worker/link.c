@@ -251,6 +251,19 @@ enum rc link_manifest(struct link *l, const void *manifest, size_t len)
 	return rc;
 }
 
+enum rc link_changed(struct link *l, const char *what)
+{
+	struct buf b;
+
+	if (l->state != OPEN)
+		return RC_CONFLICT;
+	buf_init(&b, MSG_HEADER_MAX);
+	msg_begin(&b, MSG_CHANGED, NULL);
+	msg_put_str(&b, "what", what);
+	msg_end(&b, NULL, 0);
+	return enqueue(l, &b);
+}
+
 /* --- vouching --- */
 
 static void vouch(struct link *l)

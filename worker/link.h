@@ -116,6 +116,9 @@ enum rc link_event(struct link *l, const char *id, const void *message, size_t l
 enum rc link_snapshot(struct link *l, const void *sidecar, size_t len) MUST_CHECK;
 enum rc link_snapshot_gone(struct link *l, const char *snapshot_id) MUST_CHECK;
 enum rc link_manifest(struct link *l, const void *manifest, size_t len) MUST_CHECK;
+/* A list that is in no manifest has changed: "prompts", "resources"; or "tools", when a server said
+ * so although the manifest is the same. */
+enum rc link_changed(struct link *l, const char *what) MUST_CHECK;
 enum rc link_goaway(struct link *l) MUST_CHECK;
 
 /* After LINK_REFUSED: the control plane's reason, and whether it says that trying again may help.

@@ -176,6 +176,25 @@ static void route_prompt_get(struct relay *r, struct rcall *c)
 	route_prompt(r, c, name);
 }
 
+static bool wants_uri(const struct rcall *c, struct jscan uri);
+
+/* Does a stream want to hear of what one client no longer wants to? */
+static bool others_want(const struct relay *r, const struct rcall *c)
+{
+	const struct rcall *o;
+	struct jscan uri;
+
+	if (strcmp(c->method, "resources/unsubscribe") != 0)
+		return false;
+	(void)jscan_get(c->params, "uri", &uri);
+	LIST_FOREACH(o, &r->calls, entry)
+	{
+		if (o->joined && wants_uri(o, uri))
+			return true;
+	}
+	return false;
+}
+
 /* Who has a resource is not told by its URI: one after another is asked. */
 static void route_resource(struct relay *r, struct rcall *c)
 {
@@ -184,7 +203,7 @@ static void route_resource(struct relay *r, struct rcall *c)
 
 	if (s == NULL) {
 		method_unknown(r, c);
-	} else if (subscribes && upstream_modern(s->u)) {
+	} else if ((subscribes && upstream_modern(s->u)) || others_want(r, c)) {
 		/* Modern servers know subscriptions of listeners alone; the interest itself reaches
 		 * them with the listener that the control plane keeps. */
 		answer(r, c, "{}");
@@ -462,29 +481,24 @@ static void tell(struct relay *r, struct rcall *c, struct jscan message)
 
 void route_notified(struct relay *r, const char *method, struct jscan message)
 {
-	static const struct {
-		const char *method, *flag;
-	} kinds[] = {
-		{"notifications/tools/list_changed", "toolsListChanged"},
-		{"notifications/prompts/list_changed", "promptsListChanged"},
-		{"notifications/resources/list_changed", "resourcesListChanged"},
-	};
+	struct link *l = r->owner.link(r->owner.ctx);
+	const char *what = NULL;
 	struct jscan uri;
 	struct rcall *c;
 
+	/* Changed tools are told of when they have been listed anew: as another manifest. */
+	if (strcmp(method, "notifications/prompts/list_changed") == 0)
+		what = "prompts";
+	else if (strcmp(method, "notifications/resources/list_changed") == 0)
+		what = "resources";
+	if (what != NULL && l != NULL && link_changed(l, what) != RC_OK)
+		log_warn("a change of the %s is not told: too much waits to be sent", what);
+	if (strcmp(method, "notifications/resources/updated") != 0)
+		return;
 	(void)jscan_path(message, &uri, "params", "uri", NULL);
 	LIST_FOREACH(c, &r->calls, entry)
 	{
-		bool wanted = false;
-
-		if (!c->joined)
-			continue;
-		for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
-			if (strcmp(kinds[i].method, method) == 0)
-				wanted = wants(c, kinds[i].flag);
-		if (strcmp(method, "notifications/resources/updated") == 0)
-			wanted = wants_uri(c, uri);
-		if (wanted)
+		if (c->joined && wants_uri(c, uri))
 			tell(r, c, message);
 	}
 }

@@ -300,6 +300,8 @@ static void relay_changed(void *ctx)
 		link_manifest(l, r->manifest.data, r->manifest.len) != RC_OK) {
 		log_warn("the control plane could not be told of changed tools: connecting anew");
 		dialer_again(r->dialer);
+	} else if (rc == RC_NOTFOUND && l != NULL && link_changed(l, "tools") != RC_OK) {
+		log_debug("a change of the tools is not told: too much waits to be sent");
 	}
 }
 

@@ -274,7 +274,9 @@ static void become_ready(struct upstream *u, int64_t now_ms)
 			jscan_path(u->capabilities, &v, "tools", "listChanged", NULL) == RC_OK &&
 			v.kind == JSCAN_TRUE)
 			own(u, OWN_OTHER, "subscriptions/listen",
-				"\"notifications\":{\"toolsListChanged\":true}", now_ms, true);
+				"\"notifications\":{\"toolsListChanged\":true,"
+				"\"promptsListChanged\":true,\"resourcesListChanged\":true}",
+				now_ms, true);
 		if (!u->modern && jscan_get(u->capabilities, "logging", &v) == RC_OK)
 			own(u, OWN_OTHER, "logging/setLevel", "\"level\":\"info\"", now_ms, false);
 	}
@@ -788,8 +790,13 @@ static void take_subscribed(struct upstream *u, struct pending *p, struct jscan 
 	if (p->kind != CLIENTS) {
 		if (strcmp(method, "notifications/tools/list_changed") == 0)
 			start_listing(u, now_ms);
+		else
+			u->owner.notified(u->owner.ctx, method, root);
 		return;
 	}
+	/* Of lists that have changed the control plane tells every client at once. */
+	if (strstr(method, "/list_changed") != NULL)
+		return;
 	if (!p->quiet || strcmp(method, "notifications/subscriptions/acknowledged") != 0)
 		pass_on(u, p, root, value, p->id);
 }

@@ -33,7 +33,8 @@ struct upstream_owner {
 	void (*result)(void *ctx, void *call, const char *outcome, struct buf *payload);
 	/* It has become ready, or its tools are others. */
 	void (*changed)(void *ctx);
-	/* A notification of a legacy server that names no request. */
+	/* A notification that is for nobody in particular: of a legacy server, or that a list of a
+	 * modern one has changed. */
 	void (*notified)(void *ctx, const char *method, struct jscan message);
 	/* It hangs, or does not speak MCP: stop it. upstream_down() follows. */
 	void (*broken)(void *ctx, const char *why);

@@ -3,6 +3,7 @@
 //   die     ends without an answer       hang  never answers, nor anything else from then on
 //   chatter 64 MiB of notifications, then its pid         garbage  2000 lines that are no JSON, then nothing
 //   huge    a result of 20 MiB
+//   touch   says that its resource was updated            grow     has one tool more and says so
 const send = (message) => process.stdout.write(`${JSON.stringify({ jsonrpc: "2.0", ...message })}\n`);
 const text = (value) => ({ content: [{ type: "text", text: JSON.stringify(value) }] });
 const tool = (name) => ({ name, description: name, inputSchema: { type: "object" } });
@@ -28,6 +29,15 @@ const TOOLS = {
     for (let i = 0; i < 2000; i++) process.stdout.write("this is no JSON\n");
     return new Promise(() => {});
   },
+  touch: () => {
+    send({ method: "notifications/resources/updated", params: { uri: "spy://one" } });
+    return text("touched");
+  },
+  grow: () => {
+    TOOLS.grown = () => text("grown");
+    send({ method: "notifications/tools/list_changed" });
+    return text("grown");
+  },
   huge: () => text("x".repeat(20 * 1024 * 1024)),
   ask: async () => {
     const params = { message: "Which?", requestedSchema: { type: "object", properties: { colour: { type: "string" } } } };
@@ -41,7 +51,7 @@ const TOOLS = {
 const METHODS = {
   initialize: () => ({
     protocolVersion: "2025-11-25",
-    capabilities: { tools: {}, resources: {}, logging: {} },
+    capabilities: { tools: { listChanged: true }, resources: { subscribe: true }, logging: {} },
     serverInfo: { name: "legacy-server", version: "1" },
   }),
   ping: () => ({}),
@@ -49,6 +59,8 @@ const METHODS = {
   "tools/list": () => ({ tools: Object.keys(TOOLS).map(tool) }),
   "tools/call": ({ name }) => TOOLS[name](),
   "resources/list": () => ({ resources: [{ uri: "spy://one", name: "one" }] }),
+  "resources/subscribe": () => ({}),
+  "resources/unsubscribe": () => ({}),
   "resources/read": ({ uri }) => {
     if (uri !== "spy://one") throw { code: -32002, message: "Resource not found" };
     return { contents: [{ uri, text: "one" }] };

@@ -59,6 +59,8 @@ static const struct row rows[] = {
 		MCP_REQUEST, MCP_MODERN, MCP_DO_RELAY},
 	{"get a prompt", NOW, "prompts/get", "p", REQ("prompts/get", "\"name\":\"p\"," MODERN), 0,
 		0, MCP_REQUEST, MCP_MODERN, MCP_DO_RELAY},
+	{"listen", NOW, "subscriptions/listen", NULL, REQ("subscriptions/listen", MODERN), 0, 0,
+		MCP_REQUEST, MCP_MODERN, MCP_DO_LISTEN},
 	{"unknown method goes to the worker", NOW, "x/y", NULL, REQ("x/y", MODERN), 0, 0,
 		MCP_REQUEST, MCP_MODERN, MCP_DO_RELAY},
 	{"with client info", NOW, "x", NULL,
@@ -82,8 +84,6 @@ static const struct row rows[] = {
 		MCP_METHOD_NOT_FOUND, 0, 0, 0},
 	{"unsubscribe", NOW, "resources/unsubscribe", NULL, REQ("resources/unsubscribe", MODERN),
 		404, MCP_METHOD_NOT_FOUND, 0, 0, 0},
-	{"listen", NOW, "subscriptions/listen", NULL, REQ("subscriptions/listen", MODERN), 404,
-		MCP_METHOD_NOT_FOUND, 0, 0, 0},
 	/* --- modern, envelope: 400, -32602 */
 	{"no params", NOW, "x", NULL, BARE("x"), 400, MCP_INVALID_PARAMS, 0, 0, 0},
 	{"no _meta", NOW, "x", NULL, REQ("x", ""), 400, MCP_INVALID_PARAMS, 0, 0, 0},

@@ -6,29 +6,6 @@
 
 #include "fcgi-app/mcp_stream.h"
 
-static void each_line_is_a_data_line(void **state)
-{
-	static const struct {
-		const char *json, *event;
-	} cases[] = {
-		{"{\"a\":1}", "data: {\"a\":1}\n\n"},
-		{"{\n \"a\": 1\n}", "data: {\ndata:  \"a\": 1\ndata: }\n\n"},
-		{"{\r\n}\n", "data: {\ndata: }\n\n"},
-		{"[\"\\n\"]", "data: [\"\\n\"]\n\n"},
-	};
-
-	(void)state;
-	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		struct buf b;
-
-		buf_init(&b, 1024);
-		mcp_stream_put(&b, cases[i].json, strlen(cases[i].json));
-		assert_int_equal(b.len, strlen(cases[i].event));
-		assert_memory_equal(b.data, cases[i].event, b.len);
-		buf_free(&b);
-	}
-}
-
 static void it_opens_after_a_second(void **state)
 {
 	struct mcp_stream s;
@@ -42,7 +19,6 @@ static void it_opens_after_a_second(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(each_line_is_a_data_line),
 		cmocka_unit_test(it_opens_after_a_second),
 	};
 
