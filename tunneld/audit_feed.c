@@ -565,7 +565,7 @@ struct audit_watcher *audit_feed_watch(struct audit_feed *f, const struct audit_
 	w->after = after;
 	w->owner = owner;
 	ask_all(w);
-	buf_init(&w->queue, f->o.backlog_bytes + 2 * EVENT_OVERHEAD);
+	buf_init(&w->queue, f->o.backlog_bytes + (size_t)2 * EVENT_OVERHEAD);
 	(void)pthread_mutex_lock(&f->wake_lock);
 	w->joined = f->durable;
 	(void)pthread_mutex_unlock(&f->wake_lock);

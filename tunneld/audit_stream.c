@@ -166,10 +166,9 @@ static void discard(struct hub *hub, struct audit_stream *s)
 	free(s);
 }
 
-static void end(struct hub *hub, struct audit_stream *s, const char *last_words, bool cut)
+/* Takes it off everything that finds it; what remains is for its reader. */
+static void settle(struct hub *hub, struct audit_stream *s, const char *last_words)
 {
-	if (s->state == ENDED)
-		return;
 	if (s->state == OFFERED)
 		map_remove(&hub->audit_streams.tickets, &s->by_ticket);
 	deadline_clear(&s->beat);
@@ -179,6 +178,13 @@ static void end(struct hub *hub, struct audit_stream *s, const char *last_words,
 	s->watcher = NULL;
 	s->state = ENDED;
 	s->last_words = last_words;
+}
+
+static void end(struct hub *hub, struct audit_stream *s, const char *last_words, bool cut)
+{
+	if (s->state == ENDED)
+		return;
+	settle(hub, s, last_words);
 	if (s->io)
 		s->io->close(s->ctx, cut);
 	else
@@ -219,7 +225,8 @@ void audit_stream_next(struct hub *hub, struct audit_stream *s, struct buf *out)
 	s->beating = false;
 	if (s->watcher && !audit_feed_take(hub->feed, s->watcher, out)) {
 		hub->audit_streams.too_slow++;
-		end(hub, s, NULL, false);
+		settle(hub, s, NULL);
+		s->io->close(s->ctx, false);
 	}
 	if (s->state == ENDED && s->last_words)
 		buf_printf(out, "event: end\ndata: {\"reason\":\"%s\"}\n\n", s->last_words);
