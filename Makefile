@@ -125,6 +125,9 @@ $(BUILD)/fuzzer/%: $(BUILD)/obj/tests/fuzz/%.o $(foreach p,$(PROGRAMS),$(BUILD)/
 $(BUILD)/bench/bin/seed: $(BUILD)/obj/tests/bench/seed.o $(BUILD)/lib/shared.a
 	@mkdir -p $(@D)
 	$(call say,LD,$@)$(link)
+$(BUILD)/bench/bin/audit_rows: $(BUILD)/obj/tests/bench/audit_rows.o $(BUILD)/lib/tunneld.a $(BUILD)/lib/shared.a
+	@mkdir -p $(@D)
+	$(call say,LD,$@)$(link)
 $(BUILD)/bench/bin/%: $(BUILD)/obj/tests/bench/%.o $(BUILD)/lib/worker.a $(BUILD)/lib/shared.a
 	@mkdir -p $(@D)
 	$(call say,LD,$@)$(link)

@@ -251,11 +251,6 @@ void crypto_blake2b(const uint8_t *key, size_t key_len, const void *msg, size_t 
 		die("crypto_blake2b: a key of %zu bytes", key_len);
 }
 
-void crypto_sha256(const void *msg, size_t len, uint8_t out[CRYPTO_HASH_LEN])
-{
-	crypto_hash_sha256(out, msg, len);
-}
-
 struct crypto_hasher {
 	EVP_MD *md;
 	EVP_MD_CTX *ctx;
@@ -289,6 +284,34 @@ void crypto_hasher_sha256(
 		EVP_DigestUpdate(h->ctx, msg, len) != 1 ||
 		EVP_DigestFinal_ex(h->ctx, out, NULL) != 1)
 		die("SHA-256 failed");
+}
+
+/* Each thread's own; its end frees it. */
+static pthread_key_t own_hasher;
+static pthread_once_t own_hasher_once = PTHREAD_ONCE_INIT;
+
+static void free_own_hasher(void *h)
+{
+	crypto_hasher_free(h);
+}
+
+static void make_own_hasher(void)
+{
+	if (pthread_key_create(&own_hasher, free_own_hasher) != 0)
+		die("no room for a thread's own data");
+}
+
+void crypto_sha256(const void *msg, size_t len, uint8_t out[CRYPTO_HASH_LEN])
+{
+	struct crypto_hasher *h;
+
+	(void)pthread_once(&own_hasher_once, make_own_hasher);
+	h = pthread_getspecific(own_hasher);
+	if (!h) {
+		h = crypto_hasher_new();
+		(void)pthread_setspecific(own_hasher, h);
+	}
+	crypto_hasher_sha256(h, msg, len, out);
 }
 
 void crypto_hasher_add(struct crypto_hasher *h, const void *piece, size_t len)

@@ -7,7 +7,7 @@ import re
 import subprocess
 import time
 
-from . import load, stacks, worker
+from . import audit, load, stacks, worker
 
 TEMPLATE = os.path.join(stacks.REPO, "tests", "bench", "performance.md.in")
 DOCUMENT = os.path.join(stacks.REPO, "docs", "performance.md")
@@ -27,6 +27,8 @@ TARGETS = {
     "tunnels5000_rest_cpu_percent": ("CPU of tunneld at rest with 5,000 tunnels, % of a core", "at most", 1.0),
     "export10k_of_copy": ("a first call: 10,000 rows copied into a snapshot, to COPY of them", "at most", 2.0),
     "warm100_added_ms": ("100 rows of a warm snapshot: what the tool adds to the engine, ms", "at most", 1.0),
+    "audit_rows_of_limit": ("audit rows a second, to a bare loop of writes and syncs; the worst of 1, 32, 256 callers", "at least", 0.80),
+    "audit_verify_of_sha256sum": ("speed of `airlockctl audit verify`, to `sha256sum` of the same file", "at least", 0.50),
     "idle_cp_mib": ("memory of the idle control plane (pool of 2, tunneld), MiB PSS", "at most", 20),
 }
 
@@ -53,6 +55,8 @@ def summarize(raw):
         found["warm100_added_ms"] = single(sqlite["warm_tool_ms"] - sqlite["warm_engine_ms"])
     if "cold" in raw:
         found["idle_cp_mib"] = single(raw["cold"]["idle"]["total"])
+    if "audit" in raw:
+        found.update(audit.ratios(raw["audit"]))
     return {name: found[name] for name in TARGETS if name in found}
 
 
@@ -252,6 +256,19 @@ def worker_table(raw, _machine):
             + table(("engine", "first call, of COPY", "low to high", "first call ms", "COPY ms", "next call ms", "100 rows ms", "the engine's part", "memory it took, MiB"), rows))
 
 
+def audit_table(raw, _machine):
+    rows = []
+    for callers, runs in raw["audit"]["journal"].items():
+        middle = sorted(runs, key=lambda run: run["rows_per_s"] / run["limit_rows_per_s"])[len(runs) // 2]
+        rows.append((callers, number(middle["rows_per_s"]), number(middle["limit_rows_per_s"]), number(middle["rows_per_s"] / middle["limit_rows_per_s"]),
+                     number(middle["rows_per_batch"]), number(middle["p50_us"] / 1000), number(middle["limit_batch_us"] / 1000)))
+    size = raw["audit"]["verify"]["bytes"] / 1e6
+    speeds = [(size / run["verify_s"], size / run["sha256sum_s"]) for run in raw["audit"]["verify"]["runs"]]
+    best = max(speeds)
+    return (table(("callers", "rows/s", "bare loop", "of it", "rows a batch", "p50 ms", "bare write and sync, ms"), rows)
+            + f"\n\nVerified: {number(best[0])} MB/s, beside {number(best[1])} MB/s of `sha256sum`, over {number(size)} MB in memory.")
+
+
 def profile_table(raw, _machine):
     profile = raw["profile"]
     small = [(role, often(symbols), ", ".join(f"{name} {share:.0f}%" for name, share in profile["top_system_calls"].get(role, [])))
@@ -288,7 +305,7 @@ def audit_text(raw, _machine):
 
 PARTS = {"TARGETS": ("relay", targets_table), "RELAY": ("relay", relay_table), "SYSTEM_CALLS": ("relay", system_calls_table),
          "LATENCY": ("relay", latency_table), "PAYLOAD": ("payload", payload_table), "TUNNELS": ("tunnels", tunnels_table),
-         "GROWTH": ("growth", growth_table), "COLD": ("cold", cold_table), "WORKER": ("worker", worker_table), "PROFILE": ("profile", profile_table),
+         "GROWTH": ("growth", growth_table), "COLD": ("cold", cold_table), "WORKER": ("worker", worker_table), "AUDIT_LOG": ("audit", audit_table), "PROFILE": ("profile", profile_table),
          "MACHINE": (None, machine_text), "SECONDS": (None, seconds_text), "GENERATOR": ("relay", generator_text), "AUDIT": ("relay", audit_text)}
 
 
