@@ -33,5 +33,6 @@ assert_conforms() { # REVISION
 }
 
 @test "the suite of 2025-11-25" { assert_conforms 2025-11-25; }
+@test "the suite of 2026-07-28, with the tasks extension" { assert_conforms 2026-07-28; }
 
 @test "no log holds a sanitizer's report" { assert_logs_clean; }
