@@ -193,7 +193,7 @@ static enum status show_text(
 	if (c->expired + c->withheld > 0)
 		printf("of %lld rows only the hash is there: %lld have expired, %lld are "
 		       "withheld\n",
-			(long long)(c->expired + c->withheld), (long long)c->expired,
+			(long long)c->expired + (long long)c->withheld, (long long)c->expired,
 			(long long)c->withheld);
 	if (c->signed_seq > 0)
 		printf("signed: up to row %lld, %s, key %s\n", (long long)c->signed_seq,

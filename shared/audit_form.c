@@ -319,7 +319,7 @@ static bool read_hash_line(const char *at, const char *end, struct audit_form *o
 		out->kind = AUDIT_FORM_WITHHELD;
 	else
 		return false;
-	if (end - at != 2 * AUDIT_HASH_LEN + (ptrdiff_t)sizeof(prev) - 1 + 2 ||
+	if (end - at != (ptrdiff_t)2 * AUDIT_HASH_LEN + (ptrdiff_t)sizeof(prev) - 1 + 2 ||
 		!read_hash(at, out->hash))
 		return false;
 	at += AUDIT_HASH_LEN;

@@ -209,14 +209,15 @@ enum rc audit_rewrite(
 	struct survey s = {0};
 	struct out o = {0};
 	enum rc rc = survey(how, &s, why);
-	int saved;
+	int saved, fd;
 
 	*expired = s.newly;
 	if (rc != RC_OK || (s.newly == 0 && how->compress == how->from->compressed))
 		return rc;
-	o.fd = open(how->scratch, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-	if (o.fd < 0)
+	fd = open(how->scratch, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	if (fd < 0)
 		return RC_UNAVAILABLE;
+	o.fd = fd;
 	buf_init(&o.bytes, 4 * OUT_BYTES + AUDIT_LINE_MAX);
 	if (how->compress)
 		o.zst = audit_zst_writer_new(o.fd, LEVEL);

@@ -51,8 +51,8 @@ enum rc tenant_rename(struct db *db, const char *id, const char *name, struct au
 	struct tenant *out) MUST_CHECK;
 enum rc tenant_suspend(struct db *db, const char *id, bool suspended, struct audit_record *who,
 	struct tenant *out) MUST_CHECK;
-/* How long the audit log keeps rows about its use; TENANT_KEEP_DEFAULT, 0 or days. RC_INVALID: out of
- * range. */
+/* How long the audit log keeps rows about its use; TENANT_KEEP_DEFAULT, 0 or days. RC_INVALID: out
+ * of range. */
 enum rc tenant_keep(struct db *db, const char *id, int64_t days, struct audit_record *who,
 	struct tenant *out) MUST_CHECK;
 /* Of all tenants that have a rule of their own. Caller frees *list. */

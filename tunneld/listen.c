@@ -11,7 +11,7 @@
 #include "tunneld/hub.h"
 
 #define TOKEN_BYTES 16
-#define ID_JSON_MAX 1100
+#define ID_JSON_MAX ((size_t)1100)
 #define HEADERS_MAX 2048
 
 _Static_assert(LISTEN_TICKET_LEN == TEXT_B32_LEN(TOKEN_BYTES), "a ticket is its token");

@@ -23,7 +23,7 @@
 #include "shared/text.h"
 
 #define FILES 4
-#define FILE_ROWS 50
+#define FILE_ROWS ((int64_t)50)
 #define ROWS (FILES * FILE_ROWS)
 #define EVERY 10 /* each tenth row is a checkpoint: so is the last of each file */
 #define LINES_MAX (FILE_ROWS + 8)

@@ -173,7 +173,7 @@ static void whatever_is_done_to_it_is_found(void **state)
 	struct audit_chain c;
 	struct audit_bundle b;
 	char *good = bundle(15, 23, &b), *text = xmalloc(2 * strlen(good) + 1);
-	int64_t at, number = 1;
+	int64_t at = 0, number = 1;
 
 	(void)state;
 	for (const char *line = strchr(good, '\n') + 1, *next; *line; line = next) {

@@ -152,8 +152,8 @@ static void scope(void **state)
 
 static void no_rows(void **state)
 {
-	static const char *const lines[] = {
-		"", "{}", "nonsense", "{\"v\":1,\"seq\":7,\"ts\":\"" TS "\",\"event\":\"x\"", "[]"};
+	static const char *const lines[] = {"", "{}", "nonsense", "[]",
+		("{\"v\":1,\"seq\":7,\"ts\":\"" TS "\",\"event\":\"x\"")};
 	struct audit_filter f;
 
 	(void)state;

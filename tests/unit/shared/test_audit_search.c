@@ -324,7 +324,7 @@ static void removed_files(void **state)
 
 	for (int i = 0; i < 3; i++) {
 		append(t, 300);
-		rotate(t, i * 300 + 1, (i + 1) * 300);
+		rotate(t, (int64_t)i * 300 + 1, ((int64_t)i + 1) * 300);
 	}
 	append(t, 50);
 	pass(t, INT64_MAX, true);
@@ -371,7 +371,7 @@ static void rewritten_files(void **state)
 
 	for (int i = 0; i < 3; i++) {
 		append(t, 300);
-		rotate(t, i * 300 + 1, (i + 1) * 300);
+		rotate(t, (int64_t)i * 300 + 1, ((int64_t)i + 1) * 300);
 	}
 	append(t, 50);
 	pass(t, INT64_MAX, true);
@@ -466,7 +466,7 @@ static void gaps_are_closed(void **state)
 
 	for (int i = 0; i < 3; i++) {
 		append(t, 300);
-		rotate(t, i * 300 + 1, (i + 1) * 300);
+		rotate(t, (int64_t)i * 300 + 1, ((int64_t)i + 1) * 300);
 	}
 	pass(t, INT64_MAX, true);
 	assert_int_equal(audit_index_open_write(t->index, &ix), RC_OK);

@@ -419,10 +419,12 @@ static void a_reader_that_takes_nothing_is_cut_off(void **state)
 
 	fake_up(f, &w, "t_acme");
 	open_stream(f, &r, LEGACY, "");
-	for (int i = 1; i < LISTEN_UNTAKEN_MAX; i++)
-		listen_tick(&f->hub, now += 16000);
+	for (int i = 1; i < LISTEN_UNTAKEN_MAX; i++) {
+		now += 16000;
+		listen_tick(&f->hub, now);
+	}
 	assert_false(r.closed);
-	listen_tick(&f->hub, now += 16000);
+	listen_tick(&f->hub, now + 16000);
 	assert_true(r.closed && r.cut);
 	close_stream(f, &r);
 

@@ -291,6 +291,12 @@ static bool nothing(char *line, int number)
 	return true;
 }
 
+static void overwrite(char *at, const char *text)
+{
+	while (*text)
+		*at++ = *text++;
+}
+
 static bool without_the_second(char *line, int number)
 {
 	return !is_second_call(line, number);
@@ -299,28 +305,28 @@ static bool without_the_second(char *line, int number)
 static bool another_outcome(char *line, int number)
 {
 	if (is_second_call(line, number))
-		memcpy(strstr(line, "\"tool_error\""), "\"overloaded\"", 12);
+		overwrite(strstr(line, "\"tool_error\""), "\"overloaded\"");
 	return true;
 }
 
 static bool another_tool(char *line, int number)
 {
 	if (is_second_call(line, number))
-		memcpy(strstr(line, "execute_sql"), "execute_foo", 11);
+		overwrite(strstr(line, "execute_sql"), "execute_foo");
 	return true;
 }
 
 static bool another_result(char *line, int number)
 {
 	if (is_second_call(line, number))
-		memcpy(strstr(line, "\"result_sha256\":\"") + 17, "00000000", 8);
+		overwrite(strstr(line, "\"result_sha256\":\"") + 17, "00000000");
 	return true;
 }
 
 static bool another_number(char *line, int number)
 {
 	if (is_second_call(line, number))
-		memcpy(strstr(line, "\"vouch\":2"), "\"vouch\":3", 9);
+		overwrite(strstr(line, "\"vouch\":2"), "\"vouch\":3");
 	return true;
 }
 
@@ -328,7 +334,7 @@ static bool another_key(char *line, int number)
 {
 	(void)number;
 	if (strstr(line, "worker.enroll"))
-		memcpy(strstr(line, "\"public_key\":\"") + 14, "AAAA", 4);
+		overwrite(strstr(line, "\"public_key\":\"") + 14, "AAAA");
 	return true;
 }
 
