@@ -13,7 +13,8 @@
 #include "shared/mem.h"
 #include "shared/text.h"
 
-/* Every pointer of the struct, for copying and freeing. */
+/* The pointers of the struct that are no key of the file: config_key_pointers() knows the others.
+ */
 static const struct {
 	size_t offset;
 	size_t count;
@@ -26,15 +27,8 @@ static const struct {
 	{offsetof(struct config, import_path), 1},
 	{offsetof(struct config, snapshot_dir), 1},
 	{offsetof(struct config, origins), CONFIG_ORIGINS_MAX},
-	{offsetof(struct config, cp_private_key_path), 1},
-	{offsetof(struct config, audit_log_path), 1},
-	{offsetof(struct config, run_dir), 1},
-	{offsetof(struct config, trusted_proxies), CONFIG_PROXIES_MAX},
-	{offsetof(struct config, metrics_address), 1},
-	{offsetof(struct config, audit_index_path), 1},
-	{offsetof(struct config, log_level_name), 1},
-	{offsetof(struct config, allowed_origins), CONFIG_ORIGINS_MAX},
 };
+#define POINTER_COUNT (sizeof(pointers) / sizeof(pointers[0]))
 
 /* What config_open() or the last config_reload() gave: the one that the next reload starts from. */
 static const struct config *current;
@@ -78,17 +72,37 @@ bool config_int(const char *text, int64_t min, int64_t max, int64_t *out)
 	return true;
 }
 
-static char **pointer(struct config *c, size_t i)
+/* Calls each with every string that the struct owns or has room for. */
+static void each_pointer(struct config *c, void (*each)(char **p))
 {
-	return (char **)(void *)((char *)c + pointers[i].offset);
+	for (size_t i = 0; i < POINTER_COUNT + config_key_count(); i++) {
+		size_t offset, count;
+
+		if (i < POINTER_COUNT) {
+			offset = pointers[i].offset;
+			count = pointers[i].count;
+		} else {
+			count = config_key_pointers(i - POINTER_COUNT, &offset);
+		}
+		for (size_t j = 0; j < count; j++)
+			each(&((char **)(void *)((char *)c + offset))[j]);
+	}
+}
+
+static void free_pointer(char **p)
+{
+	mem_free_secret(*p);
+}
+
+static void copy_pointer(char **p)
+{
+	if (*p)
+		*p = xstrdup(*p);
 }
 
 void config_clear(struct config *c)
 {
-	for (size_t i = 0; i < sizeof(pointers) / sizeof(pointers[0]); i++) {
-		for (size_t j = 0; j < pointers[i].count; j++)
-			mem_free_secret(pointer(c, i)[j]);
-	}
+	each_pointer(c, free_pointer);
 	memset(c, 0, sizeof(*c));
 }
 
@@ -107,14 +121,7 @@ static struct config *copy(const struct config *old)
 	struct config *c = xmalloc(sizeof(*c));
 
 	*c = *old;
-	for (size_t i = 0; i < sizeof(pointers) / sizeof(pointers[0]); i++) {
-		for (size_t j = 0; j < pointers[i].count; j++) {
-			char **p = &pointer(c, i)[j];
-
-			if (*p)
-				*p = xstrdup(*p);
-		}
-	}
+	each_pointer(c, copy_pointer);
 	return c;
 }
 

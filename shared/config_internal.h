@@ -31,6 +31,9 @@ void config_hide_secrets(char *const env[]);
 size_t config_key_count(void);
 /* "server.run_dir" */
 void config_key_name(size_t i, struct buf *out);
+/* How many pointers to strings of its own key i has in the struct, from *offset on; 0 for a number.
+ */
+size_t config_key_pointers(size_t i, size_t *offset);
 void config_key_value(const struct config *c, size_t i, struct buf *out);
 
 /* --- config.c --- */

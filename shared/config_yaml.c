@@ -652,6 +652,30 @@ void config_key_name(size_t i, struct buf *out)
 	buf_printf(out, "%s.%s", keys[i].section, keys[i].name);
 }
 
+size_t config_key_pointers(size_t i, size_t *offset)
+{
+	const struct key *k = &keys[i];
+
+	*offset = k->offset;
+	switch (k->type) {
+	case KEY_INT:
+	case KEY_SIZE:
+	case KEY_BOOL:
+	case KEY_FSYNC:
+		return 0;
+	case KEY_CIDRS:
+	case KEY_ORIGINS:
+		return (size_t)k->max;
+	case KEY_PATH:
+	case KEY_PATH_OR_NONE:
+	case KEY_ADDRESS:
+	case KEY_TEXT:
+	case KEY_LEVEL:
+		return 1;
+	}
+	return 0;
+}
+
 static void put_list(struct buf *out, char *const *list, int count)
 {
 	buf_char(out, '[');

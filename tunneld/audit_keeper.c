@@ -39,8 +39,18 @@ struct backoff {
 	int64_t wait_ms, until_ms;
 };
 
+/* What the thread needs of the configuration: its own, for a reload frees the daemon's. */
+struct rules {
+	char *log_path, *state_path;
+	char *archive_command, *head_command; /* "": none */
+	int command_timeout_s;
+	int tenant_keep_days, keep_days; /* 0: for ever */
+	int64_t keep_bytes; /* 0: as many as there are */
+	bool compress;
+};
+
 struct audit_keeper {
-	const struct config *config;
+	struct rules rules;
 	const struct crypto_identity *identity;
 	struct audit_writer *writer;
 	pthread_t thread;
@@ -116,7 +126,7 @@ static int64_t begin_of(const char *path, char prev[HASH_HEX])
 
 static const char *next_path(const struct audit_keeper *k, size_t i)
 {
-	return i + 1 < k->count ? k->list[i + 1].path : k->config->audit_log_path;
+	return i + 1 < k->count ? k->list[i + 1].path : k->rules.log_path;
 }
 
 /* All rows of file i are older than this; INT64_MAX: not known. */
@@ -132,7 +142,7 @@ static void drop_current(struct audit_keeper *k)
 {
 	struct stat own, st;
 
-	if (k->count == 0 || stat(k->config->audit_log_path, &own) != 0 ||
+	if (k->count == 0 || stat(k->rules.log_path, &own) != 0 ||
 		stat(k->list[k->count - 1].path, &st) != 0 || own.st_ino != st.st_ino ||
 		own.st_dev != st.st_dev)
 		return;
@@ -144,7 +154,7 @@ static bool look(struct audit_keeper *k)
 	audit_segments_free(k->list, k->count);
 	k->list = NULL;
 	k->count = 0;
-	if (audit_segments_list(k->config->audit_log_path, &k->list, &k->count) != RC_OK) {
+	if (audit_segments_list(k->rules.log_path, &k->list, &k->count) != RC_OK) {
 		log_err("cannot look for closed files of the audit log: %s", strerror(errno));
 		return false;
 	}
@@ -165,7 +175,7 @@ static void count_files(struct audit_keeper *k)
 
 	for (size_t i = 0; i < k->count; i++) {
 		bytes += size_of(k->list[i].path);
-		unarchived += *k->config->audit_archive_command && k->list[i].last > done;
+		unarchived += *k->rules.archive_command && k->list[i].last > done;
 	}
 	(void)pthread_mutex_lock(&k->lock);
 	k->stats.segments = (int64_t)k->count;
@@ -186,7 +196,7 @@ static const char *name_of(const char *path)
 
 static bool is_archived(const struct audit_keeper *k, size_t i)
 {
-	return !*k->config->audit_archive_command ||
+	return !*k->rules.archive_command ||
 		k->list[i].last <= audit_marks_get(&k->archived, OTHERS);
 }
 
@@ -205,7 +215,7 @@ static enum command_end run(const struct audit_keeper *k, const char *name, cons
 		buf_char(&command, '\0');
 		end = command.failed ? COMMAND_FAILED
 				     : command_run(name, (const char *)command.data, env,
-					       k->config->audit_command_timeout_s * 1000, k->stop);
+					       k->rules.command_timeout_s * 1000, k->stop);
 	}
 	buf_free(&command);
 	return end;
@@ -216,7 +226,7 @@ static bool archive_one(struct audit_keeper *k, const struct audit_segment *s)
 	const struct command_word words[] = {{'p', s->path}, {'f', name_of(s->path)}};
 	static const char *const env[] = {NULL};
 	enum command_end end =
-		run(k, "audit.archive_command", k->config->audit_archive_command, words, 2, env);
+		run(k, "audit.archive_command", k->rules.archive_command, words, 2, env);
 
 	if (end == COMMAND_STOPPED)
 		return false;
@@ -262,7 +272,7 @@ static int64_t days_of(const struct audit_keeper *k, const char *tenant_id)
 		else
 			high = middle;
 	}
-	return k->config->audit_tenant_keep_days;
+	return k->rules.tenant_keep_days;
 }
 
 static bool over(const struct audit_keeper *k, int64_t days)
@@ -284,8 +294,7 @@ static bool due(struct audit_keeper *k, const struct audit_segment *s, bool mark
 
 	for (size_t i = 0; i <= k->keep_count; i++) {
 		const char *id = i < k->keep_count ? k->keeps[i].id : OTHERS;
-		int64_t days =
-			i < k->keep_count ? k->keeps[i].days : k->config->audit_tenant_keep_days;
+		int64_t days = i < k->keep_count ? k->keeps[i].days : k->rules.tenant_keep_days;
 
 		if (!over(k, days) || audit_marks_get(&k->expired, id) >= s->last)
 			continue;
@@ -323,7 +332,7 @@ static bool rewrite(
 		.wall_ms = k->wall_ms};
 	enum rc rc;
 
-	if (snprintf(scratch, sizeof(scratch), "%s.rewriting", k->config->audit_log_path) >=
+	if (snprintf(scratch, sizeof(scratch), "%s.rewriting", k->rules.log_path) >=
 		(int)sizeof(scratch))
 		return false;
 	rc = audit_rewrite(&how, rows, why);
@@ -372,7 +381,7 @@ static bool load_rules(struct audit_keeper *k)
 	free(k->keeps);
 	k->keeps = NULL;
 	k->keep_count = 0;
-	if (!k->db && db_open(k->config->state_path, &k->db) != RC_OK) {
+	if (!k->db && db_open(k->rules.state_path, &k->db) != RC_OK) {
 		k->db = NULL;
 		return false;
 	}
@@ -384,7 +393,7 @@ static bool any_rule(const struct audit_keeper *k)
 	for (size_t i = 0; i < k->keep_count; i++)
 		if (k->keeps[i].days > 0)
 			return true;
-	return k->config->audit_tenant_keep_days > 0;
+	return k->rules.tenant_keep_days > 0;
 }
 
 static void expire_all(struct audit_keeper *k)
@@ -425,7 +434,7 @@ static bool compress_one(struct audit_keeper *k, size_t i)
 
 static void compress_all(struct audit_keeper *k)
 {
-	for (size_t i = 0; k->config->audit_compress && i < k->count && !stopping(k); i++)
+	for (size_t i = 0; k->rules.compress && i < k->count && !stopping(k); i++)
 		if (!k->list[i].compressed && !is_newest(k, i) && is_archived(k, i))
 			(void)compress_one(k, i);
 }
@@ -464,7 +473,7 @@ static bool delete_one(struct audit_keeper *k, size_t i, const char *reason)
 
 static void delete_all(struct audit_keeper *k)
 {
-	const struct config *c = k->config;
+	const struct rules *r = &k->rules;
 	int64_t bytes = 0;
 
 	for (size_t i = 0; i < k->count; i++)
@@ -472,9 +481,9 @@ static void delete_all(struct audit_keeper *k)
 	for (size_t i = 0; i < k->count && !is_newest(k, i) && is_archived(k, i) && !stopping(k);
 		i++) {
 		int64_t size = size_of(k->list[i].path);
-		bool old = c->audit_keep_days > 0 &&
-			end_of(k, i) < k->wall_ms - (int64_t)c->audit_keep_days * DAY_MS;
-		bool much = c->audit_keep_bytes > 0 && bytes > c->audit_keep_bytes;
+		bool old = r->keep_days > 0 &&
+			end_of(k, i) < k->wall_ms - (int64_t)r->keep_days * DAY_MS;
+		bool much = r->keep_bytes > 0 && bytes > r->keep_bytes;
 
 		if ((!old && !much) || !delete_one(k, i, old ? "age" : "size"))
 			return;
@@ -506,7 +515,7 @@ static void push_head(struct audit_keeper *k, const struct audit_stats *now)
 	const char *const env[] = {env_seq, env_hash, env_ts, NULL};
 	enum command_end end;
 
-	if (!*k->config->audit_head_command || now->head_seq <= k->head_seq ||
+	if (!*k->rules.head_command || now->head_seq <= k->head_seq ||
 		clock_mono_ms() < k->head_after_ms || clock_mono_ms() < k->head.until_ms)
 		return;
 	(void)snprintf(seq, sizeof(seq), "%lld", (long long)now->head_seq);
@@ -514,7 +523,7 @@ static void push_head(struct audit_keeper *k, const struct audit_stats *now)
 	(void)snprintf(env_seq, sizeof(env_seq), "AIRLOCK_AUDIT_SEQ=%s", seq);
 	(void)snprintf(env_hash, sizeof(env_hash), "AIRLOCK_AUDIT_HASH=%s", now->head_hash);
 	(void)snprintf(env_ts, sizeof(env_ts), "AIRLOCK_AUDIT_TIME=%s", ts);
-	end = run(k, "audit.head_command", k->config->audit_head_command, words, 3, env);
+	end = run(k, "audit.head_command", k->rules.head_command, words, 3, env);
 	if (end == COMMAND_STOPPED)
 		return;
 	COUNT(k, head_ok = end == COMMAND_OK);
@@ -560,10 +569,31 @@ static void *run_thread(void *ctx)
 	return NULL;
 }
 
+static struct rules rules_of(const struct config *c)
+{
+	return (struct rules){.log_path = xstrdup(c->audit_log_path),
+		.state_path = xstrdup(c->state_path),
+		.archive_command = xstrdup(c->audit_archive_command),
+		.head_command = xstrdup(c->audit_head_command),
+		.command_timeout_s = c->audit_command_timeout_s,
+		.tenant_keep_days = c->audit_tenant_keep_days,
+		.keep_days = c->audit_keep_days,
+		.keep_bytes = c->audit_keep_bytes,
+		.compress = c->audit_compress};
+}
+
+static void rules_free(struct rules *r)
+{
+	free(r->log_path);
+	free(r->state_path);
+	free(r->archive_command);
+	free(r->head_command);
+}
+
 static void init(struct audit_keeper *k, const struct config *config,
 	const struct crypto_identity *identity, struct audit_writer *writer)
 {
-	*k = (struct audit_keeper){.config = config,
+	*k = (struct audit_keeper){.rules = rules_of(config),
 		.identity = identity,
 		.writer = writer,
 		.stop = -1,
@@ -576,6 +606,7 @@ static void init(struct audit_keeper *k, const struct config *config,
 static void clear(struct audit_keeper *k)
 {
 	audit_segments_free(k->list, k->count);
+	rules_free(&k->rules);
 	audit_marks_free(&k->archived);
 	audit_marks_free(&k->expired);
 	free(k->keeps);

@@ -24,8 +24,8 @@ struct audit_keeper_stats {
 };
 
 struct audit_keeper;
-/* Starts the thread. config, identity and writer stay valid until it is closed. RC_INTERNAL,
- * logged. */
+/* Starts the thread. What it needs of config is copied; identity and writer stay valid until it is
+ * closed. RC_INTERNAL, logged. */
 enum rc audit_keeper_open(const struct config *config, const struct crypto_identity *identity,
 	struct audit_writer *writer, struct audit_keeper **out) MUST_CHECK;
 /* A command that runs is killed. NULL is fine. */

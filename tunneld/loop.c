@@ -156,7 +156,7 @@ static void on_hangup(struct ev_loop *ev, ev_signal *w, int events)
 	(void)events;
 	if (!fresh)
 		return;
-	/* The writers' threads have copies of what they need. */
+	/* The threads have copies of what they need. */
 	l->hub.config = fresh;
 	config_free((struct config *)old);
 	log_info("what can be reloaded was reloaded");

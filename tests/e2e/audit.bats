@@ -94,6 +94,16 @@ verify() {
 	wait_until archived
 	wait_until test -s "$STACK/pushed"
 	wait_until compressed
+	# A reload of the configuration takes none of it away.
+	for times in 1 2; do
+		kill -HUP "$(pid_of tunneld)"
+		wait_until reloaded "$times"
+	done
+	before=$(newest_closed)
+	for name in i j k l m n o p; do
+		run admin POST /v1/admin/tenants "{\"slug\":\"more-$name\",\"name\":\"$name\"}"
+	done
+	wait_until newest_is_archived_after "$before"
 	run admin GET /v1/admin/status
 	assert_equal "$(jq -c '[.audit.archive_ok, .audit.head_ok, .audit.segments > 3]' <<<"$output")" '[true,true,true]'
 	stop tunneld
@@ -103,7 +113,15 @@ verify() {
 	# And so is the archive, by itself.
 	run "$BIN/airlockctl" audit verify --file "$STACK/archive" --public-key "$STACK/cp.pem"
 	assert_success
+	assert_logs_clean
 }
 
 archived() { [[ $(find "$STACK/archive" -name 'audit-*' | wc -l) -ge 4 ]]; }
+newest_closed() { find "$STATE" -name 'audit-*.jsonl' -printf '%f\n' | sort -V | tail -n 1; }
+newest_is_archived_after() {
+	local newest
+	newest=$(newest_closed)
+	[[ $newest != "$1" && -f $STACK/archive/$newest ]]
+}
+reloaded() { (($(grep -c 'what can be reloaded was reloaded' "$LOG/tunneld.log") >= $1)); }
 compressed() { compgen -G "$STATE/audit-*.jsonl.zst"; }

@@ -850,7 +850,14 @@ static int reloads(void)
 	if (second->operator_token == first->operator_token ||
 		strcmp(second->operator_token, first->operator_token) != 0)
 		return 4;
+	if (second->audit_archive_command == first->audit_archive_command ||
+		second->audit_head_command == first->audit_head_command ||
+		second->audit_index_path == first->audit_index_path)
+		return 7; /* what both have, neither may free */
 	discard(first);
+	if (strcmp(second->audit_archive_command, "cp %p /archive") != 0 ||
+		strcmp(second->audit_head_command, "push %s") != 0)
+		return 8;
 	put_text("server:\n  log_level: LOUD\n");
 	if (config_reload())
 		return 5;
@@ -866,7 +873,7 @@ static int reloads(void)
 static void reload_takes_two_keys_over(void **state)
 {
 	(void)state;
-	put_text("");
+	put_text("audit:\n  archive_command: cp %p /archive\n  head_command: push %s\n");
 	assert_int_equal(in_child(reloads), 0);
 }
 
