@@ -49,7 +49,9 @@ class Crowd:
 def run(bench, field):
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0] - RESERVE
     steps = (100,) if bench.quick else sorted({min(step, limit) for step in STEPS})
-    plane = stacks.ControlPlane(bench, "crowd", bench.ram, {"tunnel": {"max_connections": max(steps) + 500}}).up()
+    # What is reserved for streams comes off the tunnels' share of the open files.
+    settings = {"tunnel": {"max_connections": max(steps) + 500}, "limits": {**stacks.LIMITS, "streams": 100}, "audit": {"streams": 10}}
+    plane = stacks.ControlPlane(bench, "crowd", bench.ram, settings).up()
     identities = os.path.join(bench.ram, "identities")
     subprocess.run([os.path.join(bench.tools, "seed"), "workers", f"{plane.state}/state.db", str(max(steps)), identities], check=True)
     target = plane.target("relay beside tunnels", plane.echo(), plane.mint_key())
