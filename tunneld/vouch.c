@@ -7,6 +7,7 @@
 #include "shared/audit_vouch.h"
 #include "shared/mem.h"
 #include "shared/text.h"
+#include "tunneld/outcome.h"
 
 /* What of a call's row comes back in the row of its late result. */
 struct vouch_owed {
@@ -120,7 +121,9 @@ bool vouch_late(struct vouch *v, const struct msg *m, struct audit_record *row)
 		fill(row, o);
 	if (row->vouch > 0)
 		/* Of a call that was never here there is nothing to vouch for. */
-		ok = ok && o && msg_str(m, "outcome", row->outcome, sizeof(row->outcome)) == RC_OK;
+		ok = ok && o &&
+			msg_str(m, "outcome", row->outcome, sizeof(row->outcome)) == RC_OK &&
+			outcome_from_worker(row->outcome) != OUTCOME_COUNT;
 	free(o);
 	return ok;
 }

@@ -147,11 +147,9 @@ static void rows_and_statements_agree(void **state)
 	assert_int_equal(c.vouch_counts.unenrolled, 0);
 }
 
-/* A result that nobody waits for any more has its number all the same, and its row. */
-static void a_late_result_leaves_no_gap(void **state)
+/* The worker answers a call that nobody waits for any more. */
+static void late_result(struct setup *s, const char *outcome)
 {
-	struct setup *s = *state;
-	struct audit_chain c;
 	char id[MSG_ID_MAX + 1];
 	struct msg m;
 
@@ -160,7 +158,26 @@ static void a_late_result_leaves_no_gap(void **state)
 	memcpy(id, m.id, sizeof(id));
 	relay_client_gone(&s->f->hub, &s->c.client);
 	(void)caught_next(&s->w.got, MSG_CANCEL);
-	result(s, id, "cancelled", ++s->n);
+	result(s, id, outcome, ++s->n);
+}
+
+static void a_late_result_has_an_outcome_of_the_protocol(void **state)
+{
+	struct setup *s = *state;
+
+	late_result(s, "whatever_i_like");
+	assert_int_equal(s->w.closed, 4400);
+	close_log(s);
+	assert_int_equal(fixture_count(s->f, "whatever_i_like"), 0);
+}
+
+/* It has its number all the same, and its row. */
+static void a_late_result_leaves_no_gap(void **state)
+{
+	struct setup *s = *state;
+	struct audit_chain c;
+
+	late_result(s, "cancelled");
 	statement(s, 1, 1);
 	assert_int_equal(s->w.closed, 0);
 	close_log(s);
@@ -388,6 +405,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(rows_and_statements_agree, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_late_result_leaves_no_gap, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			a_late_result_has_an_outcome_of_the_protocol, setup, teardown),
 		cmocka_unit_test_setup_teardown(
 			a_number_out_of_turn_ends_the_session, setup, teardown),
 		cmocka_unit_test_setup_teardown(who_vouches_vouches_for_all, setup, teardown),
