@@ -119,6 +119,8 @@ ctl() {
 	assert_exists "$target/config.yaml"
 	rm -rf "$STATE"
 	mv "$STACK/aside" "$STATE"
+	# The daemon that runs may have missed its state meanwhile; it looks once a second.
+	wait_until healthy
 }
 
 @test "a backup that was changed, cut off or added to is refused, and leaves nothing" {
