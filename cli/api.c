@@ -132,8 +132,8 @@ enum status api_refused(const struct httpclient_answer *answer)
 
 	buf_init(&text, 16384);
 	if (title)
-		buf_printf(&text, "airlockctl: refused: %s (%d %s)\n", title, answer->status,
-			code ? code : "");
+		buf_printf(&text, "airlockctl: refused: %s (%d%s%s)\n", title, answer->status,
+			code ? " " : "", code ? code : "");
 	else
 		buf_printf(&text, "airlockctl: refused: HTTP status %d\n", answer->status);
 	if (detail)

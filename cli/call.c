@@ -78,8 +78,8 @@ static enum status rpc_refused(const json_t *message, const struct httpclient_an
 		return api_refused(answer);
 	buf_init(&raw, 65536);
 	buf_init(&safe, 65536);
-	buf_printf(&raw, "airlockctl: refused: %s (%d %s)\n", text ? text : "no message",
-		answer->status, code ? code : "");
+	buf_printf(&raw, "airlockctl: refused: %s (%d%s%s)\n", text ? text : "no message",
+		answer->status, code ? " " : "", code ? code : "");
 	if (detail && (!text || strcmp(text, detail) != 0))
 		buf_printf(&raw, "  %s\n", detail);
 	if (id || *answer->request_id)

@@ -2,17 +2,18 @@
 
 load lib/stack.bash
 
-teardown() { make -s -C "$REPO" BUILD="$BUILD" demo-stop DEMO_PORT="$DEMO_PORT" >/dev/null 2>&1 || true; }
+# Beside a demo that may be up for somebody to try.
+setup() { export DEMO_DIR=$BATS_TEST_TMPDIR/demo; }
+teardown() { make -s -C "$REPO" BUILD="$BUILD" demo-stop >/dev/null 2>&1 || true; }
 
 try_demo() { # FRONT
-	[[ ! -e $BUILD/demo/env ]] || make -s -C "$REPO" BUILD="$BUILD" demo-stop >/dev/null
 	DEMO_PORT=$(free_port)
 	run make -s -C "$REPO" BUILD="$BUILD" demo DEMO_PORT="$DEMO_PORT" FRONT="$1"
 	assert_success
 	assert_output --partial "http://localhost:$DEMO_PORT"
 	assert_output --partial '"outcome":"ok"'
 	# shellcheck disable=SC1091
-	source "$BUILD/demo/env"
+	source "$DEMO_DIR/env"
 	assert_equal "$(curl -fsS "$URL/health")" ok
 	run curl -fsS "$URL/v1/tenants"
 	assert_equal "$(jq -c '[.tenants[] | [.slug, .sessions]]' <<<"$output")" '[["fintech",1],["healthcare",1],["hr",1]]'
@@ -26,6 +27,10 @@ try_demo() { # FRONT
 		assert_success
 	done
 	assert_exists "$STATE_DIR/audit.jsonl"
+	run env AIRLOCK_API_KEY="$API_KEY_HR" "$BUILD/bin/airlockctl" call hr get_schema --arg subject_id=E-1001
+	assert_success
+	run "$BUILD/bin/airlockctl" doctor
+	refute_output --regexp '(^|'$'\n'')fault'
 	run make -s -C "$REPO" BUILD="$BUILD" demo-stop
 	assert_success
 	run curl -fsS -m 2 "$URL/health"
