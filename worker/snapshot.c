@@ -503,6 +503,18 @@ void snapshots_put(struct snapshots *s, struct snapshot *held)
 		destroy(s, e);
 }
 
+int snapshots_waiting(struct snapshots *s)
+{
+	struct flight *f;
+	int n = 0;
+
+	pthread_mutex_lock(&s->lock);
+	TAILQ_FOREACH(f, &s->flights, link)
+	n += f->watchers - 1;
+	pthread_mutex_unlock(&s->lock);
+	return n;
+}
+
 int64_t snapshots_expire(struct snapshots *s, int64_t now_mono_ms)
 {
 	struct entries dropped = TAILQ_HEAD_INITIALIZER(dropped);

@@ -51,6 +51,8 @@ struct snapshot_wish {
 enum export_status snapshots_get(struct snapshots *s, const struct snapshot_wish *wish,
 	struct snapshot **out, struct engine_message *message);
 void snapshots_put(struct snapshots *s, struct snapshot *held);
+/* Calls that wait for another call's export at this moment. */
+int snapshots_waiting(struct snapshots *s);
 /* Drops those past their TTL. Returns ms until the next one is. */
 int64_t snapshots_expire(struct snapshots *s, int64_t now_mono_ms);
 

@@ -45,7 +45,7 @@ static bool wait_sem_ms(sem_t *s, long ms)
 
 static bool wait_sem(sem_t *s)
 {
-	return wait_sem_ms(s, 5000);
+	return wait_sem_ms(s, 20000);
 }
 
 static void run_task(struct job *job)

@@ -10,7 +10,7 @@ static struct fix f;
 	"INSERT INTO people SELECT i, 'canary-name-' || i FROM generate_series(1, 2000) i;"      \
 	"CREATE TABLE visits(id int PRIMARY KEY, person_id int, note text);"                     \
 	"INSERT INTO visits SELECT i, 1 + i % 20, 'note ' || i FROM generate_series(1, 4000) i;" \
-	"CREATE VIEW slow AS SELECT id, pg_sleep(0.05)::text AS s, id % 20 + 1 AS person_id "    \
+	"CREATE VIEW slow AS SELECT id, pg_sleep(0.15)::text AS s, id % 20 + 1 AS person_id "    \
 	"FROM people; GRANT SELECT ON ALL TABLES IN SCHEMA public TO reader"
 
 #define YAML                                                                    \
@@ -179,7 +179,7 @@ static void drops(void **state)
 
 	(void)state;
 	pgfix_sql(&primary,
-		"CREATE OR REPLACE VIEW slow AS SELECT id, pg_sleep(0.05)::text AS s, "
+		"CREATE OR REPLACE VIEW slow AS SELECT id, pg_sleep(0.15)::text AS s, "
 		"id % 20 + 1 AS person_id FROM people",
 		NULL);
 	open_on(&primary, SLOW_YAML);

@@ -722,10 +722,10 @@ static void leader_leaves(void **state)
 	slow_start(&s, &a, 20000);
 	sem_wait(&slow_begun);
 	slow_start(&s, &b, 20000);
-	usleep(50000); /* nothing tells that b waits; if it came late it would lead, and reads below
-			  would be 2 */
+	while (snapshots_waiting(s.snapshots) == 0)
+		usleep(1000);
 	atomic_store(&a.cancelled, true);
-	usleep(50000);
+	usleep(50000); /* for the export to stop, if it did */
 	assert_int_equal(atomic_load(&slow_stopped), 0);
 	sem_post(&slow_go);
 	pthread_join(a.thread, NULL);

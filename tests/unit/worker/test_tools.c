@@ -24,6 +24,9 @@
 	"  - {name: products, via: orders, via_fk: product_id}\n"                                \
 	"hints: [Be kind]\nsample_queries: [{title: All, sql: SELECT 1}]\n"
 
+/* Without a deadline or a stop it takes a minute or for ever; the machine may be busy. */
+#define LATE_MS 20000
+
 static struct fix f;
 
 static int setup(void **state)
@@ -343,7 +346,7 @@ static void deadlines(void **state)
 	fix_call_until(&f, "execute_sql", bomb, 200, NULL, &r);
 	assert_int_equal(r.outcome, TOOL_TIMEOUT);
 	assert_non_null(strstr(fix_text(&r), "ran too long"));
-	assert_true(clock_mono_ms() - start >= 200 && clock_mono_ms() - start < 1500);
+	assert_true(clock_mono_ms() - start >= 200 && clock_mono_ms() - start < LATE_MS);
 	buf_free(&r.json);
 	fix_call_until(&f, "execute_sql", bomb, 20000, &cancelled, &r);
 	assert_int_equal(r.outcome, TOOL_CANCELLED);
@@ -352,7 +355,7 @@ static void deadlines(void **state)
 	fix_open(&f, SQL, YAML "limits: {query_timeout_ms: 150}\n");
 	start = clock_mono_ms();
 	fix_expect(&f, "execute_sql", bomb, TOOL_TIMEOUT, "ran too long");
-	assert_true(clock_mono_ms() - start < 1500);
+	assert_true(clock_mono_ms() - start < LATE_MS);
 }
 
 static void *call_bomb(void *arg)
@@ -383,7 +386,7 @@ static void close_interrupts(void **state)
 	f.t = NULL;
 	pthread_join(thread, NULL);
 	assert_int_equal(outcome, TOOL_CANCELLED);
-	assert_true(clock_mono_ms() - start < 5000);
+	assert_true(clock_mono_ms() - start < LATE_MS);
 	assert_int_equal(fix_files(&f, ".db"), 0);
 	assert_int_equal(atomic_load(&f.gone), 1);
 }
