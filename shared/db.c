@@ -58,6 +58,11 @@ static const char *const migrations[] = {
 	"CREATE INDEX idempotency_expiry ON idempotency (expires_at);"
 	"CREATE TABLE outbox (id INTEGER PRIMARY KEY AUTOINCREMENT, record TEXT NOT NULL) STRICT;",
 	"ALTER TABLE tenants ADD COLUMN audit_keep_days INTEGER NOT NULL DEFAULT -1;",
+	"CREATE TABLE tool_pins ("
+	" tenant_id TEXT NOT NULL REFERENCES tenants(id) ON DELETE CASCADE, tool TEXT NOT NULL,"
+	" fingerprint TEXT NOT NULL, definition TEXT NOT NULL, pinned_at INTEGER NOT NULL,"
+	" pinned_by TEXT NOT NULL, noticed TEXT NOT NULL DEFAULT '',"
+	" PRIMARY KEY (tenant_id, tool)) STRICT, WITHOUT ROWID;",
 };
 #define SCHEMA_VERSION ((int)(sizeof(migrations) / sizeof(migrations[0])))
 

@@ -15,6 +15,7 @@
 #include "shared/crypto.h"
 #include "shared/db.h"
 #include "shared/rc.h"
+#include "shared/toolset.h"
 
 #define STORE_ID_MAX 79
 #define STORE_NAME_MAX 120
@@ -61,7 +62,7 @@ struct tenant_keep {
 	int64_t days;
 };
 enum rc tenant_keep_list(struct db *db, struct tenant_keep **list, size_t *count) MUST_CHECK;
-/* Removes the tenant with its keys, workers and enrollments. */
+/* Removes the tenant with its keys, workers, enrollments and pinned tools. */
 enum rc tenant_delete(struct db *db, const char *id, struct audit_record *who) MUST_CHECK;
 
 /* --- API keys ------------------------------------------------------------ */
@@ -146,6 +147,40 @@ enum rc worker_seen(struct db *db, const char *id, const char *version, int64_t 
  * *manifest. */
 enum rc worker_manifest(struct db *db, const char *tenant_id, char **manifest, size_t *len,
 	char digest[65]) MUST_CHECK;
+
+/* --- pinned tools ---------------------------------------------------------- */
+/* What an operator has seen a tool to be: its definition (toolset.h) and that one's fingerprint. */
+#define TOOL_PINS_MAX 4096 /* of one tenant */
+struct tool_pin {
+	char tool[MANIFEST_TOOL_MAX + 1];
+	char fingerprint[TOOLSET_FINGERPRINT_LEN + 1];
+	char *definition; /* NULL in lists */
+	int64_t pinned_at;
+	char pinned_by[STORE_NAME_MAX + 1];
+};
+void tool_pin_clear(struct tool_pin *p);
+/* Pins what definition says, in place of what was pinned before. *changed: it was not pinned to
+ * that already (and only then there is an audit row). RC_LIMIT: there are TOOL_PINS_MAX;
+ * RC_NOTFOUND: there is no such tenant. */
+enum rc tool_pin_put(struct db *db, const char *tenant_id, const char *tool, const void *definition,
+	size_t len, struct audit_record *who, bool *changed) MUST_CHECK;
+enum rc tool_pin_get(
+	struct db *db, const char *tenant_id, const char *tool, struct tool_pin *out) MUST_CHECK;
+/* All of a tenant, by name. Caller frees *list. */
+enum rc tool_pin_list(
+	struct db *db, const char *tenant_id, struct tool_pin **list, size_t *count) MUST_CHECK;
+/* Names and fingerprints alone. Free with toolset_free(). */
+enum rc tool_pin_set(struct db *db, const char *tenant_id, struct toolset *out) MUST_CHECK;
+enum rc tool_pin_remove(struct db *db, const char *tenant_id, const char *tool,
+	struct audit_record *who) MUST_CHECK;
+/* Every pin of the tenant, an audit row each. */
+enum rc tool_pin_remove_all(
+	struct db *db, const char *tenant_id, struct audit_record *who) MUST_CHECK;
+/* A worker announced these tools. Each that is no longer what was pinned is written down, once for
+ * every new fingerprint, and told. */
+typedef void (*tool_pin_changed_fn)(void *ctx, const char *tool);
+enum rc tool_pin_notice(struct db *db, const char *tenant_id, const struct toolset *tools,
+	struct audit_record *who, tool_pin_changed_fn told, void *ctx) MUST_CHECK;
 
 /* --- idempotency ----------------------------------------------------------- */
 /* scope names the actor and the endpoint; request_hash binds the key to one request body. Called

@@ -166,6 +166,32 @@ static enum rc export_workers(struct db *db, struct buf *b, const char *tenant_i
 	return RC_OK;
 }
 
+static void put_pin(struct buf *b, const struct tool_pin *p)
+{
+	put_text(b, "      - definition: ", p->definition);
+	put_text(b, "        fingerprint: ", p->fingerprint);
+	put_time(b, "        pinned_at: ", p->pinned_at);
+	put_text(b, "        pinned_by: ", p->pinned_by);
+}
+
+static enum rc export_pins(struct db *db, struct buf *b, const char *tenant_id)
+{
+	struct tool_pin *list = NULL, one = {0};
+	size_t count = 0;
+	enum rc rc = tool_pin_list(db, tenant_id, &list, &count);
+
+	for (size_t i = 0; rc == RC_OK && i < count; i++) {
+		rc = tool_pin_get(db, tenant_id, list[i].tool, &one);
+		if (rc != RC_OK)
+			break;
+		buf_str(b, i == 0 ? "    tool_pins:\n" : "");
+		put_pin(b, &one);
+		tool_pin_clear(&one);
+	}
+	free(list);
+	return rc;
+}
+
 static enum rc export_tenant(struct db *db, struct buf *b, const struct tenant *t)
 {
 	enum rc rc;
@@ -179,7 +205,9 @@ static enum rc export_tenant(struct db *db, struct buf *b, const struct tenant *
 		buf_str(b, "    suspended: true\n");
 	put_time(b, "    created_at: ", t->created_at);
 	rc = export_keys(db, b, t->id);
-	return rc == RC_OK ? export_workers(db, b, t->id) : rc;
+	if (rc == RC_OK)
+		rc = export_workers(db, b, t->id);
+	return rc == RC_OK ? export_pins(db, b, t->id) : rc;
 }
 
 static enum rc export_all(struct db *db, struct buf *b)

@@ -243,6 +243,60 @@ static enum rc import_worker(void *ctx, const yaml_node_t *item, const char *key
 	return rc;
 }
 
+/* --- pinned tools ------------------------------------------------------------------------- */
+
+/* The name is the definition's own, and the fingerprint follows from it. */
+static enum rc read_pin(struct import *im, const yaml_node_t *item, const char **definition,
+	const char **by, struct tool_pin *p)
+{
+	uint8_t hash[CRYPTO_HASH_LEN];
+	struct jscan tool, name;
+	enum rc rc = yaml_read_text(&im->yaml, item, "definition", definition);
+
+	if (rc == RC_OK &&
+		(!*definition || jscan_parse(*definition, strlen(*definition), &tool) != RC_OK ||
+			jscan_get(tool, "name", &name) != RC_OK ||
+			jscan_str(name, p->tool, sizeof(p->tool)) != RC_OK ||
+			!manifest_tool_ok(p->tool)))
+		return yaml_read_bad(
+			&im->yaml, item, "a pinned tool needs its definition: JSON with a name");
+	if (rc == RC_OK)
+		rc = yaml_read_text(&im->yaml, item, "pinned_by", by);
+	if (rc == RC_OK && !*by)
+		*by = "imported";
+	if (rc == RC_OK && !text_name_ok(*by, STORE_NAME_MAX))
+		return yaml_read_bad(&im->yaml, item,
+			"pinned_by is 1 to 120 bytes long, without control characters");
+	if (rc == RC_OK)
+		rc = yaml_read_time(&im->yaml, item, "pinned_at", im->now, &p->pinned_at);
+	if (rc != RC_OK)
+		return rc;
+	toolset_fingerprint(*definition, strlen(*definition), hash);
+	toolset_fingerprint_text(hash, p->fingerprint);
+	return RC_OK;
+}
+
+static enum rc import_pin(void *ctx, const yaml_node_t *item, const char *key)
+{
+	const char *definition = NULL, *by = NULL;
+	struct import *im = ctx;
+	struct tool_pin p = {.pinned_at = 0};
+	enum rc rc = count_item(im, item);
+
+	(void)key;
+	if (rc == RC_OK)
+		rc = read_pin(im, item, &definition, &by, &p);
+	if (rc == RC_OK)
+		rc = sql_exec(im->db, NULL,
+			"INSERT INTO tool_pins (tenant_id, tool, fingerprint, definition,"
+			" pinned_at, pinned_by) VALUES (?, ?, ?, ?, ?, ?)",
+			"ssssis", im->tenant_id, p.tool, p.fingerprint, definition, p.pinned_at,
+			by);
+	if (rc == RC_CONFLICT)
+		return yaml_read_bad(&im->yaml, item, "this tool is pinned already");
+	return rc;
+}
+
 /* --- tenants ------------------------------------------------------------------------------- */
 
 /* The id is always t_<slug>; either can be left out. */
@@ -341,6 +395,9 @@ static enum rc import_tenant(void *ctx, const yaml_node_t *item, const char *key
 	if (rc == RC_OK)
 		rc = yaml_read_walk(
 			&im->yaml, yaml_read_member(&im->yaml, item, "workers"), import_worker, im);
+	if (rc == RC_OK)
+		rc = yaml_read_walk(
+			&im->yaml, yaml_read_member(&im->yaml, item, "tool_pins"), import_pin, im);
 	return rc;
 }
 

@@ -182,6 +182,14 @@ static void mistakes_name_their_line_and_import_nothing(void **state)
 		{5,
 			"tenants:\n  - slug: a\n    workers:\n      - {id: w, public_key: " KEY_A
 			"}\n      - {id: v, public_key: " KEY_A "}\n"},
+		{4, "tenants:\n  - slug: a\n    tool_pins:\n      - {tool: a}\n"},
+		{4, "tenants:\n  - slug: a\n    tool_pins:\n      - {definition: '{}'}\n"},
+		{4,
+			"tenants:\n  - slug: a\n    tool_pins:\n      - {definition: "
+			"'{\"name\":\"a b\"}'}\n"},
+		{5,
+			"tenants:\n  - slug: a\n    tool_pins:\n      - {definition: "
+			"'{\"name\":\"a\"}'}\n      - {definition: '{\"name\": \"a\"}'}\n"},
 		{4, "tenants:\n  - slug: a\n    name: 'open\n"},
 		{3, "tenants:\n  - slug: a\n \tname: tab\n"},
 	};
@@ -364,17 +372,25 @@ static void make_many(struct db *db)
 	assert_int_equal(api_key_create(db, &k, &who), RC_OK);
 }
 
+#define PINNED "{\"description\":\"\\\"\xc3\xbc\\n: #\",\"name\":\"a\"}"
+
 static void an_export_imports_to_the_same(void **state)
 {
 	struct fixture *f = fixture_of(state);
 	struct db *two = another(f);
 	char *first, *second;
+	struct audit_record who;
+	bool changed;
 	struct api_key_row row;
 	struct tenant t;
 	char slug[16];
 
 	make_many(f->db);
+	who = fixture_who();
+	assert_int_equal(
+		tool_pin_put(f->db, "t_s0", "a", PINNED, strlen(PINNED), &who, &changed), RC_OK);
 	first = export(f->db);
+	assert_non_null(strstr(first, "    tool_pins:\n      - definition: \"{"));
 	assert_int_equal(import_text(f, two, first, strlen(first)), RC_OK);
 	second = export(two);
 	assert_string_equal(first, second);
