@@ -64,6 +64,9 @@ const struct arg_row arg_rows[ARG_COUNT] = {
 		"Put the control plane's private key in too: keep the file as you keep the key"},
 	[ARG_FULL] = {0, "full", NULL, false,
 		"Check the audit log from its first row on, not its end alone"},
+	[ARG_ALL] = {0, "all", NULL, false, "Every tool of the tenant"},
+	[ARG_FINGERPRINT] = {0, "fingerprint", "FINGERPRINT", false,
+		"Only if the tool still is the one with this fingerprint (sha256:...)"},
 };
 
 static int find_long(const char *name, size_t len)

@@ -43,6 +43,8 @@ enum arg_option {
 	ARG_FORMAT,
 	ARG_WITH_KEY,
 	ARG_FULL,
+	ARG_ALL,
+	ARG_FINGERPRINT,
 	ARG_COUNT,
 };
 #define ARG_BIT(option) (UINT64_C(1) << (option))

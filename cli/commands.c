@@ -54,6 +54,16 @@ const struct command commands[] = {
 	{"worker", "list", "TENANT", 1, ADMIN, "List a tenant's workers", cmd_worker_list},
 	{"worker", "revoke", "TENANT WORKER_ID", 2, ADMIN,
 		"Revoke a worker; its tunnel drops at once", cmd_worker_revoke},
+	{"tool", "list", "TENANT", 1, ADMIN,
+		"List a tenant's tools: pinned, changed since, new, gone", cmd_tool_list},
+	{"tool", "show", "TENANT TOOL", 2, ADMIN & ~B(QUIET),
+		"Show one tool's definition, and how it differs from what was pinned",
+		cmd_tool_show},
+	{"tool", "pin", "TENANT [TOOL]", 2,
+		(ADMIN & ~B(QUIET)) | B(ALL) | B(FINGERPRINT) | B(IDEMPOTENCY_KEY),
+		"Pin what a tool is now, or approve what it has become", cmd_tool_pin},
+	{"tool", "unpin", "TENANT [TOOL]", 2, (ADMIN & ~B(QUIET)) | B(ALL),
+		"Forget what a tool was pinned to", cmd_tool_unpin},
 	{"call", NULL, "TENANT TOOL", 2, REMOTE | B(ARG) | B(JSON_ARGS) | B(KEY_FILE),
 		"Call a tool as an agent does (MCP), with an API key", cmd_call},
 	{"audit", "verify", "", 0, ANY | B(JSON) | B(FILE) | B(PUBLIC_KEY) | B(EXPECT) | B(FROM),
@@ -255,7 +265,8 @@ static enum status run(const struct command *c, int argc, char *const argv[])
 		command_help(&text, c);
 		return show(&text);
 	}
-	if (args.operand_count != c->operand_count) {
+	if (args.operand_count != c->operand_count &&
+		(!strchr(c->operands, '[') || args.operand_count != c->operand_count - 1)) {
 		snprintf(why, sizeof(why),
 			*c->operands ? "this command needs: %s"
 				     : "this command takes no operands%s",

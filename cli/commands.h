@@ -18,7 +18,8 @@ enum status {
 struct command {
 	const char *group; /* "tenant"; the whole name where verb is NULL */
 	const char *verb;
-	const char *operands; /* as in help: "TENANT KEY_ID" */
+	const char
+		*operands; /* as in help: "TENANT KEY_ID"; the last one may be left out: "[TOOL]" */
 	int operand_count;
 	uint64_t options; /* ARG_BIT()s */
 	const char *summary;
@@ -62,6 +63,10 @@ enum status cmd_enroll_list(const struct args *args);
 enum status cmd_enroll_revoke(const struct args *args);
 enum status cmd_worker_list(const struct args *args);
 enum status cmd_worker_revoke(const struct args *args);
+enum status cmd_tool_list(const struct args *args);
+enum status cmd_tool_show(const struct args *args);
+enum status cmd_tool_pin(const struct args *args);
+enum status cmd_tool_unpin(const struct args *args);
 enum status cmd_audit_verify(const struct args *args);
 enum status cmd_audit_search(const struct args *args);
 enum status cmd_audit_tail(const struct args *args);

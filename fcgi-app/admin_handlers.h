@@ -33,6 +33,14 @@ void admin_enrollments_revoke(struct request *rq);
 void admin_workers_list(struct request *rq);
 void admin_workers_revoke(struct request *rq);
 
+/* --- admin_tools.c ----------------------------------------------------------------------- */
+void admin_tools_list(struct request *rq);
+/* One tool with its whole definition, and the pinned one. */
+void admin_tools_show(struct request *rq);
+/* One, or all that are listed. */
+void admin_tools_pin(struct request *rq);
+void admin_tools_unpin(struct request *rq);
+
 /* --- admin_snapshots.c ------------------------------------------------------------------- */
 void admin_snapshots_list(struct request *rq);
 

@@ -51,6 +51,17 @@ int admin_live_of_worker(const struct admin_live *s, const char *worker_id)
 	return count(s, "worker_id", worker_id);
 }
 
+struct jscan admin_live_session(const struct admin_live *s, const char *worker_id)
+{
+	struct jscan_iter it = jscan_iter(s->list);
+	struct jscan key, session, id;
+
+	while (s->known && s->list.kind == JSCAN_ARRAY && jscan_next(&it, &key, &session))
+		if (jscan_get(session, "worker_id", &id) == RC_OK && jscan_is_str(id, worker_id))
+			return session;
+	return (struct jscan){NULL, 0, JSCAN_NONE};
+}
+
 int admin_live_of_tenant(const struct admin_live *s, const char *tenant_id)
 {
 	return count(s, "tenant_id", tenant_id);

@@ -15,6 +15,8 @@ struct admin_live {
 /* tenant_id NULL: every tenant's. */
 void admin_live_load(struct request *rq, const char *tenant_id, struct admin_live *out);
 int admin_live_of_worker(const struct admin_live *s, const char *worker_id);
+/* The one session of a worker; JSCAN_NONE when it is not connected. */
+struct jscan admin_live_session(const struct admin_live *s, const char *worker_id);
 int admin_live_of_tenant(const struct admin_live *s, const char *tenant_id);
 
 #endif

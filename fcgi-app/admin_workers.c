@@ -4,6 +4,7 @@
 #include "fcgi-app/admin_common.h"
 #include "fcgi-app/admin_handlers.h"
 #include "fcgi-app/admin_live.h"
+#include "shared/jscan.h"
 #include "shared/text.h"
 
 static const char *status_of(const struct worker *w, const struct admin_live *live)
@@ -13,6 +14,30 @@ static const char *status_of(const struct worker *w, const struct admin_live *li
 	if (!live->known)
 		return "unknown";
 	return admin_live_of_worker(live, w->id) > 0 ? "online" : "offline";
+}
+
+/* What it lists beside the newest manifest, which is what agents are listed. */
+static void set_tools(json_t *j, struct jscan session)
+{
+	struct jscan count, newest, differs;
+	json_t *difference = NULL;
+	int64_t n = 0;
+
+	json_object_set_new(j, "tools", json_null());
+	json_object_set_new(j, "manifest", json_null());
+	json_object_set_new(j, "differs", json_null());
+	if (jscan_get(session, "tools", &count) != RC_OK || jscan_int(count, &n) != RC_OK ||
+		jscan_get(session, "newest", &newest) != RC_OK)
+		return;
+	if (jscan_get(session, "differs", &differs) == RC_OK)
+		difference = json_loadb(differs.p, differs.len, 0, NULL);
+	json_object_set_new(j, "tools", json_integer(n));
+	json_object_set_new(j, "manifest",
+		json_string(newest.kind == JSCAN_TRUE ? "newest"
+				: difference          ? "other"
+						      : "same"));
+	if (difference)
+		json_object_set_new(j, "differs", difference);
 }
 
 static json_t *worker_json(const struct worker *w, const struct admin_live *live)
@@ -27,6 +52,7 @@ static json_t *worker_json(const struct worker *w, const struct admin_live *live
 	json_object_set_new(j, "sessions",
 		live->known ? json_integer(admin_live_of_worker(live, w->id)) : json_null());
 	admin_set_text(j, "version", w->version);
+	set_tools(j, admin_live_session(live, w->id));
 	json_object_set_new(j, "public_key", json_string(key));
 	admin_set_time(j, "enrolled_at", w->enrolled_at);
 	admin_set_time(j, "last_seen_at", w->last_seen_at);

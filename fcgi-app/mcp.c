@@ -10,6 +10,7 @@
 #include "fcgi-app/mcp_listen.h"
 #include "fcgi-app/mcp_local.h"
 #include "fcgi-app/mcp_manifest.h"
+#include "fcgi-app/mcp_pins.h"
 #include "fcgi-app/mcp_relay.h"
 #include "fcgi-app/mcp_request.h"
 #include "shared/clock.h"
@@ -268,6 +269,7 @@ static void answer_locally(struct request *rq, const struct apikey_grant *grant,
 	const struct mcp_request *m, struct reply *r)
 {
 	struct mcp_manifest *manifest = NULL;
+	struct toolset withheld = {0};
 	const char *text;
 	size_t len;
 
@@ -283,8 +285,11 @@ static void answer_locally(struct request *rq, const struct apikey_grant *grant,
 		mcp_local_initialize(&r->body, m, text, len);
 	else if (m->action == MCP_DO_DISCOVER)
 		mcp_local_discover(&r->body, m, text, len);
+	else if (mcp_pins_withheld(rq, grant->tenant_id, manifest, &withheld) != RC_OK)
+		reply_problem(rq, r, m->id, PROBLEM_STATE_DOWN, NULL);
 	else
-		mcp_local_tools(&r->body, m, text, len, grant->tools);
+		mcp_local_tools(&r->body, m, text, len, grant->tools, &withheld);
+	toolset_free(&withheld);
 	mcp_manifest_put(manifest);
 }
 

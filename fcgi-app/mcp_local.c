@@ -100,11 +100,11 @@ void mcp_local_discover(
 }
 
 void mcp_local_tools(struct buf *out, const struct mcp_request *m, const char *manifest, size_t len,
-	const char *allowed)
+	const char *allowed, const struct toolset *withheld)
 {
 	begin(out, m->id);
 	buf_str(out, ",\"result\":{\"tools\":");
-	manifest_tools(out, manifest, len, allowed);
+	manifest_tools(out, manifest, len, allowed, withheld);
 	if (m->era == MCP_MODERN)
 		put_modern(out, manifest, len);
 	buf_str(out, "}}");

@@ -31,11 +31,12 @@ void mcp_manifest_put(struct mcp_manifest *m)
 {
 	if (!m || atomic_fetch_sub(&m->refs, 1) > 1)
 		return;
+	toolset_free(&m->tools);
 	free(m->text);
 	free(m);
 }
 
-/* Takes text over. */
+/* Takes text over. NULL: no memory. */
 static struct mcp_manifest *manifest_new(char *text, size_t len)
 {
 	struct mcp_manifest *m = xcalloc(1, sizeof(*m));
@@ -51,6 +52,10 @@ static struct mcp_manifest *manifest_new(char *text, size_t len)
 		jscan_get(whole, "subject_argument", &subject) != RC_OK ||
 		jscan_str(subject, m->subject, sizeof(m->subject)) != RC_OK)
 		(void)str_copy(m->subject, sizeof(m->subject), "subject_id");
+	if (toolset_read(text, len, &m->tools) != RC_OK) {
+		mcp_manifest_put(m);
+		return NULL;
+	}
 	m->marks_headers = memmem(text, len, "x-mcp-header", 12) != NULL;
 	return m;
 }
@@ -173,6 +178,7 @@ enum rc mcp_manifest_live(
 	if (rc == RC_OK && q.text) {
 		mcp_manifest_put(m);
 		m = manifest_new(q.text, q.len);
+		rc = m ? RC_OK : RC_UNAVAILABLE;
 	}
 	if (rc == RC_OK)
 		remember(tenant_id, q.none ? NULL : m, now);
@@ -189,18 +195,24 @@ enum rc mcp_manifest_known(
 	struct request *rq, const char *tenant_id, int64_t max_age_ms, struct mcp_manifest **out)
 {
 	enum rc rc = mcp_manifest_live(rq, tenant_id, max_age_ms, out);
+
+	return rc == RC_NOTFOUND ? mcp_manifest_stored(rq, tenant_id, out) : rc;
+}
+
+enum rc mcp_manifest_stored(struct request *rq, const char *tenant_id, struct mcp_manifest **out)
+{
 	char digest[65], *text;
 	struct db *db;
 	size_t len;
+	enum rc rc = db_pool_get(rq->app->db, &db);
 
-	if (rc != RC_NOTFOUND)
-		return rc;
-	rc = db_pool_get(rq->app->db, &db);
 	if (rc != RC_OK)
 		return RC_INTERNAL;
 	rc = worker_manifest(db, tenant_id, &text, &len, digest);
 	db_pool_put(rq->app->db, db);
-	if (rc == RC_OK)
+	if (rc == RC_OK) {
 		*out = manifest_new(text, len);
+		rc = *out ? RC_OK : RC_INTERNAL;
+	}
 	return rc == RC_OK || rc == RC_NOTFOUND ? rc : RC_INTERNAL;
 }

@@ -11,6 +11,7 @@
 
 #include "fcgi-app/http.h"
 #include "shared/manifest.h"
+#include "shared/toolset.h"
 
 /* Read only for its holders. */
 struct mcp_manifest {
@@ -20,6 +21,7 @@ struct mcp_manifest {
 	char digest[2 * CRYPTO_HASH_LEN + 1];
 	char subject[MANIFEST_TOOL_MAX +
 		1]; /* the name of the argument that says whom a call is about */
+	struct toolset tools;
 	bool marks_headers; /* some tool mirrors arguments into headers */
 };
 
@@ -32,6 +34,9 @@ enum rc mcp_manifest_live(struct request *rq, const char *tenant_id, int64_t max
  * RC_NOTFOUND: no worker ever came. */
 enum rc mcp_manifest_known(struct request *rq, const char *tenant_id, int64_t max_age_ms,
 	struct mcp_manifest **out) MUST_CHECK;
+/* What the worker seen last said, whoever is connected. RC_NOTFOUND: no worker ever came. */
+enum rc mcp_manifest_stored(
+	struct request *rq, const char *tenant_id, struct mcp_manifest **out) MUST_CHECK;
 /* NULL is fine. */
 void mcp_manifest_put(struct mcp_manifest *m);
 

@@ -15,6 +15,7 @@
 #define CONFIG_PROXIES_MAX 32
 
 enum config_fsync { CONFIG_FSYNC_BATCH, CONFIG_FSYNC_INTERVAL };
+enum config_pinning { CONFIG_PINNING_OFF, CONFIG_PINNING_WARN, CONFIG_PINNING_ENFORCE };
 
 struct config {
 	/* Environment */
@@ -41,6 +42,7 @@ struct config {
 	char *trusted_proxies[CONFIG_PROXIES_MAX]; /* CIDRs; default 127.0.0.0/8, ::1/128 */
 	int trusted_proxy_count;
 	char *metrics_address; /* 127.0.0.1 */
+	enum config_pinning tool_pinning; /* warn */
 	/* What SIGHUP re-reads. A running process's environment can't be changed from outside, so
 	 * both are keys of the file too; when set there they win over the variable and have already
 	 * been taken over into log_level and origins. */

@@ -19,7 +19,8 @@ enum key_type {
 	KEY_INT,
 	KEY_SIZE, /* int64_t bytes, with KiB, MiB or GiB behind the number or not */
 	KEY_BOOL,
-	KEY_FSYNC,
+	KEY_FSYNC, /* one of some words: an enum whose values are their places in words_of() */
+	KEY_PINNING,
 	KEY_PATH, /* absolute */
 	KEY_PATH_OR_NONE, /* or "" */
 	KEY_ADDRESS,
@@ -51,6 +52,7 @@ static const struct key keys[] = {
 	{"server", "trusted_proxies", KEY_CIDRS, AT(trusted_proxies), AT(trusted_proxy_count),
 		"127.0.0.0/8 ::1/128", 0, CONFIG_PROXIES_MAX},
 	{"server", "metrics_address", KEY_ADDRESS, AT(metrics_address), 0, "127.0.0.1", 0, 0},
+	{"server", "tool_pinning", KEY_PINNING, AT(tool_pinning), 0, "warn", 0, 0},
 	{"server", "log_level", KEY_LEVEL, AT(log_level_name), 0, "", 0, 0},
 	{"server", "allowed_origins", KEY_ORIGINS, AT(allowed_origins), AT(allowed_origin_count),
 		"", 0, CONFIG_ORIGINS_MAX},
@@ -134,6 +136,39 @@ static int *list_count(struct config *c, const struct key *k)
 	return (int *)(void *)((char *)c + k->count_offset);
 }
 
+_Static_assert(
+	sizeof(enum config_fsync) == sizeof(int) && sizeof(enum config_pinning) == sizeof(int),
+	"a word's place is kept as an int");
+
+static const char *const *words_of(const struct key *k)
+{
+	static const char *const fsync[] = {"batch", "interval", NULL};
+	static const char *const pinning[] = {"off", "warn", "enforce", NULL};
+
+	return k->type == KEY_FSYNC ? fsync : pinning;
+}
+
+static void put_words(struct buf *out, const struct key *k)
+{
+	const char *const *words = words_of(k);
+
+	for (size_t i = 0; words[i]; i++)
+		buf_printf(out, "%s%s", i == 0 ? "" : words[i + 1] ? ", " : " or ", words[i]);
+}
+
+static bool parse_word(const char *text, const struct key *k, void *dst)
+{
+	const char *const *words = words_of(k);
+
+	for (int i = 0; words[i]; i++) {
+		if (strcmp(text, words[i]) != 0)
+			continue;
+		memcpy(dst, &i, sizeof(i));
+		return true;
+	}
+	return false;
+}
+
 static bool is_list(const struct key *k)
 {
 	return k->type == KEY_CIDRS || k->type == KEY_ORIGINS;
@@ -168,7 +203,8 @@ static void put_expected(struct buf *out, const struct key *k)
 		buf_str(out, "true or false");
 		break;
 	case KEY_FSYNC:
-		buf_str(out, "batch or interval");
+	case KEY_PINNING:
+		put_words(out, k);
 		break;
 	case KEY_PATH:
 		buf_str(out, "an absolute path");
@@ -270,11 +306,8 @@ static bool set_scalar(struct config *c, const struct key *k, const char *text)
 	case KEY_BOOL:
 		return config_bool(text, dst);
 	case KEY_FSYNC:
-		if (strcmp(text, "batch") != 0 && strcmp(text, "interval") != 0)
-			return false;
-		*(enum config_fsync *)dst =
-			*text == 'b' ? CONFIG_FSYNC_BATCH : CONFIG_FSYNC_INTERVAL;
-		return true;
+	case KEY_PINNING:
+		return parse_word(text, k, dst);
 	default:
 		if (!string_ok(k, text))
 			return false;
@@ -662,6 +695,7 @@ size_t config_key_pointers(size_t i, size_t *offset)
 	case KEY_SIZE:
 	case KEY_BOOL:
 	case KEY_FSYNC:
+	case KEY_PINNING:
 		return 0;
 	case KEY_CIDRS:
 	case KEY_ORIGINS:
@@ -690,7 +724,7 @@ void config_key_value(const struct config *c, size_t i, struct buf *out)
 {
 	const struct key *k = &keys[i];
 	const void *src = field_const(c, k);
-	int count;
+	int count, word;
 
 	switch (k->type) {
 	case KEY_INT:
@@ -703,9 +737,9 @@ void config_key_value(const struct config *c, size_t i, struct buf *out)
 		buf_str(out, *(const bool *)src ? "true" : "false");
 		break;
 	case KEY_FSYNC:
-		buf_str(out,
-			*(const enum config_fsync *)src == CONFIG_FSYNC_BATCH ? "batch"
-									      : "interval");
+	case KEY_PINNING:
+		memcpy(&word, src, sizeof(word));
+		buf_str(out, words_of(k)[word]);
 		break;
 	case KEY_TEXT:
 	case KEY_LEVEL:

@@ -28,7 +28,9 @@
  * disk),"audit_queue","audit_free_bytes","draining":bool} SESSIONS {"tenant_id"?}  -> SESSIONS_OK +
  * JSON array
  * [{"session_id","worker_id","tenant_id","agent","remote_ip","connected_at","calls_in_flight",
- *         "calls_total","last_pong_at"}]
+ *         "calls_total","last_pong_at"}], of one tenant also "newest","tools" (how many) and, where
+ * its tools are not the newest session's, "differs":{"extra_count","extra":[names],"missing_count",
+ * "missing","changed_count","changed"}
  * MANY    as the first message of a connection: from here on it carries many calls, each message
  * behind the name of its call (struct frame_ref), and of the above CALL and DETACH alone, and
  * GONE {}: the agent hung up, the call is cancelled. No answer to MANY or GONE. When the connection

@@ -7,6 +7,7 @@
 #include <strings.h>
 
 #include "shared/text.h"
+#include "shared/toolset.h"
 
 #define TOOLS_MAX 1024
 #define NAME_MAX_LEN 255
@@ -336,7 +337,16 @@ static bool on_list(struct jscan allowed, struct jscan name)
 	return false;
 }
 
-void manifest_tools(struct buf *out, const char *manifest, size_t len, const char *allowed)
+static bool is_withheld(const struct toolset *withheld, struct jscan name)
+{
+	char text[MANIFEST_TOOL_MAX + 1];
+
+	return withheld && withheld->count > 0 && jscan_str(name, text, sizeof(text)) == RC_OK &&
+		toolset_find(withheld, text);
+}
+
+void manifest_tools(struct buf *out, const char *manifest, size_t len, const char *allowed,
+	const struct toolset *withheld)
 {
 	struct jscan_iter it = jscan_iter(tools_of(manifest, len));
 	struct jscan list = {NULL, 0, JSCAN_NONE}, key, tool, name;
@@ -347,7 +357,8 @@ void manifest_tools(struct buf *out, const char *manifest, size_t len, const cha
 		list = (struct jscan){NULL, 0, JSCAN_NONE};
 	buf_char(out, '[');
 	while (jscan_next(&it, &key, &tool)) {
-		if (jscan_get(tool, "name", &name) != RC_OK || (allowed && !on_list(list, name)))
+		if (jscan_get(tool, "name", &name) != RC_OK || (allowed && !on_list(list, name)) ||
+			is_withheld(withheld, name))
 			continue;
 		if (!first)
 			buf_char(out, ',');

@@ -18,9 +18,11 @@ bool manifest_tool_ok(const char *name);
 /* Does any string in this JSON or YAML text look like a database URL, or any key read database_url?
  * Works on any text. */
 bool manifest_has_database_url(const char *text, size_t len);
-/* Appends the JSON array of tools, only those on the allow-list (JSON array text, or NULL for all),
- * bytes untouched. */
-void manifest_tools(struct buf *out, const char *manifest, size_t len, const char *allowed);
+/* Appends the JSON array of tools, bytes untouched: only those on the allow-list (JSON array text,
+ * or NULL for all), and none of those in withheld (NULL: none). */
+struct toolset;
+void manifest_tools(struct buf *out, const char *manifest, size_t len, const char *allowed,
+	const struct toolset *withheld);
 /* The tool's object, or JSCAN_NONE. */
 struct jscan manifest_tool(const char *manifest, size_t len, const char *name);
 

@@ -20,6 +20,8 @@
 	X(BAD_ORIGIN, "origin_not_allowed", 403, -32051, "This origin is not on the allow-list")  \
 	X(BAD_HOST, "host_not_allowed", 421, -32600, "This server does not answer for that host") \
 	X(DENIED, "denied", 403, -32051, "This API key may not call that tool")                   \
+	X(TOOL_CHANGED, "tool_changed", 403, -32051,                                              \
+		"This tool is no longer what an operator pinned")                                 \
 	X(NOT_FOUND, "not_found", 404, -32601, "There is nothing here")                           \
 	X(METHOD_NOT_ALLOWED, "method_not_allowed", 405, -32600,                                  \
 		"This method is not allowed here")                                                \

@@ -18,58 +18,19 @@ void catalog_free(struct catalog *c)
 	map_free(&c->by_digest);
 }
 
-static int compare(const void *a, const void *b)
-{
-	return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
-static bool add_tool(struct catalog_entry *e, size_t *cap, const char *name)
-{
-	if (e->tool_count == *cap) {
-		size_t more = *cap ? *cap * 2 : 8;
-		char **bigger = realloc(e->tools, more * sizeof(*bigger));
-
-		if (!bigger)
-			return false;
-		e->tools = bigger;
-		*cap = more;
-	}
-	e->tools[e->tool_count] = strdup(name);
-	if (!e->tools[e->tool_count])
-		return false;
-	e->tool_count++;
-	return true;
-}
-
 static bool read_tools(struct catalog_entry *e)
 {
-	struct jscan root, tools, key, tool, name;
-	struct jscan_iter it;
-	char text[MANIFEST_TOOL_MAX + 1];
-	size_t cap = 0;
+	struct jscan root, tools;
 
-	if (jscan_parse(e->text, e->len, &root) != RC_OK ||
-		jscan_get(root, "tools", &tools) != RC_OK)
-		return true; /* serves no tools */
-	crypto_sha256(tools.p, tools.len, e->tools_hash);
-	it = jscan_iter(tools);
-	while (jscan_next(&it, &key, &tool)) {
-		if (jscan_get(tool, "name", &name) != RC_OK ||
-			jscan_str(name, text, sizeof(text)) != RC_OK)
-			continue;
-		if (!add_tool(e, &cap, text))
-			return false;
-	}
-	if (e->tool_count > 1)
-		qsort(e->tools, e->tool_count, sizeof(*e->tools), compare);
-	return true;
+	if (jscan_parse(e->text, e->len, &root) == RC_OK &&
+		jscan_get(root, "tools", &tools) == RC_OK)
+		crypto_sha256(tools.p, tools.len, e->tools_hash);
+	return toolset_read(e->text, e->len, &e->tools) == RC_OK;
 }
 
 static void entry_free(struct catalog_entry *e)
 {
-	for (size_t i = 0; i < e->tool_count; i++)
-		free(e->tools[i]);
-	free(e->tools);
+	toolset_free(&e->tools);
 	free(e->text);
 	free(e);
 }
@@ -120,6 +81,5 @@ void catalog_drop(struct catalog *c, struct catalog_entry *e)
 
 bool catalog_has_tool(const struct catalog_entry *e, const char *tool)
 {
-	return e->tool_count > 0 &&
-		bsearch(&tool, e->tools, e->tool_count, sizeof(*e->tools), compare) != NULL;
+	return toolset_find(&e->tools, tool) != NULL;
 }

@@ -1,5 +1,5 @@
 /* catalog: the manifests of the live sessions, each kept once however many sessions sent it, with
- * the names of its tools ready for looking up. Used by the loop's thread alone. */
+ * its tools ready for looking up. Used by the loop's thread alone. */
 #ifndef TUNNELD_CATALOG_H
 #define TUNNELD_CATALOG_H
 
@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "shared/crypto.h"
+#include "shared/toolset.h"
 #include "tunneld/map.h"
 
 struct catalog_entry {
@@ -16,9 +17,8 @@ struct catalog_entry {
 	char *text;
 	size_t len;
 	unsigned refs;
-	char **tools; /* sorted */
+	struct toolset tools;
 	uint8_t tools_hash[CRYPTO_HASH_LEN]; /* of the array's text */
-	size_t tool_count;
 };
 
 struct catalog {

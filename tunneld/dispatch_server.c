@@ -16,6 +16,7 @@
 #include "tunneld/dispatch_conn.h"
 #include "tunneld/audit_keeper.h"
 #include "tunneld/dispatch_many.h"
+#include "tunneld/lineup.h"
 #include "tunneld/listen.h"
 #include "tunneld/relay.h"
 
@@ -268,7 +269,7 @@ static void handle_ping(struct dispatch_conn *c)
 	relay_frame_send(&c->client, &f, NULL, 0);
 }
 
-static void put_session(struct buf *b, const struct session *s)
+static void put_session(struct buf *b, const struct session *s, bool closely)
 {
 	buf_str(b, "{\"session_id\":");
 	buf_json(b, s->id);
@@ -282,17 +283,20 @@ static void put_session(struct buf *b, const struct session *s)
 	buf_json(b, s->remote_ip);
 	buf_printf(b,
 		",\"connected_at\":%lld,\"calls_in_flight\":%d,\"calls_total\":%lld,\"last_pong_"
-		"at\":%lld}",
+		"at\":%lld",
 		(long long)s->connected_at, s->call_count, (long long)s->call_total,
 		(long long)s->last_pong_at);
+	if (closely)
+		lineup_put(b, s);
+	buf_char(b, '}');
 }
 
-static void put_tenant_sessions(struct buf *b, const struct registry_tenant *t)
+static void put_tenant_sessions(struct buf *b, const struct registry_tenant *t, bool closely)
 {
 	for (size_t i = 0; i < t->count; i++) {
 		if (b->len > 1)
 			buf_char(b, ',');
-		put_session(b, t->sessions[i]);
+		put_session(b, t->sessions[i], closely);
 	}
 }
 
@@ -328,11 +332,11 @@ static void handle_sessions(struct dispatch_conn *c, const struct msg *m)
 	if (msg_str(m, "tenant_id", tenant_id, sizeof(tenant_id)) == RC_OK) {
 		t = registry_tenant(r, tenant_id);
 		if (t)
-			put_tenant_sessions(&list, t);
+			put_tenant_sessions(&list, t, true);
 	} else {
 		for (const struct map_node *n = NULL; (n = map_next(&r->tenants, n));)
 			put_tenant_sessions(
-				&list, MAP_ENTRY(n, const struct registry_tenant, by_id));
+				&list, MAP_ENTRY(n, const struct registry_tenant, by_id), false);
 	}
 	buf_char(&list, ']');
 	if (list.failed)

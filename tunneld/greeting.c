@@ -7,7 +7,9 @@
 #include "shared/log.h"
 #include "shared/manifest.h"
 #include "shared/mem.h"
+#include "tunneld/lineup.h"
 #include "tunneld/listen.h"
+#include "tunneld/pinning.h"
 
 /* What all connections in the handshake may have sent together, and one alone beyond its manifest.
  */
@@ -155,7 +157,9 @@ static struct handshake_limits limits_of(const struct config *c)
 		.max_request = c->max_request_bytes};
 }
 
-static void become_ready(struct tunnel *t, struct catalog_entry *manifest, int64_t now_ms)
+/* Takes the pins over. */
+static void become_ready(
+	struct tunnel *t, struct catalog_entry *manifest, struct toolset *pins, int64_t now_ms)
 {
 	struct session *s = &t->session;
 
@@ -164,12 +168,14 @@ static void become_ready(struct tunnel *t, struct catalog_entry *manifest, int64
 	t->state = TUNNEL_READY;
 	greeting_free(t);
 	buf_init(&t->parts, (size_t)t->hub->config->max_manifest_bytes);
+	lineup_joins(t->hub, s);
 	registry_add(&t->hub->registry, s);
+	registry_pin(s->tenant, pins);
 	tunnel_watch_heartbeat(t, now_ms);
 	log_info("session %s: worker %s (%s, %s) from %s", s->id, s->worker_id, s->tenant_id,
 		s->agent, s->remote_ip);
 	tunnel_note(t, "session.open", "ok", "");
-	tunnel_remember(t);
+	tunnel_remember(t, true);
 	listen_session_up(t->hub, s->tenant_id);
 	listen_refresh(t->hub, s->tenant_id);
 }
@@ -180,7 +186,15 @@ static void accept(struct tunnel *t, struct catalog_entry *manifest, int64_t now
 	const struct handshake_limits limits = limits_of(t->hub->config);
 	const struct hello *hello = &t->greeting->hello;
 	struct session *s = &t->session, *old;
+	struct toolset pins;
 	struct buf ack;
+
+	if (pinning_read(t->hub, s->tenant_id, &pins) != RC_OK) {
+		log_err("the pinned tools of %s could not be read", s->tenant_id);
+		catalog_drop(&t->hub->catalog, manifest);
+		tunnel_end(t, TUNNEL_END_OVERLOADED);
+		return;
+	}
 
 	(void)str_copy(s->agent, sizeof(s->agent), hello->agent);
 	crypto_id("s", s->id, sizeof(s->id));
@@ -188,6 +202,7 @@ static void accept(struct tunnel *t, struct catalog_entry *manifest, int64_t now
 	if (handshake_cp_finish(&t->greeting->cp, t->hub->identity, hello, s->id, &limits, &ack,
 		    t->key) != RC_OK) {
 		buf_free(&ack);
+		toolset_free(&pins);
 		catalog_drop(&t->hub->catalog, manifest);
 		tunnel_end(t, TUNNEL_END_PROTOCOL_ERROR);
 		return;
@@ -197,7 +212,7 @@ static void accept(struct tunnel *t, struct catalog_entry *manifest, int64_t now
 	if (old)
 		tunnel_end(tunnel_of(old), TUNNEL_END_REPLACED);
 	(void)tunnel_send(t, MSG_HELLO_ACK, &ack);
-	become_ready(t, manifest, now_ms);
+	become_ready(t, manifest, &pins, now_ms);
 }
 
 /* --- the checks --------------------------------------------------------------------------------

@@ -24,9 +24,10 @@ bool greeting_collect(
 enum nack greeting_manifest(
 	struct hub *hub, const void *text, size_t len, struct catalog_entry **out);
 
-/* Of tunnel.c: one audit row about a session; last seen; the first heartbeat. */
+/* Of tunnel.c: one audit row about a session; last seen, and
+ * whether the manifest is news; the first heartbeat. */
 void tunnel_note(struct tunnel *t, const char *event, const char *outcome, const char *target);
-void tunnel_remember(struct tunnel *t);
+void tunnel_remember(struct tunnel *t, bool announced);
 void tunnel_watch_heartbeat(struct tunnel *t, int64_t now_ms);
 
 #endif

@@ -4,6 +4,7 @@
 #include "shared/clock.h"
 #include "tunneld/audit_keeper.h"
 #include "tunneld/listen.h"
+#include "tunneld/pinning.h"
 #include "tunneld/relay.h"
 #include "tunneld/tunnel.h"
 #include "tunneld/torn.h"
@@ -13,6 +14,7 @@
 static void changed(void *ctx, const char *tenant_id)
 {
 	tunnel_recheck(ctx, tenant_id);
+	pinning_recheck(ctx, tenant_id);
 	listen_recheck(ctx, tenant_id);
 }
 
@@ -71,6 +73,7 @@ enum rc hub_open(struct hub *hub, const struct config *config,
 	struct state_writer_options state = {.state_path = config->state_path,
 		.snapshot_dir = config->snapshot_dir,
 		.audit_path = config->audit_log_path,
+		.pinning = config->tool_pinning,
 		.notify = notify,
 		.changed = changed,
 		.release = release};

@@ -9,6 +9,7 @@
 #include "shared/sse.h"
 #include "shared/text.h"
 #include "tunneld/hub.h"
+#include "tunneld/pinning.h"
 
 #define TOKEN_BYTES 16
 #define ID_JSON_MAX ((size_t)1100)
@@ -73,7 +74,7 @@ static bool served_now(const struct hub *hub, const char *tenant_id, uint8_t too
 
 	if (!t || !t->latest || !t->latest->manifest)
 		return false;
-	memcpy(tools, t->latest->manifest->tools_hash, CRYPTO_HASH_LEN);
+	pinning_tools_hash(t, tools);
 	return true;
 }
 

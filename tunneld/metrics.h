@@ -38,7 +38,8 @@
 	X(GREETING_MEMORY, "handshake_memory") \
 	X(AUDIT_STREAMS, "audit_streams") \
 	X(SIDECARS, "sidecar_queue") \
-	X(STREAMS, "streams")
+	X(STREAMS, "streams") \
+	X(TOOL_CHANGED, "tool_changed")
 /* clang-format on */
 enum metrics_refusal {
 #define X(name, text) METRICS_REFUSED_##name,

@@ -11,6 +11,7 @@
 void registry_init(struct registry *r, uint64_t seed)
 {
 	r->session_count = 0;
+	r->announced = 0;
 	map_init(&r->tenants, seed);
 	map_init(&r->workers, seed);
 }
@@ -18,6 +19,7 @@ void registry_init(struct registry *r, uint64_t seed)
 static void tenant_free(struct registry *r, struct registry_tenant *t)
 {
 	map_remove(&r->tenants, &t->by_id);
+	toolset_free(&t->pins);
 	free(t->sessions);
 	free(t);
 }
@@ -82,17 +84,25 @@ void registry_add(struct registry *r, struct session *s)
 	s->index = t->count;
 	s->worker_hash = map_hash(s->worker_id, 0);
 	t->sessions[t->count++] = s;
-	t->latest = s;
+	registry_announce(r, s);
 	map_put(&r->workers, &s->by_worker, s->worker_id);
 	r->session_count++;
 }
 
-static struct session *latest_of(const struct registry_tenant *t)
+void registry_announce(struct registry *r, struct session *s)
 {
+	s->announced = ++r->announced;
+	s->tenant->latest = s;
+}
+
+struct session *registry_next(const struct session *s)
+{
+	const struct registry_tenant *t = s->tenant;
 	struct session *latest = NULL;
 
 	for (size_t i = 0; i < t->count; i++)
-		if (!latest || t->sessions[i]->connected_at > latest->connected_at)
+		if (t->sessions[i] != s &&
+			(!latest || t->sessions[i]->announced > latest->announced))
 			latest = t->sessions[i];
 	return latest;
 }
@@ -103,13 +113,20 @@ void registry_remove(struct registry *r, struct session *s)
 
 	if (!t)
 		return;
+	if (t->latest == s)
+		t->latest = registry_next(s);
 	t->sessions[s->index] = t->sessions[--t->count];
 	t->sessions[s->index]->index = s->index;
 	map_remove(&r->workers, &s->by_worker);
 	r->session_count--;
 	s->tenant = NULL;
-	if (t->latest == s)
-		t->latest = latest_of(t);
+}
+
+void registry_pin(struct registry_tenant *t, struct toolset *pins)
+{
+	toolset_free(&t->pins);
+	t->pins = *pins;
+	*pins = (struct toolset){0};
 }
 
 void registry_forget(struct registry *r, struct registry_tenant *t)
@@ -121,6 +138,7 @@ void registry_forget(struct registry *r, struct registry_tenant *t)
 /* What is asked of a session that gets a call. */
 struct wish {
 	const char *tool; /* or NULL */
+	const struct toolset_tool *pin; /* what it has to be, or NULL */
 	int calls_per_session;
 };
 
@@ -131,7 +149,13 @@ static bool has_room(const struct session *s, const struct wish *w)
 
 static bool serves(const struct session *s, const struct wish *w)
 {
-	return !s->leaving && (!w->tool || (s->manifest && catalog_has_tool(s->manifest, w->tool)));
+	const struct toolset_tool *tool;
+
+	if (s->leaving || !w->tool)
+		return !s->leaving;
+	tool = s->manifest ? toolset_find(&s->manifest->tools, w->tool) : NULL;
+	return tool &&
+		(!w->pin || !memcmp(tool->fingerprint, w->pin->fingerprint, CRYPTO_HASH_LEN));
 }
 
 static struct session *least_busy(struct registry_tenant *t, const struct wish *w)
@@ -183,14 +207,21 @@ static bool any_serves(const struct registry_tenant *t, const struct wish *w)
 enum registry_pick registry_pick(struct registry_tenant *t, const char *tool, const char *affinity,
 	int calls_per_session, struct session **out)
 {
-	struct wish w = {tool && *tool ? tool : NULL, calls_per_session};
+	struct wish w = {
+		.tool = tool && *tool ? tool : NULL, .calls_per_session = calls_per_session};
+	bool served;
 
+	if (w.tool && t->pins.count > 0)
+		w.pin = toolset_find(&t->pins, w.tool);
 	/* A tool that nobody lists still goes to a worker: it may know better, and its answer is
-	 * the right one. */
-	if (!any_serves(t, &w))
+	 * the right one. Not so a pinned one: what answers would be something else. */
+	served = any_serves(t, &w);
+	if (!served)
 		w.tool = NULL;
-	if (!any_serves(t, &w))
+	if (!served && !any_serves(t, &w))
 		return REGISTRY_NO_WORKER;
+	if (!served && w.pin)
+		return REGISTRY_CHANGED;
 	*out = *affinity ? belongs_to(t, &w, affinity) : NULL;
 	if (!*out)
 		*out = least_busy(t, &w);

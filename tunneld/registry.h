@@ -29,6 +29,7 @@ struct session {
 	int64_t connected_at; /* UTC seconds */
 	int64_t last_pong_at; /* UTC seconds */
 	uint64_t worker_hash;
+	uint64_t announced; /* the larger, the newer is its manifest */
 	struct catalog_entry *manifest;
 	struct call *calls; /* in flight */
 	int call_count;
@@ -46,12 +47,14 @@ struct registry_tenant {
 	size_t count, cap;
 	size_t turn; /* where the next search begins, so that equals share the load */
 	int call_count; /* in flight, of all its sessions */
-	struct session *latest; /* the session registered last: its manifest is the tenant's */
+	struct session *latest; /* whose manifest is the newest: that is the tenant's */
+	struct toolset pins; /* what may be called only as it was pinned; empty unless that is so */
 };
 
 struct registry {
 	struct map tenants, workers;
 	size_t session_count;
+	uint64_t announced;
 };
 
 void registry_init(struct registry *r, uint64_t seed);
@@ -66,13 +69,20 @@ struct registry_tenant *registry_tenant(const struct registry *r, const char *te
 bool registry_full(const struct registry *r, const char *tenant_id, const char *worker_id, int cap);
 /* s has its ids filled; no other session of its worker may be registered. */
 void registry_add(struct registry *r, struct session *s);
+/* Its manifest is another one now: it is the tenant's newest. */
+void registry_announce(struct registry *r, struct session *s);
+/* The session whose manifest is the tenant's newest but for s; NULL without one. */
+struct session *registry_next(const struct session *s);
 /* No effect when s is not registered. */
 void registry_remove(struct registry *r, struct session *s);
+/* Takes the pins over, in place of those before. */
+void registry_pin(struct registry_tenant *t, struct toolset *pins);
 /* Forgets a tenant that has no sessions and no calls. */
 void registry_forget(struct registry *r, struct registry_tenant *t);
 
-enum registry_pick { REGISTRY_PICKED, REGISTRY_NO_WORKER, REGISTRY_BUSY };
-/* Chooses a session: one that serves the tool when any does; with affinity (not "") the one that
+enum registry_pick { REGISTRY_PICKED, REGISTRY_NO_WORKER, REGISTRY_BUSY, REGISTRY_CHANGED };
+/* Chooses a session: one that serves the tool when any does, and the very one that is pinned, or
+ * else none (REGISTRY_CHANGED); with affinity (not "") the one that
  * the subject belongs to while it has room, otherwise the one with the fewest calls in flight. */
 enum registry_pick registry_pick(struct registry_tenant *t, const char *tool, const char *affinity,
 	int calls_per_session, struct session **out);

@@ -374,6 +374,10 @@ static bool admit(struct hub *hub, const struct request *rq, const struct msg *m
 		*why = (struct refusal){
 			METRICS_REFUSED_SESSION_CALLS, OUTCOME_OVERLOADED, PROBLEM_OVERLOADED, 0};
 		return false;
+	case REGISTRY_CHANGED:
+		*why = (struct refusal){
+			METRICS_REFUSED_TOOL_CHANGED, OUTCOME_DENIED, PROBLEM_TOOL_CHANGED, 0};
+		return false;
 	case REGISTRY_NO_WORKER:
 		break;
 	}

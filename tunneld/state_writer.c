@@ -26,6 +26,7 @@ struct job {
 	char version[32];
 	int64_t seen_at;
 	struct catalog_entry *manifest;
+	bool announced;
 	struct buf json;
 };
 
@@ -172,14 +173,37 @@ static enum rc resume(struct state_writer *w)
 
 /* --- the thread -------------------------------------------------------------------- */
 
+static void tell_changed(void *ctx, const char *tool)
+{
+	const struct job *j = ctx;
+
+	log_warn("worker %s (%s): the tool %s is no longer what was pinned "
+		 "(airlockctl tool show %s %s)",
+		j->id, j->tenant_id, tool, j->tenant_id, tool);
+}
+
+static enum rc seen(struct state_writer *w, struct job *j)
+{
+	struct audit_record who;
+	enum rc rc = worker_seen(w->db, j->id, j->version, j->seen_at, j->manifest->text,
+		j->manifest->len, j->manifest->digest);
+
+	if (rc != RC_OK || !j->announced || w->o.pinning == CONFIG_PINNING_OFF)
+		return rc;
+	audit_init(&who, "");
+	(void)str_copy(who.actor_kind, sizeof(who.actor_kind), "worker");
+	(void)str_copy(who.actor_id, sizeof(who.actor_id), j->id);
+	(void)str_copy(who.worker_id, sizeof(who.worker_id), j->id);
+	return tool_pin_notice(w->db, j->tenant_id, &j->manifest->tools, &who, tell_changed, j);
+}
+
 static void do_job(struct state_writer *w, struct job *j)
 {
 	enum rc rc = RC_OK;
 
 	switch (j->kind) {
 	case JOB_SEEN:
-		rc = worker_seen(w->db, j->id, j->version, j->seen_at, j->manifest->text,
-			j->manifest->len, j->manifest->digest);
+		rc = seen(w, j);
 		break;
 	case JOB_SIDECAR:
 		rc = sidecar_write(
@@ -403,15 +427,15 @@ static struct job *job_new(enum job_kind kind, const char *tenant_id, const char
 	return j;
 }
 
-void state_writer_seen(struct state_writer *w, const char *worker_id, const char *version,
-	int64_t seen_at, struct catalog_entry *manifest)
+void state_writer_seen(struct state_writer *w, const struct state_seen *seen)
 {
-	struct job *j = job_new(JOB_SEEN, "", worker_id);
+	struct job *j = job_new(JOB_SEEN, seen->tenant_id, seen->worker_id);
 
-	(void)str_copy_len(
-		j->version, sizeof(j->version), version, strnlen(version, sizeof(j->version) - 1));
-	j->seen_at = seen_at;
-	j->manifest = manifest;
+	(void)str_copy_len(j->version, sizeof(j->version), seen->version,
+		strnlen(seen->version, sizeof(j->version) - 1));
+	j->seen_at = seen->at;
+	j->manifest = seen->manifest;
+	j->announced = seen->announced;
 	/* Bounded by the connections, so never dropped. */
 	(void)add_job(w, j, false);
 }

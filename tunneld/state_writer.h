@@ -4,10 +4,12 @@
 #ifndef TUNNELD_STATE_WRITER_H
 #define TUNNELD_STATE_WRITER_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "shared/buf.h"
+#include "shared/config.h"
 #include "shared/rc.h"
 #include "shared/store.h"
 #include "tunneld/audit_writer.h"
@@ -17,6 +19,7 @@ struct state_writer_options {
 	const char *state_path;
 	const char *snapshot_dir;
 	const char *audit_path;
+	enum config_pinning pinning;
 	struct audit_writer *audit;
 	/* Called from the thread when there is something to reap. */
 	void (*notify)(void *notify_ctx);
@@ -48,9 +51,13 @@ void state_writer_close(struct state_writer *w);
 
 /* All from the loop's thread. */
 void state_writer_flush(struct state_writer *w, struct flush_ticket *t);
-/* manifest is given back through release(). */
-void state_writer_seen(struct state_writer *w, const char *worker_id, const char *version,
-	int64_t seen_at, struct catalog_entry *manifest);
+struct state_seen {
+	const char *tenant_id, *worker_id, *version;
+	int64_t at; /* UTC seconds */
+	struct catalog_entry *manifest; /* given back through release() */
+	bool announced; /* just now: its tools are compared with what was pinned */
+};
+void state_writer_seen(struct state_writer *w, const struct state_seen *seen);
 /* json is taken over and emptied. RC_LIMIT when too much waits: it is dropped. */
 enum rc state_writer_sidecar(
 	struct state_writer *w, const char *tenant_id, const char *snapshot_id, struct buf *json);

@@ -8,6 +8,7 @@
 #include "shared/mem.h"
 #include "shared/sidecar.h"
 #include "tunneld/greeting.h"
+#include "tunneld/lineup.h"
 #include "tunneld/listen.h"
 #include "tunneld/relay.h"
 
@@ -152,24 +153,30 @@ void tunnel_note(struct tunnel *t, const char *event, const char *outcome, const
 	audit_writer_note(t->hub->audit, &r);
 }
 
-void tunnel_remember(struct tunnel *t)
+void tunnel_remember(struct tunnel *t, bool announced)
 {
 	const char *slash = strrchr(t->session.agent, '/');
 
-	state_writer_seen(t->hub->state, t->session.worker_id, slash ? slash + 1 : t->session.agent,
-		clock_wall_s(), catalog_ref(t->session.manifest));
+	state_writer_seen(t->hub->state,
+		&(struct state_seen){.tenant_id = t->session.tenant_id,
+			.worker_id = t->session.worker_id,
+			.version = slash ? slash + 1 : t->session.agent,
+			.at = clock_wall_s(),
+			.manifest = catalog_ref(t->session.manifest),
+			.announced = announced});
 }
 
 /* The session is over: nothing finds it any more. */
 static void close_session(struct tunnel *t, enum tunnel_end why)
 {
+	lineup_leaves(&t->session);
 	registry_remove(&t->hub->registry, &t->session);
 	relay_session_lost(t->hub, &t->session,
 		why == TUNNEL_END_PROTOCOL_ERROR ? OUTCOME_PROTOCOL_ERROR : OUTCOME_NO_WORKER);
 	listen_session_down(t->hub, &t->session, t->session.tenant_id);
 	listen_refresh(t->hub, t->session.tenant_id);
 	tunnel_note(t, "session.close", ends[why].name, "");
-	tunnel_remember(t);
+	tunnel_remember(t, false);
 	catalog_drop(&t->hub->catalog, t->session.manifest);
 	t->session.manifest = NULL;
 	vouch_free(&t->session.vouch);
@@ -359,7 +366,7 @@ static bool handle_manifest(struct tunnel *t, const struct msg *m)
 {
 	const uint8_t *text;
 	size_t len;
-	struct catalog_entry *entry;
+	struct catalog_entry *entry, *was;
 	enum nack nack;
 
 	if (!greeting_collect(t, m, &text, &len))
@@ -373,10 +380,12 @@ static bool handle_manifest(struct tunnel *t, const struct msg *m)
 			t->session.worker_id, nack_reason(nack));
 		return false;
 	}
-	catalog_drop(&t->hub->catalog, t->session.manifest);
+	was = t->session.manifest;
 	t->session.manifest = entry;
-	t->session.tenant->latest = &t->session;
-	tunnel_remember(t);
+	registry_announce(&t->hub->registry, &t->session);
+	lineup_changes(&t->session, was);
+	catalog_drop(&t->hub->catalog, was);
+	tunnel_remember(t, true);
 	listen_refresh(t->hub, t->session.tenant_id);
 	return true;
 }

@@ -5,6 +5,7 @@ load lib/stack.bash
 SCHEMA=$BATS_TEST_DIRNAME/../../docs/audit-log.schema.json
 CHECK=$BATS_TEST_DIRNAME/lib/audit-schema.mjs
 ACME=/v1/admin/tenants/t_acme
+FINTECH=/v1/admin/tenants/t_fintech
 
 teardown() { stack_down; }
 
@@ -12,6 +13,13 @@ teardown() { stack_down; }
 in_schema() { jq -er "$1" "$SCHEMA" | LC_ALL=C sort; }
 
 patch_acme() { admin PATCH "$ACME" "$1"; }
+
+# A tool, of a server behind the worker, whose title is that from now on.
+changing_tool() {
+	mkdir -p "$STACK/changing"
+	jq -cn --arg t "$1" '[{name:"alpha",title:$t,inputSchema:{type:"object"}}]' >"$STACK/changing.json"
+	mv "$STACK/changing.json" "$STACK/changing/tools.json"
+}
 
 # What operators do, with everything that a row may say about it.
 administer() {
@@ -23,6 +31,11 @@ administer() {
 	patch_acme '{"suspended":false}'
 	key=$(admin POST "$ACME/keys" '{"name":"all","expires_in_s":3600,"rate_per_minute":9,"tools":["execute_sql"]}')
 	admin DELETE "$ACME/keys/$(jq -er .id <<<"$key")"
+	admin POST "$FINTECH/tools/pins" '{"tool":"alpha"}'
+	changing_tool second
+	wait_until audit_count_is '.event == "tool.changed"' 1
+	admin POST "$FINTECH/tools/pins" '{"tool":"alpha"}'
+	admin DELETE "$FINTECH/tools/pins?tool=alpha"
 	id=$(admin POST "$ACME/enrollments" '{"name":"db-1"}' | jq -er .id)
 	admin DELETE "$ACME/enrollments/$id"
 	admin DELETE "$ACME"
@@ -116,7 +129,14 @@ lines_of_old_logs() {
 	stack_config limits.stream_keepalive_ms 300
 	stack_config audit.checkpoint_rows 5
 	stack_up
-	worker_up fintech
+	worker_enroll fintech
+	changing_tool first
+	cat >>"$STACK/workers/worker-fintech/airlock.yaml" <<-YAML
+		upstreams:
+		  - {name: t, prefix: "", command: ["$NODE", "$BATS_TEST_DIRNAME/lib/tools-server.mjs", "$STACK/changing/tools.json"]}
+	YAML
+	worker_start fintech
+	wait_until sessions_are fintech 1
 	KEY=$(mint_key t_fintech)
 	administer >/dev/null
 	call

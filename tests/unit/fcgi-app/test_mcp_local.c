@@ -116,17 +116,17 @@ static void lists_tools(void **state)
 
 	(void)state;
 	buf_init(&b, 10000);
-	mcp_local_tools(&b, &m, MANIFEST, strlen(MANIFEST), NULL);
+	mcp_local_tools(&b, &m, MANIFEST, strlen(MANIFEST), NULL, NULL);
 	is(&b,
 		"{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{\"tools\":[{\"name\":\"a\","
 		"\"inputSchema\":{}},"
 		"{\"name\":\"b\",\"inputSchema\":{}}]}}");
-	mcp_local_tools(&b, &m, MANIFEST, strlen(MANIFEST), "[\"b\"]");
+	mcp_local_tools(&b, &m, MANIFEST, strlen(MANIFEST), "[\"b\"]", NULL);
 	is(&b,
 		"{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{\"tools\":[{\"name\":\"b\","
 		"\"inputSchema\":{}}]}}");
 	m.era = MCP_MODERN;
-	mcp_local_tools(&b, &m, MANIFEST, strlen(MANIFEST), "[]");
+	mcp_local_tools(&b, &m, MANIFEST, strlen(MANIFEST), "[]", NULL);
 	is(&b,
 		"{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{\"tools\":[]" MODERN_TAIL(
 			"{\"name\":\"demo\", \"version\":\"1\"}"));

@@ -506,6 +506,7 @@ static void the_headers_defaults(void **state)
 	assert_int_equal(c.drain_timeout_ms, 25000);
 	assert_int_equal(c.max_connections, 16000);
 	assert_int_equal(c.audit_fsync, CONFIG_FSYNC_BATCH);
+	assert_int_equal(c.tool_pinning, CONFIG_PINNING_WARN);
 	assert_int_equal(c.audit_fsync_interval_ms, 1000);
 	assert_int_equal(c.audit_min_free_bytes, 16 << 20);
 	assert_int_equal(c.audit_checkpoint_rows, 1000);
@@ -526,6 +527,7 @@ static void keys_are_read(void **state)
 	(void)state;
 	assert_int_equal(yaml(&c,
 				 "---\nserver:\n  run_dir: /r\n  public_status: No\n  "
+				 "tool_pinning: enforce\n  "
 				 "trusted_proxies:\n    - 10.0.0.0/8\n"
 				 "    - '2001:db8::1'\n  metrics_address: '::'\npool:\nlimits: "
 				 "{max_request_bytes: 2048, "
@@ -541,6 +543,7 @@ static void keys_are_read(void **state)
 	assert_int_equal(c.max_result_bytes, 3 << 20);
 	assert_int_equal(c.max_manifest_bytes, 16 << 10);
 	assert_int_equal(c.audit_fsync, CONFIG_FSYNC_INTERVAL);
+	assert_int_equal(c.tool_pinning, CONFIG_PINNING_ENFORCE);
 	assert_true(c.audit_min_free_bytes == 1LL << 30);
 	assert_int_equal(c.pool_threads, 96);
 	/* Loading again starts from the defaults. */
@@ -621,6 +624,8 @@ static void errors_name_the_line(void **state)
 			"config.yaml:2: server.allowed_origins holds an origin that is '*': any "
 			"web page could then use a "
 			"signed-in operator's browser; name each origin"},
+		{"server:\n  tool_pinning: \"on\"\n",
+			"config.yaml:2: server.tool_pinning must be off, warn or enforce"},
 		{"audit:\n  fsync: never\n",
 			"config.yaml:2: audit.fsync must be batch or interval"},
 		{"pool:\n  threads: 5\n  threads: 5\n", "config.yaml:3: pool.threads is set twice"},

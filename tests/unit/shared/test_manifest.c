@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "shared/manifest.h"
+#include "shared/toolset.h"
 
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 #define INFO "\"serverInfo\":{\"name\":\"demo\",\"version\":\"1\"}"
@@ -183,7 +184,7 @@ static void lists(const char *allowed, const char *want)
 	struct buf b;
 
 	buf_init(&b, 4096);
-	manifest_tools(&b, THREE, strlen(THREE), allowed);
+	manifest_tools(&b, THREE, strlen(THREE), allowed, NULL);
 	assert_int_equal(b.len, strlen(want));
 	assert_memory_equal(b.data, want, b.len);
 	buf_free(&b);
@@ -191,6 +192,8 @@ static void lists(const char *allowed, const char *want)
 
 static void lists_allowed_tools(void **state)
 {
+	struct toolset_tool tool;
+	struct toolset withheld = {&tool, 1};
 	struct buf b;
 
 	(void)state;
@@ -199,8 +202,14 @@ static void lists_allowed_tools(void **state)
 	lists("[\"c\",\"a\"]", "[{\"name\":\"a\", \"n\":1e400},{\"name\":\"c\"}]");
 	lists("[]", "[]");
 	lists("nonsense", "[]");
+	tool = (struct toolset_tool){.name = "b"};
+	buf_init(&b, 4096);
+	manifest_tools(&b, THREE, strlen(THREE), "[\"a\",\"b\"]", &withheld);
+	buf_char(&b, '\0');
+	assert_string_equal((const char *)b.data, "[{\"name\":\"a\", \"n\":1e400}]");
+	buf_free(&b);
 	buf_init(&b, 100);
-	manifest_tools(&b, "{}", 2, NULL);
+	manifest_tools(&b, "{}", 2, NULL, NULL);
 	assert_memory_equal(b.data, "[]", 2);
 	buf_free(&b);
 }

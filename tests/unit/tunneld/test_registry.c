@@ -206,6 +206,79 @@ static void manifests_are_kept_once_and_the_latest_is_the_tenants(void **state)
 	world_end(&w);
 }
 
+#define TITLED(title) "{\"tools\":[{\"name\":\"a\",\"title\":\"" title "\"},{\"name\":\"b\"}]}"
+
+/* The tenant's pins: the tools of a manifest. */
+static void pin(struct world *w, const char *manifest)
+{
+	struct toolset pins;
+
+	assert_int_equal(toolset_read(manifest, strlen(manifest), &pins), RC_OK);
+	registry_pin(registry_tenant(&w->r, "t_a"), &pins);
+	assert_int_equal(pins.count, 0);
+}
+
+static void a_pinned_tool_is_called_only_as_it_was_pinned(void **state)
+{
+	struct world w;
+	struct session *s;
+
+	(void)state;
+	world_init(&w);
+	join(&w, 0, "t_a", TITLED("old"));
+	join(&w, 1, "t_a", TITLED("new"));
+	pin(&w, TITLED("old"));
+	for (int i = 0; i < 4; i++) {
+		assert_int_equal(pick(&w, "a", "", &s), REGISTRY_PICKED);
+		assert_ptr_equal(s, &w.s[0]);
+		assert_int_equal(pick(&w, "a", i % 2 ? "x" : "y", &s), REGISTRY_PICKED);
+		assert_ptr_equal(s, &w.s[0]);
+	}
+	/* What is pinned and the same at both, and what is not pinned, go to either. */
+	w.s[0].call_count = 2;
+	assert_int_equal(pick(&w, "b", "", &s), REGISTRY_PICKED);
+	assert_ptr_equal(s, &w.s[1]);
+	assert_int_equal(pick(&w, "c", "", &s), REGISTRY_PICKED);
+	assert_ptr_equal(s, &w.s[1]);
+	w.s[0].call_count = 3;
+	assert_int_equal(pick(&w, "a", "", &s), REGISTRY_BUSY);
+	leave(&w, &w.s[0]);
+	assert_int_equal(pick(&w, "a", "", &s), REGISTRY_CHANGED);
+	assert_int_equal(pick(&w, "a", "x", &s), REGISTRY_CHANGED);
+	pin(&w, TITLED("new"));
+	assert_int_equal(pick(&w, "a", "", &s), REGISTRY_PICKED);
+	pin(&w, "{\"tools\":[{\"name\":\"gone\"}]}");
+	assert_int_equal(pick(&w, "gone", "", &s), REGISTRY_CHANGED);
+	w.s[1].leaving = true;
+	assert_int_equal(pick(&w, "gone", "", &s), REGISTRY_NO_WORKER);
+	world_end(&w);
+}
+
+static void the_newest_manifest_is_the_one_announced_last(void **state)
+{
+	struct registry_tenant *t;
+	struct world w;
+
+	(void)state;
+	world_init(&w);
+	join(&w, 0, "t_a", SQL);
+	join(&w, 1, "t_a", SQL);
+	join(&w, 2, "t_a", SCHEMA);
+	t = registry_tenant(&w.r, "t_a");
+	assert_ptr_equal(t->latest, &w.s[2]);
+	assert_ptr_equal(registry_next(&w.s[2]), &w.s[1]);
+	registry_announce(&w.r, &w.s[0]);
+	assert_ptr_equal(t->latest, &w.s[0]);
+	assert_ptr_equal(registry_next(&w.s[0]), &w.s[2]);
+	leave(&w, &w.s[1]);
+	assert_ptr_equal(t->latest, &w.s[0]);
+	leave(&w, &w.s[0]);
+	assert_ptr_equal(t->latest, &w.s[2]);
+	leave(&w, &w.s[2]);
+	assert_null(t->latest);
+	world_end(&w);
+}
+
 static void the_map_finds_walks_and_forgets(void **state)
 {
 	static struct map_node nodes[500];
@@ -239,6 +312,8 @@ int main(void)
 		cmocka_unit_test(a_subject_keeps_its_worker),
 		cmocka_unit_test(the_cap_counts_live_sessions_but_not_the_one_replaced),
 		cmocka_unit_test(manifests_are_kept_once_and_the_latest_is_the_tenants),
+		cmocka_unit_test(a_pinned_tool_is_called_only_as_it_was_pinned),
+		cmocka_unit_test(the_newest_manifest_is_the_one_announced_last),
 		cmocka_unit_test(the_map_finds_walks_and_forgets),
 	};
 
