@@ -65,7 +65,7 @@ soak: ## Kill, stop and starve a control plane under load, SOAK_CRASHES (500) ti
 	@scripts/install-packages build run nginx check
 	@+BUILD=$(BUILD) SAN=$(SAN) scripts/soak
 
-bench: ## Measure, in ten minutes (QUICK=1: in one), and write docs/performance.md
+bench: ## Measure, in a quarter of an hour (QUICK=1: in a minute), and write docs/performance.md
 	@scripts/install-packages build run nginx bench
 	@+BUILD=$(BUILD) scripts/bench
 

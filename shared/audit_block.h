@@ -21,7 +21,7 @@ struct audit_block {
 	int64_t last_offset; /* where that begins */
 	struct buf places;
 	int64_t last_ms;
-	uint64_t *words; /* hash, then row: 32 and 16 bits */
+	uint64_t *words, *spare; /* hash, then row: 32 and 16 bits; room to sort them */
 	size_t word_count, word_cap;
 };
 
@@ -32,9 +32,9 @@ void audit_block_reset(struct audit_block *b);
 /* Takes a line in. False, and nothing is taken: the block is full, or the line is not the one after
  * its last. */
 bool audit_block_add(struct audit_block *b, const struct audit_line *line);
-/* Calls for each word with the rows that have it, words ascending. RC_INTERNAL when memory is gone,
- * else what put returned last. */
-typedef enum rc (*audit_block_put)(void *ctx, uint32_t word, const uint16_t *rows, size_t count);
+/* Calls for each word with the rows that have it, words ascending, until put does not return RC_OK.
+ * What it returned last. */
+typedef enum rc (*audit_block_put)(void *ctx, uint32_t word, const uint32_t *rows, size_t count);
 enum rc audit_block_words(struct audit_block *b, audit_block_put put, void *ctx) MUST_CHECK;
 /* A number that tells whether a line is still what it was. */
 uint64_t audit_block_mark(const char *line, size_t len);

@@ -163,6 +163,9 @@ static bool may_hold_term(const char *line, size_t len, const char *term, size_t
 	for (size_t i = 0; i < term_len; i++)
 		if ((unsigned char)term[i] > '~' || term[i] == '\\' || term[i] == '/')
 			return true;
+	/* Mostly the line has it as it is. */
+	if (memmem(line, len, term, term_len))
+		return true;
 	for (size_t i = 0; i + term_len <= len; i++) {
 		size_t same_to = 0;
 
@@ -187,14 +190,26 @@ static bool may_hold_all(const struct audit_filter *f, const char *line, size_t 
 	return true;
 }
 
+static bool times_match(const struct audit_filter *f, const char *line, size_t len, int64_t *ts)
+{
+	int64_t seq;
+
+	return audit_line_head(line, len, &seq, ts) && *ts >= f->since_ms &&
+		(f->until_ms == 0 || *ts < f->until_ms);
+}
+
+bool audit_filter_may(const struct audit_filter *f, const char *line, size_t len)
+{
+	int64_t ts;
+
+	return times_match(f, line, len, &ts) && may_hold_all(f, line, len);
+}
+
 bool audit_filter_match(const struct audit_filter *f, const char *line, size_t len)
 {
 	struct matching m = {.f = f};
-	int64_t seq;
 
-	if (!audit_line_head(line, len, &seq, &m.ts))
-		return false;
-	if (m.ts < f->since_ms || (f->until_ms > 0 && m.ts >= f->until_ms))
+	if (!times_match(f, line, len, &m.ts))
 		return false;
 	if (!asks_words(f))
 		return true;

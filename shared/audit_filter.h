@@ -50,6 +50,8 @@ void audit_filter_init(struct audit_filter *f);
 enum rc audit_filter_text(struct audit_filter *f, const char *text) MUST_CHECK;
 /* Does it ask for everything? */
 bool audit_filter_open(const struct audit_filter *f);
+/* False where the line, without its newline, is none for sure; that is quick. */
+bool audit_filter_may(const struct audit_filter *f, const char *line, size_t len);
 /* Is this line, without its newline, one that is asked for and may be seen? */
 bool audit_filter_match(const struct audit_filter *f, const char *line, size_t len);
 

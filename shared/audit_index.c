@@ -9,59 +9,59 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "shared/audit_index_internal.h"
 #include "shared/log.h"
 #include "shared/mem.h"
 
 /* Counts up with every change of the schema, of the words or of their hash: an index of another
  * version is made anew. */
-#define VERSION 1
+#define VERSION 2
+#define VERSION_TEXT "2"
 #define BUSY_MS 5000
-/* A page takes the bit map of a whole block without an overflow page. */
+/* A page takes most buckets without an overflow page. */
 #define PAGE_BYTES "8192"
 #define MAP_BYTES "1073741824"
 
-enum query {
-	LAST,
-	WHOLE,
-	BEFORE,
-	AFTER,
-	ROWS,
-	ROWS_WHERE,
-	PLACES,
-	ADD,
-	ADD_PLACES,
-	ADD_ROWS,
-	FORGET,
-	FORGET_PLACES,
-	FORGET_ROWS
-};
-
 #define BLOCK_COLUMNS "first, last, segment, offset, end, min_ms, max_ms, mark, last_offset"
-static const char *const sql[] = {
-	[LAST] = "SELECT " BLOCK_COLUMNS " FROM block ORDER BY first DESC LIMIT 1",
-	[WHOLE] = "SELECT last FROM block b WHERE NOT EXISTS"
-		  " (SELECT 1 FROM block n WHERE n.first = b.last + 1) ORDER BY first LIMIT 1",
-	[BEFORE] =
+#define SPAN_COLUMNS "first, last, min_ms, max_ms, merged"
+#define AFTER(table)                                                              \
+	" WHERE first >= coalesce((SELECT first FROM " table " WHERE first <= ?1" \
+	" ORDER BY first DESC LIMIT 1), 0) AND last > ?1 ORDER BY first LIMIT 1"
+static const char *const sql[AUDIT_INDEX_QUERIES] = {
+	[AUDIT_INDEX_LAST] = "SELECT " BLOCK_COLUMNS " FROM block ORDER BY first DESC LIMIT 1",
+	[AUDIT_INDEX_WHOLE] = "SELECT last FROM span s WHERE NOT EXISTS"
+			      " (SELECT 1 FROM span n WHERE n.first = s.last + 1)"
+			      " ORDER BY first LIMIT 1",
+	[AUDIT_INDEX_BEFORE] =
 		"SELECT " BLOCK_COLUMNS " FROM block WHERE first < ?1 ORDER BY first DESC LIMIT 1",
-	/* The block that holds seq + 1 begins at or before it. */
-	[AFTER] = "SELECT " BLOCK_COLUMNS
-		  " FROM block WHERE first >= coalesce((SELECT first FROM block WHERE first <= ?1"
-		  " ORDER BY first DESC LIMIT 1), 0) AND last > ?1 ORDER BY first LIMIT 1",
-	[ROWS] = "SELECT rows FROM posting WHERE block = ?1 AND word = ?2",
-	[ROWS_WHERE] = "SELECT rows, word FROM posting WHERE block = ?1 AND word BETWEEN ?2 AND ?3",
-	[PLACES] = "SELECT bytes FROM place WHERE block = ?1",
-	[ADD] = "INSERT INTO block VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
-	[ADD_PLACES] = "INSERT INTO place VALUES (?1, ?2)",
-	[ADD_ROWS] = "INSERT INTO posting VALUES (?1, ?2, ?3)",
-	[FORGET] = "DELETE FROM block WHERE first BETWEEN ?1 AND ?2",
-	[FORGET_PLACES] = "DELETE FROM place WHERE block BETWEEN ?1 AND ?2",
-	[FORGET_ROWS] = "DELETE FROM posting WHERE block BETWEEN ?1 AND ?2",
+	/* The one that holds seq + 1 begins at or before it. */
+	[AUDIT_INDEX_AFTER] = "SELECT " BLOCK_COLUMNS " FROM block" AFTER("block"),
+	[AUDIT_INDEX_PLACES] = "SELECT bytes FROM place WHERE block = ?1",
+	[AUDIT_INDEX_SPAN_BEFORE] =
+		"SELECT " SPAN_COLUMNS " FROM span WHERE first < ?1 ORDER BY first DESC LIMIT 1",
+	[AUDIT_INDEX_SPAN_AFTER] = "SELECT " SPAN_COLUMNS " FROM span" AFTER("span"),
+	[AUDIT_INDEX_BUCKET] = "SELECT words FROM bucket WHERE key = ?1",
+	[AUDIT_INDEX_APART] = "SELECT rows FROM apart WHERE key = ?1",
+	/* By the index of those alone. */
+	[AUDIT_INDEX_FRESH] = "SELECT " SPAN_COLUMNS " FROM span WHERE merged = 0 AND first >= ?1"
+			      " ORDER BY first LIMIT 1",
+	[AUDIT_INDEX_ADD] = "INSERT INTO block VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+	[AUDIT_INDEX_ADD_PLACES] = "INSERT INTO place VALUES (?1, ?2)",
+	[AUDIT_INDEX_ADD_SPAN] = "INSERT INTO span VALUES (?1, ?2, ?3, ?4, ?5)",
+	[AUDIT_INDEX_ADD_BUCKET] = "INSERT INTO bucket VALUES (?1, ?2)",
+	[AUDIT_INDEX_ADD_APART] = "INSERT INTO apart VALUES (?1, ?2)",
+	[AUDIT_INDEX_FORGET] = "DELETE FROM block WHERE first BETWEEN ?1 AND ?2",
+	[AUDIT_INDEX_FORGET_PLACES] = "DELETE FROM place WHERE block BETWEEN ?1 AND ?2",
+	[AUDIT_INDEX_FORGET_SPANS] = "DELETE FROM span WHERE first BETWEEN ?1 AND ?2",
+	[AUDIT_INDEX_FORGET_BUCKETS] = "DELETE FROM bucket WHERE key BETWEEN ?1 AND ?2",
+	[AUDIT_INDEX_FORGET_APART] = "DELETE FROM apart WHERE key BETWEEN ?1 AND ?2",
+	[AUDIT_INDEX_FORGET_FRESH_APART] =
+		"DELETE FROM apart WHERE key BETWEEN ?1 AND ?2 AND key % 2 = 0",
 };
-#define QUERY_COUNT (sizeof(sql) / sizeof(sql[0]))
 
 struct audit_index {
 	sqlite3 *handle;
-	sqlite3_stmt *query[QUERY_COUNT];
+	sqlite3_stmt *query[AUDIT_INDEX_QUERIES];
 	dev_t dev;
 	ino_t ino;
 };
@@ -98,7 +98,7 @@ static enum rc failed(struct audit_index *ix, int code)
 	}
 }
 
-static enum rc run(struct audit_index *ix, const char *text)
+enum rc audit_index_run(struct audit_index *ix, const char *text)
 {
 	int code = sqlite3_exec(ix->handle, text, NULL, NULL, NULL);
 
@@ -152,7 +152,7 @@ enum rc audit_index_open(const char *path, struct audit_index **out)
 	ix = open_handle(path, SQLITE_OPEN_READONLY);
 	/* In one transaction: what is read fits together, and no statement needs locks of its own.
 	 */
-	if (!ix || run(ix, "BEGIN") != RC_OK || version(ix->handle) != VERSION) {
+	if (!ix || audit_index_run(ix, "BEGIN") != RC_OK || version(ix->handle) != VERSION) {
 		audit_index_close(ix);
 		return RC_NOTFOUND;
 	}
@@ -182,9 +182,13 @@ static struct audit_index *open_or_make(const char *path)
 		" min_ms INTEGER NOT NULL, max_ms INTEGER NOT NULL, mark INTEGER NOT NULL,"
 		" last_offset INTEGER NOT NULL) STRICT;"
 		"CREATE TABLE place (block INTEGER PRIMARY KEY, bytes BLOB NOT NULL) STRICT;"
-		"CREATE TABLE posting (block INTEGER NOT NULL, word INTEGER NOT NULL,"
-		" rows BLOB NOT NULL, PRIMARY KEY (block, word)) STRICT, WITHOUT ROWID;"
-		"PRAGMA user_version=1; COMMIT;";
+		"CREATE TABLE span (first INTEGER PRIMARY KEY, last INTEGER NOT NULL,"
+		" min_ms INTEGER NOT NULL, max_ms INTEGER NOT NULL, merged INTEGER NOT NULL) "
+		"STRICT;"
+		"CREATE INDEX span_fresh ON span (first) WHERE merged = 0;"
+		"CREATE TABLE bucket (key INTEGER PRIMARY KEY, words BLOB NOT NULL) STRICT;"
+		"CREATE TABLE apart (key INTEGER PRIMARY KEY, rows BLOB NOT NULL) STRICT;"
+		"PRAGMA user_version=" VERSION_TEXT "; COMMIT;";
 	int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600), found;
 	struct audit_index *ix;
 
@@ -196,10 +200,10 @@ static struct audit_index *open_or_make(const char *path)
 	if (!ix)
 		return NULL;
 	found = version(ix->handle);
-	if (run(ix,
+	if (audit_index_run(ix,
 		    "PRAGMA page_size=" PAGE_BYTES
 		    "; PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;") == RC_OK &&
-		(found == VERSION || (found == 0 && run(ix, make) == RC_OK) ||
+		(found == VERSION || (found == 0 && audit_index_run(ix, make) == RC_OK) ||
 			version(ix->handle) == VERSION))
 		return ix;
 	audit_index_close(ix);
@@ -228,7 +232,7 @@ void audit_index_close(struct audit_index *ix)
 {
 	if (!ix)
 		return;
-	for (size_t i = 0; i < QUERY_COUNT; i++)
+	for (size_t i = 0; i < AUDIT_INDEX_QUERIES; i++)
 		sqlite3_finalize(ix->query[i]);
 	sqlite3_close(ix->handle);
 	free(ix);
@@ -244,8 +248,8 @@ bool audit_index_current(const struct audit_index *ix, const char *path)
 /* --- statements -------------------------------------------------------------------------- */
 
 /* Prepared once, its numbers bound from ?1 on. NULL, logged, when that fails. */
-static sqlite3_stmt *bind(
-	struct audit_index *ix, enum query q, const int64_t *numbers, int count, enum rc *rc)
+static sqlite3_stmt *bind(struct audit_index *ix, enum audit_index_query q, const int64_t *numbers,
+	int count, enum rc *rc)
 {
 	sqlite3_stmt *st = ix->query[q];
 	int code = SQLITE_OK;
@@ -278,8 +282,8 @@ static void blob(sqlite3_stmt *st, const uint8_t **bytes, size_t *len)
 
 /* --- reading ----------------------------------------------------------------------------- */
 
-static enum rc read_block(struct audit_index *ix, enum query q, const int64_t *numbers, int count,
-	struct audit_index_block *out)
+static enum rc read_block(struct audit_index *ix, enum audit_index_query q, const int64_t *numbers,
+	int count, struct audit_index_block *out)
 {
 	enum rc rc;
 	sqlite3_stmt *st = bind(ix, q, numbers, count, &rc);
@@ -310,13 +314,13 @@ static enum rc read_block(struct audit_index *ix, enum query q, const int64_t *n
 
 enum rc audit_index_last(struct audit_index *ix, struct audit_index_block *out)
 {
-	return read_block(ix, LAST, NULL, 0, out);
+	return read_block(ix, AUDIT_INDEX_LAST, NULL, 0, out);
 }
 
 enum rc audit_index_whole(struct audit_index *ix, int64_t *seq)
 {
 	enum rc rc;
-	sqlite3_stmt *st = bind(ix, WHOLE, NULL, 0, &rc);
+	sqlite3_stmt *st = bind(ix, AUDIT_INDEX_WHOLE, NULL, 0, &rc);
 
 	if (!st)
 		return rc;
@@ -329,68 +333,19 @@ enum rc audit_index_whole(struct audit_index *ix, int64_t *seq)
 
 enum rc audit_index_before(struct audit_index *ix, int64_t seq, struct audit_index_block *out)
 {
-	return read_block(ix, BEFORE, &seq, 1, out);
+	return read_block(ix, AUDIT_INDEX_BEFORE, &seq, 1, out);
 }
 
 enum rc audit_index_after(struct audit_index *ix, int64_t seq, struct audit_index_block *out)
 {
-	return read_block(ix, AFTER, &seq, 1, out);
-}
-
-static size_t rows_of(const struct audit_index_block *b)
-{
-	return (size_t)(b->last - b->first + 1);
-}
-
-enum rc audit_index_rows(struct audit_index *ix, const struct audit_index_block *b, uint32_t word,
-	struct audit_set *s)
-{
-	const int64_t numbers[] = {b->first, word};
-	enum rc rc;
-	sqlite3_stmt *st = bind(ix, ROWS, numbers, 2, &rc);
-	const uint8_t *bytes;
-	size_t len;
-
-	if (!st)
-		return rc;
-	rc = step(ix, st);
-	if (rc == RC_OK) {
-		blob(st, &bytes, &len);
-		rc = audit_set_add(s, bytes, len, rows_of(b));
-	}
-	(void)sqlite3_reset(st);
-	return rc == RC_NOTFOUND ? RC_OK : rc;
-}
-
-enum rc audit_index_rows_where(struct audit_index *ix, const struct audit_index_block *b,
-	uint32_t from, uint32_t to, bool (*wanted)(void *ctx, uint32_t word), void *ctx,
-	struct audit_set *s)
-{
-	const int64_t numbers[] = {b->first, from, to};
-	enum rc rc;
-	sqlite3_stmt *st = bind(ix, ROWS_WHERE, numbers, 3, &rc);
-	const uint8_t *bytes;
-	size_t len;
-
-	if (!st)
-		return rc;
-	while ((rc = step(ix, st)) == RC_OK) {
-		if (!wanted(ctx, (uint32_t)sqlite3_column_int64(st, 1)))
-			continue;
-		blob(st, &bytes, &len);
-		rc = audit_set_add(s, bytes, len, rows_of(b));
-		if (rc != RC_OK)
-			break;
-	}
-	(void)sqlite3_reset(st);
-	return rc == RC_NOTFOUND ? RC_OK : rc;
+	return read_block(ix, AUDIT_INDEX_AFTER, &seq, 1, out);
 }
 
 enum rc audit_index_places(struct audit_index *ix, const struct audit_index_block *b,
 	struct audit_row_place out[AUDIT_BLOCK_ROWS])
 {
 	enum rc rc;
-	sqlite3_stmt *st = bind(ix, PLACES, &b->first, 1, &rc);
+	sqlite3_stmt *st = bind(ix, AUDIT_INDEX_PLACES, &b->first, 1, &rc);
 	const uint8_t *bytes;
 	size_t len;
 
@@ -399,119 +354,173 @@ enum rc audit_index_places(struct audit_index *ix, const struct audit_index_bloc
 	rc = step(ix, st);
 	if (rc == RC_OK) {
 		blob(st, &bytes, &len);
-		rc = audit_block_places(bytes, len, b->at.offset, rows_of(b), out);
+		rc = audit_block_places(
+			bytes, len, b->at.offset, (size_t)(b->last - b->first + 1), out);
 	}
 	(void)sqlite3_reset(st);
 	return rc;
 }
 
-/* --- writing ----------------------------------------------------------------------------- */
+/* --- spans ------------------------------------------------------------------------------- */
 
-/* One row whose last column is bytes. */
-static enum rc put_blob(struct audit_index *ix, enum query q, const int64_t *numbers, int count,
-	const struct buf *bytes)
+enum rc audit_index_get_span(struct audit_index *ix, enum audit_index_query q, int64_t number,
+	struct audit_index_span *out)
+{
+	enum rc rc;
+	sqlite3_stmt *st = bind(ix, q, &number, 1, &rc);
+	struct audit_index_span s;
+
+	if (!st)
+		return rc;
+	rc = step(ix, st);
+	if (rc == RC_OK) {
+		s = (struct audit_index_span){.first = sqlite3_column_int64(st, 0),
+			.last = sqlite3_column_int64(st, 1),
+			.min_ms = sqlite3_column_int64(st, 2),
+			.max_ms = sqlite3_column_int64(st, 3),
+			.merged = sqlite3_column_int(st, 4) != 0};
+		if (s.first < 1 || s.last < s.first || s.last - s.first >= (int64_t)AUDIT_SPAN_ROWS)
+			rc = RC_INVALID;
+	}
+	(void)sqlite3_reset(st);
+	if (rc == RC_OK)
+		*out = s;
+	return rc;
+}
+
+enum rc audit_index_span_before(struct audit_index *ix, int64_t seq, struct audit_index_span *out)
+{
+	return audit_index_get_span(ix, AUDIT_INDEX_SPAN_BEFORE, seq, out);
+}
+
+enum rc audit_index_span_after(struct audit_index *ix, int64_t seq, struct audit_index_span *out)
+{
+	return audit_index_get_span(ix, AUDIT_INDEX_SPAN_AFTER, seq, out);
+}
+
+enum rc audit_index_get_bytes(
+	struct audit_index *ix, enum audit_index_query q, int64_t key, struct buf *out)
+{
+	enum rc rc;
+	sqlite3_stmt *st = bind(ix, q, &key, 1, &rc);
+	const uint8_t *bytes;
+	size_t len;
+
+	if (!st)
+		return rc;
+	rc = step(ix, st);
+	if (rc == RC_OK) {
+		blob(st, &bytes, &len);
+		buf_add(out, bytes, len);
+	}
+	(void)sqlite3_reset(st);
+	return rc == RC_NOTFOUND ? RC_OK : rc;
+}
+
+static enum rc add_apart(struct audit_index *ix, const struct audit_index_span *span, size_t place,
+	struct audit_set *s)
+{
+	int64_t key = audit_index_apart_key(span->first, span->merged, place);
+	enum rc rc;
+	sqlite3_stmt *st = bind(ix, AUDIT_INDEX_APART, &key, 1, &rc);
+	const uint8_t *bytes;
+	size_t len;
+
+	if (!st)
+		return rc;
+	rc = place <= (size_t)(span->last - span->first) ? step(ix, st) : RC_NOTFOUND;
+	if (rc == RC_OK) {
+		blob(st, &bytes, &len);
+		rc = audit_set_add(s, bytes, len);
+	}
+	(void)sqlite3_reset(st);
+	return rc == RC_NOTFOUND ? RC_INVALID : rc;
+}
+
+static enum rc add_entry(struct audit_index *ix, const struct audit_index_span *span,
+	const struct audit_bucket_entry *e, struct audit_set *s)
+{
+	return e->apart ? add_apart(ix, span, e->len, s) : audit_set_add(s, e->set, e->len);
+}
+
+enum rc audit_index_rows(struct audit_index *ix, const struct audit_index_span *span, uint32_t word,
+	struct audit_set *s)
+{
+	int64_t key = audit_index_bucket_key(span->first, span->merged, audit_bucket_of(word));
+	enum rc rc;
+	sqlite3_stmt *st = bind(ix, AUDIT_INDEX_BUCKET, &key, 1, &rc);
+	struct audit_bucket_entry e;
+	const uint8_t *bytes;
+	size_t len;
+
+	if (!st)
+		return rc;
+	rc = step(ix, st);
+	if (rc == RC_OK) {
+		blob(st, &bytes, &len);
+		rc = audit_bucket_find(bytes, len, word, &e);
+	}
+	if (rc == RC_OK)
+		rc = add_entry(ix, span, &e, s);
+	(void)sqlite3_reset(st);
+	return rc == RC_NOTFOUND ? RC_OK : rc;
+}
+
+enum rc audit_index_rows_where(struct audit_index *ix, const struct audit_index_span *span,
+	enum audit_word_kind kind, bool (*wanted)(void *ctx, uint32_t word), void *ctx,
+	struct audit_set *s)
+{
+	int64_t key = audit_index_bucket_key(span->first, span->merged, kind);
+	enum rc rc;
+	sqlite3_stmt *st = bind(ix, AUDIT_INDEX_BUCKET, &key, 1, &rc);
+	struct audit_bucket_walk w;
+	struct audit_bucket_entry e;
+	const uint8_t *bytes;
+	size_t len;
+
+	if (!st)
+		return rc;
+	rc = step(ix, st);
+	if (rc == RC_OK) {
+		blob(st, &bytes, &len);
+		w = audit_bucket_walk(bytes, len);
+		while (rc == RC_OK && audit_bucket_next(&w, &e))
+			if (wanted(ctx, e.word))
+				rc = add_entry(ix, span, &e, s);
+		rc = w.wrong ? RC_INVALID : rc;
+	}
+	(void)sqlite3_reset(st);
+	return rc == RC_NOTFOUND ? RC_OK : rc;
+}
+
+/* --- for the writer ------------------------------------------------------------------------ */
+
+enum rc audit_index_do(struct audit_index *ix, enum audit_index_query q, const int64_t *numbers,
+	int count, const struct buf *bytes)
 {
 	enum rc rc;
 	sqlite3_stmt *st = bind(ix, q, numbers, count, &rc);
 
 	if (!st)
 		return rc;
-	rc = sqlite3_bind_blob(st, count + 1, bytes->data, (int)bytes->len, SQLITE_STATIC) ==
-			SQLITE_OK
-		? step(ix, st)
-		: RC_UNAVAILABLE;
+	/* Of an empty one there are no bytes to point to, and NULL would be none. */
+	if (bytes &&
+		sqlite3_bind_blob(st, count + 1, bytes->len > 0 ? (const void *)bytes->data : "",
+			(int)bytes->len, SQLITE_STATIC) != SQLITE_OK)
+		rc = RC_UNAVAILABLE;
+	if (rc == RC_OK)
+		rc = step(ix, st);
 	(void)sqlite3_reset(st);
-	(void)sqlite3_bind_null(st, count + 1);
+	if (bytes)
+		(void)sqlite3_bind_null(st, count + 1);
 	return rc == RC_NOTFOUND ? RC_OK : rc;
 }
 
-struct adding {
-	struct audit_index *ix;
-	const struct audit_block *b;
-};
-
-static enum rc put_rows(void *ctx, uint32_t word, const uint16_t *rows, size_t count)
-{
-	struct adding *a = ctx;
-	const int64_t numbers[] = {a->b->first, word};
-	uint8_t bytes[AUDIT_SET_BYTES_MAX];
-	const struct buf set = {
-		.data = bytes, .len = audit_set_encode(rows, count, a->b->rows, bytes)};
-
-	return put_blob(a->ix, ADD_ROWS, numbers, 2, &set);
-}
-
-static enum rc put_block(struct audit_index *ix, const struct audit_block *b)
-{
-	const int64_t numbers[] = {b->first, b->first + (int64_t)b->rows - 1, b->at.segment,
-		b->at.offset, b->end.offset, b->min_ms, b->max_ms, (int64_t)b->mark,
-		b->last_offset};
-	enum rc rc;
-	sqlite3_stmt *st = bind(ix, ADD, numbers, 9, &rc);
-
-	if (!st)
-		return rc;
-	rc = step(ix, st);
-	(void)sqlite3_reset(st);
-	return rc == RC_NOTFOUND ? put_blob(ix, ADD_PLACES, numbers, 1, &b->places) : rc;
-}
-
-static enum rc end_change(struct audit_index *ix, enum rc rc)
+enum rc audit_index_end(struct audit_index *ix, enum rc rc)
 {
 	if (rc == RC_OK)
-		rc = run(ix, "COMMIT");
+		rc = audit_index_run(ix, "COMMIT");
 	if (rc != RC_OK && !sqlite3_get_autocommit(ix->handle))
 		(void)sqlite3_exec(ix->handle, "ROLLBACK", NULL, NULL, NULL);
 	return rc;
-}
-
-enum rc audit_index_add(struct audit_index *ix, struct audit_block *b)
-{
-	struct adding a = {ix, b};
-	struct audit_index_block before = {0};
-	enum rc rc = run(ix, "BEGIN IMMEDIATE");
-
-	if (rc != RC_OK)
-		return rc;
-	rc = audit_index_before(ix, b->first + (int64_t)b->rows, &before);
-	if (rc == RC_OK && before.last >= b->first)
-		rc = RC_CONFLICT;
-	else if (rc == RC_OK || rc == RC_NOTFOUND)
-		rc = put_block(ix, b);
-	if (rc == RC_OK)
-		rc = audit_block_words(b, put_rows, &a);
-	return end_change(ix, rc);
-}
-
-static enum rc forget(struct audit_index *ix, enum query q, int64_t first, int64_t last)
-{
-	const int64_t numbers[] = {first, last};
-	enum rc rc;
-	sqlite3_stmt *st = bind(ix, q, numbers, 2, &rc);
-
-	if (!st)
-		return rc;
-	rc = step(ix, st);
-	(void)sqlite3_reset(st);
-	return rc == RC_NOTFOUND ? RC_OK : rc;
-}
-
-enum rc audit_index_forget(struct audit_index *ix, int64_t first, int64_t last)
-{
-	struct audit_index_block b = {0};
-	enum rc rc = run(ix, "BEGIN IMMEDIATE");
-
-	if (rc != RC_OK)
-		return rc;
-	/* A block that begins before and reaches in goes too. */
-	rc = audit_index_before(ix, first, &b);
-	if (rc == RC_OK && b.last >= first)
-		first = b.first;
-	if (rc == RC_OK || rc == RC_NOTFOUND)
-		rc = forget(ix, FORGET, first, last);
-	if (rc == RC_OK)
-		rc = forget(ix, FORGET_PLACES, first, last);
-	if (rc == RC_OK)
-		rc = forget(ix, FORGET_ROWS, first, last);
-	return end_change(ix, rc);
 }

@@ -1,7 +1,9 @@
 /* audit_index: an SQLite file beside the audit log that says where to look: for each block of rows
- * (audit_block.h) where its lines are and which rows have which word. It is no evidence and can be
- * thrown away at any time: whoever reads it checks what it found against the log's own lines
- * (audit_search.h). One thread at a time for each handle; many handles and processes at once. */
+ * (audit_block.h) where its lines are, and for each span of rows which of them have which word. A
+ * span is a block at first; AUDIT_SPAN_BLOCKS blocks become one span once they are there, so that a
+ * question looks at few spans, however long the log is. It is no evidence and can be thrown away at
+ * any time: whoever reads it checks what it found against the log's own lines (audit_search.h). One
+ * thread at a time for each handle; many handles and processes at once. */
 #ifndef SHARED_AUDIT_INDEX_H
 #define SHARED_AUDIT_INDEX_H
 
@@ -11,6 +13,7 @@
 
 #include "shared/audit_block.h"
 #include "shared/audit_set.h"
+#include "shared/audit_words.h"
 #include "shared/rc.h"
 
 struct audit_index;
@@ -36,8 +39,17 @@ bool audit_index_current(const struct audit_index *ix, const char *path);
 
 /* One transaction. RC_CONFLICT: another writer has that row already. */
 enum rc audit_index_add(struct audit_index *ix, struct audit_block *b) MUST_CHECK;
-/* Forgets the blocks with rows from first to last. */
-enum rc audit_index_forget(struct audit_index *ix, int64_t first, int64_t last) MUST_CHECK;
+/* Makes one span of the oldest blocks that are to be one, in a transaction. RC_NOTFOUND: there are
+ * none. */
+enum rc audit_index_merge(struct audit_index *ix) MUST_CHECK;
+/* Forgets the spans with rows from first to last, whole ones. *gone gets what that was: the first
+ * of their blocks, and their last row. RC_NOTFOUND: there are none. */
+struct audit_index_gone {
+	int64_t first, last;
+	struct audit_place at;
+};
+enum rc audit_index_forget(struct audit_index *ix, int64_t first, int64_t last,
+	struct audit_index_gone *gone) MUST_CHECK;
 
 /* --- reading ------------------------------------------------------------------------------- */
 
@@ -57,15 +69,27 @@ enum rc audit_index_before(
 	struct audit_index *ix, int64_t seq, struct audit_index_block *out) MUST_CHECK;
 enum rc audit_index_after(
 	struct audit_index *ix, int64_t seq, struct audit_index_block *out) MUST_CHECK;
-/* Adds the rows of the block that have the word to s. */
-enum rc audit_index_rows(struct audit_index *ix, const struct audit_index_block *b, uint32_t word,
-	struct audit_set *s) MUST_CHECK;
-/* The same for each word of [from, to] that the block has and wanted() says yes to. */
-enum rc audit_index_rows_where(struct audit_index *ix, const struct audit_index_block *b,
-	uint32_t from, uint32_t to, bool (*wanted)(void *ctx, uint32_t word), void *ctx,
-	struct audit_set *s) MUST_CHECK;
 /* Fills out[0 .. last - first]. */
 enum rc audit_index_places(struct audit_index *ix, const struct audit_index_block *b,
 	struct audit_row_place out[AUDIT_BLOCK_ROWS]) MUST_CHECK;
+
+struct audit_index_span {
+	int64_t first, last;
+	int64_t min_ms, max_ms;
+	bool merged;
+};
+/* As the two for blocks. */
+enum rc audit_index_span_before(
+	struct audit_index *ix, int64_t seq, struct audit_index_span *out) MUST_CHECK;
+enum rc audit_index_span_after(
+	struct audit_index *ix, int64_t seq, struct audit_index_span *out) MUST_CHECK;
+/* Adds the rows of the span that have the word to s, which is of so many rows. */
+enum rc audit_index_rows(struct audit_index *ix, const struct audit_index_span *span, uint32_t word,
+	struct audit_set *s) MUST_CHECK;
+/* The same for each word of a kind other than AUDIT_WORD_TEXT that the span has and wanted() says
+ * yes to. */
+enum rc audit_index_rows_where(struct audit_index *ix, const struct audit_index_span *span,
+	enum audit_word_kind kind, bool (*wanted)(void *ctx, uint32_t word), void *ctx,
+	struct audit_set *s) MUST_CHECK;
 
 #endif

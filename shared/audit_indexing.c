@@ -36,6 +36,7 @@ struct pass {
 	bool (*go_on)(void *ctx, int64_t seq);
 	void *ctx;
 	bool stop;
+	int64_t taken; /* the last row that this pass wrote; 0: none */
 };
 
 struct audit_indexing *audit_indexing_new(const char *log_path, const char *index_path)
@@ -77,8 +78,10 @@ static enum rc write_block(struct pass *p)
 	int64_t last = x->block.first + (int64_t)x->block.rows - 1;
 	enum rc rc = x->block.rows > 0 ? audit_index_add(x->index, &x->block) : RC_OK;
 
-	if (x->block.rows > 0 && rc == RC_OK && p->go_on)
-		p->stop = !p->go_on(p->ctx, last);
+	if (x->block.rows > 0 && rc == RC_OK) {
+		p->taken = last;
+		p->stop = p->go_on && !p->go_on(p->ctx, last);
+	}
 	audit_block_reset(&x->block);
 	return rc;
 }
@@ -114,6 +117,14 @@ static bool still_there(struct pass *p, const struct audit_index_block *b)
 		audit_block_mark(line, len) == b->mark;
 }
 
+static enum rc forget(struct pass *p, int64_t first, int64_t last)
+{
+	struct audit_index_gone gone;
+	enum rc rc = audit_index_forget(p->x->index, first, last, &gone);
+
+	return rc == RC_NOTFOUND ? RC_OK : rc;
+}
+
 /* Where the rows go on that the index does not have. A crash can have taken rows from the log's end
  * that the index has: they are forgotten. */
 static enum rc seek_end(struct pass *p)
@@ -123,7 +134,7 @@ static enum rc seek_end(struct pass *p)
 	enum rc rc;
 
 	while ((rc = audit_index_last(p->x->index, &last)) == RC_OK && !still_there(p, &last)) {
-		rc = audit_index_forget(p->x->index, last.first, INT64_MAX);
+		rc = forget(p, last.first, INT64_MAX);
 		if (rc != RC_OK)
 			return rc;
 	}
@@ -164,10 +175,27 @@ static bool was_seen(const struct audit_indexing *x, int64_t first, uint64_t sta
 	return false;
 }
 
-/* A file whose lines were rewritten, as when rows expire, is read again. */
+/* Where to begin to read again what was forgotten. Its beginning may be in a file that is gone. */
+static enum rc seek_gone(struct pass *p, const struct audit_index_gone *gone)
+{
+	struct audit_place at = gone->at;
+	enum rc rc;
+
+	/* Other lines may stand before the first row now. */
+	if (at.segment == gone->first)
+		at.offset = 0;
+	rc = audit_log_seek(p->log, at);
+	if (rc != RC_NOTFOUND)
+		return rc;
+	return audit_log_seek(p->log, (struct audit_place){audit_log_oldest(p->log), 0});
+}
+
+/* A file whose lines were rewritten, as when rows expire, is read again, and what shares a span
+ * with it. */
 static enum rc look_at_file(struct pass *p, int64_t first, int64_t last)
 {
 	struct audit_indexing *x = p->x;
+	struct audit_index_gone gone;
 	struct audit_index_block b;
 	enum rc rc = audit_index_before(x->index, last + 1, &b);
 
@@ -176,11 +204,11 @@ static enum rc look_at_file(struct pass *p, int64_t first, int64_t last)
 	log_info("the file of rows %lld to %lld of the audit log was rewritten: indexing it anew",
 		(long long)first, (long long)b.last);
 	audit_block_reset(&x->block);
-	rc = audit_index_forget(x->index, first, b.last);
+	rc = audit_index_forget(x->index, first, b.last, &gone);
 	if (rc == RC_OK)
-		rc = audit_log_seek(p->log, (struct audit_place){first, 0});
+		rc = seek_gone(p, &gone);
 	if (rc == RC_OK)
-		rc = take_lines(p, b.last + 1);
+		rc = take_lines(p, gone.last + 1);
 	return rc == RC_OK ? write_block(p) : rc;
 }
 
@@ -191,7 +219,21 @@ static enum rc close_gap(struct pass *p)
 	enum rc rc = audit_index_whole(p->x->index, &whole);
 
 	if (rc == RC_OK)
-		rc = audit_index_forget(p->x->index, whole + 1, INT64_MAX);
+		rc = forget(p, whole + 1, INT64_MAX);
+	return rc == RC_NOTFOUND ? RC_OK : rc;
+}
+
+/* Rows whose files are gone. A span that has younger ones too stays. */
+static enum rc forget_old(struct pass *p, int64_t oldest)
+{
+	struct audit_index_span s;
+	enum rc rc;
+
+	while ((rc = audit_index_span_after(p->x->index, 0, &s)) == RC_OK && s.last < oldest) {
+		rc = forget(p, s.first, s.last);
+		if (rc != RC_OK)
+			return rc;
+	}
 	return rc == RC_NOTFOUND ? RC_OK : rc;
 }
 
@@ -204,7 +246,7 @@ static enum rc look_back(struct pass *p)
 	enum rc rc = RC_OK;
 
 	if (count > 0 && audit_log_oldest(p->log) > 1)
-		rc = audit_index_forget(x->index, 0, audit_log_oldest(p->log) - 1);
+		rc = forget_old(p, audit_log_oldest(p->log));
 	if (rc == RC_OK && x->looked_ms == 0)
 		rc = close_gap(p);
 	/* The current file is seek_end()'s matter. */
@@ -232,6 +274,19 @@ static enum rc open_index(struct audit_indexing *x)
 	return x->index ? RC_OK : audit_index_open_write(x->index_path, &x->index);
 }
 
+/* Only when no file is being read again: its blocks would become spans one by one. */
+static enum rc merge_all(struct pass *p)
+{
+	enum rc rc = RC_OK;
+
+	while (rc == RC_OK && !p->stop) {
+		rc = audit_index_merge(p->x->index);
+		if (rc == RC_OK && p->go_on)
+			p->stop = !p->go_on(p->ctx, p->taken);
+	}
+	return rc == RC_NOTFOUND ? RC_OK : rc;
+}
+
 enum rc audit_indexing_pass(struct audit_indexing *x, int64_t durable, bool all,
 	bool (*go_on)(void *ctx, int64_t seq), void *ctx)
 {
@@ -247,6 +302,8 @@ enum rc audit_indexing_pass(struct audit_indexing *x, int64_t durable, bool all,
 		rc = look_back(&p);
 	if (rc == RC_OK)
 		rc = take_new(&p);
+	if (rc == RC_OK && p.taken > 0)
+		rc = merge_all(&p);
 	audit_log_close(p.log);
 	if (rc == RC_INVALID) {
 		log_warn("the audit index %s is made anew", x->index_path);

@@ -13,7 +13,7 @@
 /* Newest first, what the index does not have yet is gathered before it is given: this much of it,
  * which is several times what the indexer leaves. */
 #define TAIL_ROWS ((size_t)8 * AUDIT_BLOCK_ROWS)
-/* With so many tenants in scope it is cheaper to look at all the tenants of a block. */
+/* With so many tenants in scope it is cheaper to look at all the tenants of a span. */
 #define SCOPE_SEEKS 8
 #define ASKED_MAX (5 + AUDIT_FILTER_TERMS_MAX)
 
@@ -37,8 +37,9 @@ struct run {
 	int asked_count;
 	struct hashed_tenant *scope; /* by word */
 	size_t scope_count;
-	int64_t block_max_ms;
-	struct audit_row_place *places;
+	int64_t span_max_ms;
+	struct audit_set *rows, *one; /* of a span */
+	struct audit_row_place *places; /* of a block */
 };
 
 static bool over(const struct run *r)
@@ -72,7 +73,7 @@ static void ask_all(struct run *r)
 {
 	const struct audit_filter *f = r->s->filter;
 
-	/* The rarest first, as a rule: an empty set ends a block early. */
+	/* The rarest first, as a rule: an empty set ends a span early. */
 	for (int i = 0; i < f->term_count; i++)
 		ask(r, AUDIT_WORD_TEXT, f->text + f->term[i].at, f->term[i].len);
 	ask(r, AUDIT_WORD_ACTOR, f->actor, strlen(f->actor));
@@ -94,7 +95,7 @@ static void ask_all(struct run *r)
 		qsort(r->scope, r->scope_count, sizeof(*r->scope), by_word);
 }
 
-/* --- one block ----------------------------------------------------------------------------- */
+/* --- which rows of a span ------------------------------------------------------------------ */
 
 static bool in_scope(void *ctx, uint32_t word)
 {
@@ -103,47 +104,55 @@ static bool in_scope(void *ctx, uint32_t word)
 	const struct hashed_tenant *t =
 		bsearch(&key, r->scope, r->scope_count, sizeof(*r->scope), by_word);
 
-	return t && t->since_ms <= r->block_max_ms;
+	return t && t->since_ms <= r->span_max_ms;
 }
 
-static enum rc scope_rows(struct run *r, const struct audit_index_block *b, struct audit_set *s)
+static enum rc scope_rows(struct run *r, const struct audit_index_span *span, struct audit_set *s)
 {
 	enum rc rc = RC_OK;
 
-	memset(s, 0, sizeof(*s));
-	r->block_max_ms = b->max_ms;
+	r->span_max_ms = span->max_ms;
 	if (r->scope_count > SCOPE_SEEKS)
-		return audit_index_rows_where(r->index, b, AUDIT_WORD_KIND_FIRST(AUDIT_WORD_TENANT),
-			AUDIT_WORD_KIND_LAST(AUDIT_WORD_TENANT), in_scope, r, s);
+		return audit_index_rows_where(r->index, span, AUDIT_WORD_TENANT, in_scope, r, s);
 	for (size_t i = 0; rc == RC_OK && i < r->scope_count; i++)
-		if (r->scope[i].since_ms <= b->max_ms)
-			rc = audit_index_rows(r->index, b, r->scope[i].word, s);
+		if (r->scope[i].since_ms <= span->max_ms)
+			rc = audit_index_rows(r->index, span, r->scope[i].word, s);
 	return rc;
 }
 
-/* The rows that the index thinks match; *any says whether there are some. */
-static enum rc candidates(
-	struct run *r, const struct audit_index_block *b, struct audit_set *out, bool *any)
+/* What the filter's times leave of something from min to max. */
+static bool in_time(const struct run *r, int64_t min_ms, int64_t max_ms)
 {
 	const struct audit_filter *f = r->s->filter;
-	struct audit_set one;
+
+	return max_ms >= f->since_ms && (f->until_ms == 0 || min_ms < f->until_ms);
+}
+
+/* The rows that the index thinks match, in r->rows; *any says whether there are some. */
+static enum rc candidates(struct run *r, const struct audit_index_span *span, bool *any)
+{
+	size_t rows = (size_t)(span->last - span->first + 1);
 	enum rc rc = RC_OK;
 
-	*any = b->max_ms >= f->since_ms && (f->until_ms == 0 || b->min_ms < f->until_ms);
-	audit_set_fill(out, (size_t)(b->last - b->first + 1));
+	*any = in_time(r, span->min_ms, span->max_ms);
+	if (*any)
+		audit_set_fill(r->rows, rows);
 	for (int i = 0; rc == RC_OK && *any && i < r->asked_count; i++) {
-		memset(&one, 0, sizeof(one));
-		rc = audit_index_rows(r->index, b, r->asked[i], &one);
-		audit_set_and(out, &one);
-		*any = !audit_set_empty(out);
+		audit_set_clear(r->one, rows);
+		rc = audit_index_rows(r->index, span, r->asked[i], r->one);
+		audit_set_and(r->rows, r->one);
+		*any = audit_set_any(r->rows, 0, rows);
 	}
-	if (rc != RC_OK || !*any || !f->scope)
+	if (rc != RC_OK || !*any || !r->s->filter->scope)
 		return rc;
-	rc = scope_rows(r, b, &one);
-	audit_set_and(out, &one);
-	*any = !audit_set_empty(out);
+	audit_set_clear(r->one, rows);
+	rc = scope_rows(r, span, r->one);
+	audit_set_and(r->rows, r->one);
+	*any = audit_set_any(r->rows, 0, rows);
 	return rc;
 }
+
+/* --- giving them ----------------------------------------------------------------------------- */
 
 /* Gives the row when its line is there and is one. */
 static enum rc give(struct run *r, struct audit_place at, size_t len, int64_t seq)
@@ -170,20 +179,22 @@ static bool after_from(const struct run *r, int64_t seq)
 	return s->from == 0 || seq < s->from;
 }
 
-static enum rc give_block(
-	struct run *r, const struct audit_index_block *b, const struct audit_set *rows)
+/* base: where the block's rows begin in r->rows. */
+static enum rc give_block(struct run *r, const struct audit_index_block *b, size_t base)
 {
-	const struct audit_filter *f = r->s->filter;
 	size_t count = (size_t)(b->last - b->first + 1);
-	enum rc rc = audit_index_places(r->index, b, r->places);
+	enum rc rc;
 
+	if (!in_time(r, b->min_ms, b->max_ms) || !audit_set_any(r->rows, base, count))
+		return RC_OK;
+	rc = audit_index_places(r->index, b, r->places);
 	for (size_t i = 0; rc == RC_OK && i < count && !over(r); i++) {
 		size_t row = r->s->oldest_first ? i : count - 1 - i;
 		const struct audit_row_place *p = &r->places[row];
 		int64_t seq = b->first + (int64_t)row;
 
-		if (!audit_set_has(rows, row) || !after_from(r, seq) || seq > r->s->durable ||
-			p->wall_ms < f->since_ms || (f->until_ms > 0 && p->wall_ms >= f->until_ms))
+		if (!audit_set_has(r->rows, base + row) || !after_from(r, seq) ||
+			seq > r->s->durable || !in_time(r, p->wall_ms, p->wall_ms))
 			continue;
 		rc = give(r, (struct audit_place){b->at.segment, p->offset}, p->len, seq);
 		if (!r->spent)
@@ -192,23 +203,46 @@ static enum rc give_block(
 	return rc;
 }
 
-/* All blocks from r->seq on, in the direction that is asked for. */
-static enum rc give_blocks(struct run *r)
+/* The blocks of a span from r->seq on, in the direction that is asked for. */
+static enum rc give_span(struct run *r, const struct audit_index_span *span)
 {
+	bool up = r->s->oldest_first;
 	struct audit_index_block b;
-	struct audit_set rows;
-	bool any = false;
+	enum rc rc = RC_OK;
+
+	if (up && r->seq < span->first - 1)
+		r->seq = span->first - 1;
+	else if (!up && r->seq > span->last)
+		r->seq = span->last + 1;
+	while (rc == RC_OK && !over(r) && (up ? r->seq < span->last : r->seq > span->first)) {
+		rc = up ? audit_index_after(r->index, r->seq, &b)
+			: audit_index_before(r->index, r->seq, &b);
+		if (rc == RC_OK && (b.first < span->first || b.last > span->last))
+			rc = RC_INVALID;
+		if (rc == RC_OK)
+			rc = give_block(r, &b, (size_t)(b.first - span->first));
+		if (rc == RC_OK && !over(r))
+			r->seq = up ? b.last : b.first;
+	}
+	return rc;
+}
+
+/* All spans from r->seq on. */
+static enum rc give_spans(struct run *r)
+{
+	bool up = r->s->oldest_first, any = false;
+	struct audit_index_span span;
 	enum rc rc = RC_OK;
 
 	while (rc == RC_OK && !over(r)) {
-		rc = r->s->oldest_first ? audit_index_after(r->index, r->seq, &b)
-					: audit_index_before(r->index, r->seq, &b);
+		rc = up ? audit_index_span_after(r->index, r->seq, &span)
+			: audit_index_span_before(r->index, r->seq, &span);
 		if (rc == RC_OK)
-			rc = candidates(r, &b, &rows, &any);
+			rc = candidates(r, &span, &any);
 		if (rc == RC_OK && any)
-			rc = give_block(r, &b, &rows);
+			rc = give_span(r, &span);
 		if (rc == RC_OK && !over(r))
-			r->seq = r->s->oldest_first ? b.last : b.first;
+			r->seq = up ? span.last : span.first;
 	}
 	return rc == RC_NOTFOUND ? RC_OK : rc;
 }
@@ -222,7 +256,7 @@ struct spot {
 };
 
 struct tail {
-	struct spot *spots; /* lines that match, oldest first */
+	struct spot *spots; /* lines that may match, oldest first */
 	size_t count, cap;
 	int64_t behind;
 };
@@ -255,7 +289,8 @@ static void note(struct tail *t, const struct audit_line *line)
 	t->spots[t->count++] = (struct spot){line->at, line->len, line->seq};
 }
 
-/* Forward, since lines can't be found from behind, and remembered. */
+/* Forward, since lines can't be found from behind, and remembered; the few that are given are
+ * looked at closely. */
 static enum rc gather(struct run *r, struct tail *t)
 {
 	struct audit_line line = {0};
@@ -270,7 +305,7 @@ static enum rc gather(struct run *r, struct tail *t)
 			t->behind = r->s->durable < INT64_MAX ? r->s->durable - line.seq + 1 : 1;
 			break;
 		}
-		if (line.seq > indexed && audit_filter_match(r->s->filter, line.text, line.len))
+		if (line.seq > indexed && audit_filter_may(r->s->filter, line.text, line.len))
 			note(t, &line);
 	}
 	return rc == RC_NOTFOUND ? RC_OK : rc;
@@ -293,7 +328,7 @@ static enum rc newest_first(struct run *r, struct audit_search_end *end)
 	free(t.spots);
 	end->behind = t.behind;
 	if (rc == RC_OK && r->index && !over(r))
-		rc = give_blocks(r);
+		rc = give_spans(r);
 	return rc;
 }
 
@@ -305,7 +340,7 @@ static enum rc oldest_first(struct run *r)
 
 	r->seq = r->s->from;
 	if (r->index)
-		rc = give_blocks(r);
+		rc = give_spans(r);
 	if (rc == RC_OK && !over(r))
 		rc = tail_seek(r, &indexed);
 	while (rc == RC_OK && !over(r) && (rc = audit_log_next(r->log, &line)) == RC_OK) {
@@ -338,6 +373,8 @@ static void run_close(struct run *r)
 {
 	audit_index_close(r->index);
 	audit_log_close(r->log);
+	free(r->rows);
+	free(r->one);
 	free(r->places);
 	free(r->scope);
 }
@@ -350,6 +387,8 @@ enum rc audit_search(
 	enum rc rc = run_open(&r);
 
 	if (rc == RC_OK) {
+		r.rows = xmalloc(sizeof(*r.rows));
+		r.one = xmalloc(sizeof(*r.one));
 		r.places = xcalloc(AUDIT_BLOCK_ROWS, sizeof(*r.places));
 		ask_all(&r);
 		rc = s->oldest_first ? oldest_first(&r) : newest_first(&r, &got);

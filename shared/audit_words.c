@@ -9,26 +9,31 @@
 #define DEPTH_MAX 8
 
 /* The members that can be searched. What is not here is no word: hashes, signatures, numbers. */
+#define MEMBER(name, kind)                   \
+	{                                    \
+		name, sizeof(name) - 1, kind \
+	}
 static const struct member {
 	const char *name;
+	size_t len;
 	int kind; /* besides the words of its text */
 } members[] = {
-	{"event", AUDIT_WORD_EVENT},
-	{"tenant_id", AUDIT_WORD_TENANT},
-	{"actor_kind", AUDIT_WORD_ACTOR},
-	{"actor_id", AUDIT_WORD_ACTOR},
-	{"actor_name", AUDIT_WORD_ACTOR},
-	{"key_id", AUDIT_WORD_ACTOR},
-	{"method", NO_KIND},
-	{"tool", AUDIT_WORD_TOOL},
-	{"snapshot_id", NO_KIND},
-	{"outcome", AUDIT_WORD_OUTCOME},
-	{"request_id", NO_KIND},
-	{"session_id", NO_KIND},
-	{"worker_id", NO_KIND},
-	{"remote_ip", NO_KIND},
-	{"target", NO_KIND},
-	{"change", NO_KIND},
+	MEMBER("event", AUDIT_WORD_EVENT),
+	MEMBER("tenant_id", AUDIT_WORD_TENANT),
+	MEMBER("actor_kind", AUDIT_WORD_ACTOR),
+	MEMBER("actor_id", AUDIT_WORD_ACTOR),
+	MEMBER("actor_name", AUDIT_WORD_ACTOR),
+	MEMBER("key_id", AUDIT_WORD_ACTOR),
+	MEMBER("method", NO_KIND),
+	MEMBER("tool", AUDIT_WORD_TOOL),
+	MEMBER("snapshot_id", NO_KIND),
+	MEMBER("outcome", AUDIT_WORD_OUTCOME),
+	MEMBER("request_id", NO_KIND),
+	MEMBER("session_id", NO_KIND),
+	MEMBER("worker_id", NO_KIND),
+	MEMBER("remote_ip", NO_KIND),
+	MEMBER("target", NO_KIND),
+	MEMBER("change", NO_KIND),
 };
 
 struct walk {
@@ -37,9 +42,20 @@ struct walk {
 	char text[AUDIT_WORD_MAX + 1];
 };
 
+/* White space, control characters, quotes, brackets and what else stands between words. */
 static bool parts(unsigned char c)
 {
-	return c <= ' ' || c == 0x7F || strchr("\"',;()[]{}<>|=&?!", c) != NULL;
+#define BIT(c) (UINT32_C(1) << ((c) % 32))
+	static const uint32_t bits[8] = {
+		UINT32_MAX,
+		BIT(' ') | BIT('!') | BIT('"') | BIT('&') | BIT('\'') | BIT('(') | BIT(')') |
+			BIT(',') | BIT(';') | BIT('<') | BIT('=') | BIT('>') | BIT('?'),
+		BIT('[') | BIT(']'),
+		BIT('{') | BIT('|') | BIT('}') | BIT(0x7F),
+	};
+#undef BIT
+
+	return bits[c / 32] & UINT32_C(1) << (c % 32);
 }
 
 /* "Inc." is the word inc: punctuation at an end belongs to the sentence. */
@@ -128,10 +144,19 @@ static bool visit_value(struct walk *w, int kind, struct jscan value, int depth)
 	return true;
 }
 
+static bool is_named(struct jscan key, bool escapes, const struct member *m)
+{
+	if (escapes)
+		return jscan_is_str(key, m->name);
+	return key.len == m->len + 2 && memcmp(key.p + 1, m->name, m->len) == 0;
+}
+
 static const struct member *member_named(struct jscan key)
 {
+	bool escapes = memchr(key.p, '\\', key.len) != NULL;
+
 	for (size_t i = 0; i < sizeof(members) / sizeof(members[0]); i++)
-		if (jscan_is_str(key, members[i].name))
+		if (is_named(key, escapes, &members[i]))
 			return &members[i];
 	return NULL;
 }

@@ -7,7 +7,7 @@ import re
 import subprocess
 import time
 
-from . import audit, load, stacks, worker
+from . import audit, index, load, stacks, worker
 
 TEMPLATE = os.path.join(stacks.REPO, "tests", "bench", "performance.md.in")
 DOCUMENT = os.path.join(stacks.REPO, "docs", "performance.md")
@@ -29,6 +29,7 @@ TARGETS = {
     "warm100_added_ms": ("100 rows of a warm snapshot: what the tool adds to the engine, ms", "at most", 1.0),
     "audit_rows_of_limit": ("audit rows a second, to a bare loop of writes and syncs; the worst of 1, 32, 256 callers", "at least", 0.80),
     "audit_verify_of_sha256sum": ("speed of `airlockctl audit verify`, to `sha256sum` of the same file", "at least", 0.50),
+    "index_longest_page_ms": ("a page of a search of 10 million audit rows, the longest of all questions, ms", "at most", 50),
     "idle_cp_mib": ("memory of the idle control plane (pool of 2, tunneld), MiB PSS", "at most", 20),
 }
 
@@ -57,6 +58,8 @@ def summarize(raw):
         found["idle_cp_mib"] = single(raw["cold"]["idle"]["total"])
     if "audit" in raw:
         found.update(audit.ratios(raw["audit"]))
+    if "index" in raw:
+        found.update(index.ratios(raw["index"]))
     return {name: found[name] for name in TARGETS if name in found}
 
 
@@ -269,6 +272,15 @@ def audit_table(raw, _machine):
             + f"\n\nVerified: {number(best[0])} MB/s, beside {number(best[1])} MB/s of `sha256sum`, over {number(size)} MB in memory.")
 
 
+def index_table(raw, _machine):
+    found = raw["index"]
+    rows = [(question["question"], number(question["p50_us"] / 1000), number(question["longest_us"] / 1000), f"{question['found']:,}")
+            for question in found["questions"]]
+    return (f"{found['rows']:,} rows, {found['pages']} pages of 50 rows of each question.\n\n" + table(("question", "p50 ms", "longest ms", "rows found"), rows)
+            + f"\n\nInto the index: {number(found['cpu_us_per_row'])} µs of CPU a row, {number(found['rows_per_s'])} rows/s; "
+              f"it takes {number(found['index_bytes_per_row'])} bytes a row.")
+
+
 def profile_table(raw, _machine):
     profile = raw["profile"]
     small = [(role, often(symbols), ", ".join(f"{name} {share:.0f}%" for name, share in profile["top_system_calls"].get(role, [])))
@@ -305,7 +317,7 @@ def audit_text(raw, _machine):
 
 PARTS = {"TARGETS": ("relay", targets_table), "RELAY": ("relay", relay_table), "SYSTEM_CALLS": ("relay", system_calls_table),
          "LATENCY": ("relay", latency_table), "PAYLOAD": ("payload", payload_table), "TUNNELS": ("tunnels", tunnels_table),
-         "GROWTH": ("growth", growth_table), "COLD": ("cold", cold_table), "WORKER": ("worker", worker_table), "AUDIT_LOG": ("audit", audit_table), "PROFILE": ("profile", profile_table),
+         "GROWTH": ("growth", growth_table), "COLD": ("cold", cold_table), "WORKER": ("worker", worker_table), "AUDIT_LOG": ("audit", audit_table), "INDEX": ("index", index_table), "PROFILE": ("profile", profile_table),
          "MACHINE": (None, machine_text), "SECONDS": (None, seconds_text), "GENERATOR": ("relay", generator_text), "AUDIT": ("relay", audit_text)}
 
 

@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "shared/audit_bucket.h"
 #include "shared/audit_filter.h"
 #include "shared/audit_set.h"
 #include "shared/audit_words.h"
@@ -187,43 +188,125 @@ static void sets(void **state)
 	} cases[] = {
 		{1, 8192, 0}, /* all of them */
 		{2, 8192, 1025},
-		{15, 8192, 1025},
-		{17, 8192, 965},
-		{8191, 8192, 5},
+		{7, 8192, 1025},
+		{9, 8192, 912},
+		{8191, 8192, 4},
 		{3, 7, 2},
 		{1, 1, 0},
+		{5000, 524288, 210},
+		{3, 524288, 65537},
 	};
-	uint8_t bytes[AUDIT_SET_BYTES_MAX];
-	uint16_t rows[AUDIT_BLOCK_ROWS];
+	uint32_t *rows = xcalloc(AUDIT_SPAN_ROWS, sizeof(*rows));
+	uint32_t *again = xcalloc(AUDIT_SPAN_ROWS, sizeof(*again));
+	struct audit_set *s = xcalloc(1, sizeof(*s));
+	struct buf b;
 
 	(void)state;
+	buf_init(&b, SIZE_MAX);
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		struct audit_set s = {0};
-		size_t count = 0, len;
+		size_t count = 0, read = 1;
 
 		for (size_t row = 0; row < cases[i].total; row += cases[i].step)
-			rows[count++] = (uint16_t)row;
-		len = audit_set_encode(rows, count, cases[i].total, bytes);
-		assert_int_equal(len, cases[i].len);
-		assert_int_equal(audit_set_add(&s, bytes, len, cases[i].total), RC_OK);
-		for (size_t row = 0; row < AUDIT_BLOCK_ROWS; row++)
-			assert_int_equal(audit_set_has(&s, row),
-				row < cases[i].total && row % cases[i].step == 0);
+			rows[count++] = (uint32_t)row;
+		buf_reset(&b);
+		audit_set_spell(&b, rows, count, cases[i].total);
+		assert_int_equal(b.len, cases[i].len);
+		audit_set_clear(s, cases[i].total);
+		assert_int_equal(audit_set_add(s, b.data, b.len), RC_OK);
+		for (size_t row = 0; row < cases[i].total; row++)
+			assert_int_equal(audit_set_has(s, row), row % cases[i].step == 0);
+		assert_int_equal(audit_set_rows(b.data, b.len, cases[i].total, 5, again, &read,
+					 AUDIT_SPAN_ROWS),
+			count < AUDIT_SPAN_ROWS ? RC_OK : RC_INVALID);
+		assert_int_equal(read, count + 1);
+		for (size_t k = 0; k < count; k++)
+			assert_int_equal(again[k + 1], rows[k] + 5);
+		assert_int_equal(audit_set_any(s, 1, cases[i].step - 1), false);
+		assert_int_equal(audit_set_any(s, 0, cases[i].total), true);
 	}
+	buf_free(&b);
+	free(rows);
+	free(again);
+	free(s);
 }
 
 static void wrong_sets(void **state)
 {
-	static const uint8_t bytes[] = {1, 0, 1, 9};
-	struct audit_set s = {0};
+	static const struct {
+		uint8_t bytes[4];
+		size_t len, total;
+	} cases[] = {
+		{{1, 0x80, 2}, 3, 256}, /* row 256 of 256 */
+		{{1, 0x80}, 2, 256}, /* half a number */
+		{{9}, 1, 256}, /* no spelling */
+		{{2, 0}, 2, 256}, /* too short a map */
+		{{1, 1, 0, 0}, 4, 3}, /* rows 1, 2, 3 of 3 */
+	};
+	struct audit_set *s = xcalloc(1, sizeof(*s));
+	uint32_t rows[4];
+	size_t count = 0;
 
 	(void)state;
-	assert_int_equal(audit_set_add(&s, bytes, 3, 256), RC_INVALID); /* row 256 of 256 */
-	assert_int_equal(audit_set_add(&s, bytes, 2, 256), RC_INVALID);
-	assert_int_equal(audit_set_add(&s, bytes + 3, 1, 256), RC_INVALID);
-	assert_true(audit_set_empty(&s));
-	assert_int_equal(audit_set_add(&s, bytes, 3, 257), RC_OK);
-	assert_true(audit_set_has(&s, 256));
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		audit_set_clear(s, cases[i].total);
+		assert_int_equal(audit_set_add(s, cases[i].bytes, cases[i].len), RC_INVALID);
+		count = 0;
+		assert_int_equal(audit_set_rows(cases[i].bytes, cases[i].len, cases[i].total, 0,
+					 rows, &count, 4),
+			RC_INVALID);
+	}
+	audit_set_clear(s, 257);
+	assert_int_equal(audit_set_add(s, cases[0].bytes, 3), RC_OK);
+	assert_true(audit_set_has(s, 256));
+	assert_true(audit_set_any(s, 200, 57));
+	assert_false(audit_set_any(s, 200, 56));
+	count = 0;
+	assert_int_equal(audit_set_rows((const uint8_t *)"", 0, 5, 0, rows, &count, 4), RC_INVALID);
+	free(s);
+}
+
+/* --- buckets ------------------------------------------------------------------------------- */
+
+static void buckets(void **state)
+{
+	static const struct audit_bucket_entry entries[] = {
+		{5, false, (const uint8_t *)"\1\7", 2},
+		{6, true, NULL, 300},
+		{70000, false, (const uint8_t *)"", 0},
+		{UINT32_MAX, false, (const uint8_t *)"\2\377", 2},
+	};
+	struct audit_bucket_entry e;
+	struct audit_bucket_walk w;
+	uint32_t last = 0;
+	struct buf b;
+
+	(void)state;
+	buf_init(&b, 100);
+	for (size_t i = 0; i < 4; i++)
+		audit_bucket_put(&b, &last, &entries[i]);
+	assert_memory_equal(b.data, "\5\4\1\7\1\331\4", 7);
+	for (size_t i = 0; i < 4; i++) {
+		assert_int_equal(audit_bucket_find(b.data, b.len, entries[i].word, &e), RC_OK);
+		assert_int_equal(e.apart, entries[i].apart);
+		assert_int_equal(e.len, entries[i].len);
+		if (!e.apart)
+			assert_memory_equal(e.set, entries[i].set, e.len);
+	}
+	assert_int_equal(audit_bucket_find(b.data, b.len, 7, &e), RC_NOTFOUND);
+	assert_int_equal(audit_bucket_find(NULL, 0, 7, &e), RC_NOTFOUND);
+	assert_int_equal(audit_bucket_find(b.data, b.len - 1, UINT32_MAX, &e), RC_INVALID);
+	audit_bucket_put(&b, &last, &entries[0]); /* beyond the greatest word */
+	w = audit_bucket_walk(b.data, b.len);
+	while (audit_bucket_next(&w, &e))
+		;
+	assert_true(w.wrong);
+	buf_free(&b);
+	/* Words of one bucket come together, and each kind has its own. */
+	for (uint32_t word = 0; word <= AUDIT_WORD_KIND_LAST(AUDIT_WORD_TEXT) - 99999;
+		word += 99999)
+		assert_true(audit_bucket_of(word) <= audit_bucket_of(word + 99999));
+	assert_int_equal(audit_bucket_of(AUDIT_WORD_KIND_LAST(AUDIT_WORD_EVENT)), AUDIT_WORD_EVENT);
+	assert_int_equal(audit_bucket_of(AUDIT_WORD_KIND_LAST(AUDIT_WORD_TEXT)), AUDIT_BUCKETS - 1);
 }
 
 int main(void)
@@ -237,6 +320,7 @@ int main(void)
 		cmocka_unit_test(words_can_end),
 		cmocka_unit_test(sets),
 		cmocka_unit_test(wrong_sets),
+		cmocka_unit_test(buckets),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -462,6 +462,7 @@ static void lost_end(void **state)
 static void gaps_are_closed(void **state)
 {
 	struct world *t = *state;
+	struct audit_index_gone gone;
 	struct audit_index *ix;
 
 	for (int i = 0; i < 3; i++) {
@@ -470,11 +471,164 @@ static void gaps_are_closed(void **state)
 	}
 	pass(t, INT64_MAX, true);
 	assert_int_equal(audit_index_open_write(t->index, &ix), RC_OK);
-	assert_int_equal(audit_index_forget(ix, 301, 600), RC_OK);
+	assert_int_equal(audit_index_forget(ix, 302, 599, &gone), RC_OK);
+	assert_int_equal(gone.first, 301); /* whole ones */
+	assert_int_equal(gone.last, 600);
+	assert_int_equal(gone.at.segment, 301);
+	assert_int_equal(audit_index_forget(ix, 302, 599, &gone), RC_NOTFOUND);
 	audit_index_close(ix);
 	audit_indexing_free(t->x);
 	t->x = audit_indexing_new(t->path, t->index);
 	pass(t, INT64_MAX, true);
+	questions(t, INT64_MAX);
+}
+
+/* --- spans of many blocks ------------------------------------------------------------------ */
+
+static void spans_are(struct world *t, int merged, int fresh)
+{
+	struct audit_index_span s;
+	struct audit_index *ix;
+	int64_t seq = 0;
+
+	assert_int_equal(audit_index_open(t->index, &ix), RC_OK);
+	for (; audit_index_span_after(ix, seq, &s) == RC_OK; seq = s.last) {
+		merged -= s.merged;
+		fresh -= !s.merged;
+	}
+	audit_index_close(ix);
+	assert_int_equal(merged, 0);
+	assert_int_equal(fresh, 0);
+}
+
+static void many_files(struct world *t, int64_t count, int64_t rows)
+{
+	for (int64_t i = 0; i < count; i++) {
+		append(t, rows);
+		rotate(t, t->rows - rows + 1, t->rows);
+	}
+}
+
+static void anew(struct world *t)
+{
+	audit_indexing_free(t->x);
+	t->x = audit_indexing_new(t->path, t->index);
+	pass(t, INT64_MAX, true);
+}
+
+static void blocks_become_spans(void **state)
+{
+	struct world *t = *state;
+
+	many_files(t, 64, 20);
+	pass(t, INT64_MAX, true);
+	spans_are(t, 0, 64); /* the newest may yet be lost */
+	many_files(t, 86, 20);
+	pass(t, INT64_MAX, true);
+	spans_are(t, 2, 22);
+	questions(t, INT64_MAX);
+	questions(t, 1500);
+	append(t, 300);
+	questions(t, INT64_MAX);
+	/* As without any merging, and once more from the start. */
+	audit_index_remove(t->index);
+	anew(t);
+	spans_are(t, 2, 23);
+	questions(t, INT64_MAX);
+}
+
+/* What is in one span with a file that was rewritten is read again with it. */
+static void rewritten_in_a_span(void **state)
+{
+	struct world *t = *state;
+	char segment[PATH_MAX];
+
+	many_files(t, 150, 20);
+	pass(t, INT64_MAX, true);
+	spans_are(t, 2, 22);
+	for (int64_t seq = 401; seq <= 420; seq += 3) {
+		free(t->line[seq]);
+		assert_true(
+			asprintf(&t->line[seq],
+				"{\"v\":1,\"seq\":%lld,\"event\":\"expired\",\"hash\":\"" NO_HASH
+				"\",\"prev\":\"" NO_HASH "\"}",
+				(long long)seq) > 0);
+	}
+	assert_int_equal(audit_segment_path(t->path, 401, 420, segment), RC_OK);
+	write_rows(t, segment, 401, 420);
+	anew(t);
+	spans_are(t, 2, 22);
+	questions(t, INT64_MAX);
+}
+
+/* A span goes when all of its rows are gone, and one that is half gone answers for what is left. */
+static void removed_from_a_span(void **state)
+{
+	struct world *t = *state;
+	char segment[PATH_MAX];
+
+	many_files(t, 150, 20);
+	pass(t, INT64_MAX, true);
+	for (int64_t i = 0; i < 100; i++) {
+		assert_int_equal(
+			audit_segment_path(t->path, i * 20 + 1, i * 20 + 20, segment), RC_OK);
+		assert_int_equal(unlink(segment), 0);
+		for (int64_t seq = i * 20 + 1; seq <= i * 20 + 20; seq++) {
+			free(t->line[seq]);
+			t->line[seq] = NULL;
+		}
+	}
+	questions(t, INT64_MAX);
+	anew(t);
+	spans_are(t, 1, 22);
+	questions(t, INT64_MAX);
+}
+
+/* Rows that the index has in a span are not there, and others come in their place. */
+static void lost_from_a_span(void **state)
+{
+	struct world *t = *state;
+	char segment[PATH_MAX];
+
+	many_files(t, 100, 20);
+	pass(t, INT64_MAX, true);
+	spans_are(t, 1, 36);
+	for (int64_t i = 50; i < 100; i++) {
+		assert_int_equal(
+			audit_segment_path(t->path, i * 20 + 1, i * 20 + 20, segment), RC_OK);
+		assert_int_equal(unlink(segment), 0);
+	}
+	t->rows = 1000;
+	append(t, 200);
+	anew(t);
+	spans_are(t, 0, 51);
+	questions(t, INT64_MAX);
+}
+
+static bool never(void *ctx, int64_t seq)
+{
+	(void)seq;
+	return --*(int *)ctx > 0;
+}
+
+/* Ended at any block, the next pass goes on. */
+static void interrupted(void **state)
+{
+	struct world *t = *state;
+
+	many_files(t, 70, 20);
+	for (int steps = 1; steps < 40; steps += 6) {
+		int left = steps;
+
+		assert_int_equal(audit_indexing_pass(t->x, INT64_MAX, true, never, &left), RC_OK);
+		if (steps % 4 == 1) {
+			audit_indexing_free(t->x);
+			t->x = audit_indexing_new(t->path, t->index);
+		}
+	}
+	questions(t, INT64_MAX);
+	pass(t, INT64_MAX, true);
+	spans_are(t, 1, 6);
 	questions(t, INT64_MAX);
 }
 
@@ -550,6 +704,11 @@ int main(void)
 		TEST(compressed_files),
 		TEST(lost_end),
 		TEST(gaps_are_closed),
+		TEST(blocks_become_spans),
+		TEST(rewritten_in_a_span),
+		TEST(removed_from_a_span),
+		TEST(lost_from_a_span),
+		TEST(interrupted),
 		TEST(damaged_index),
 		TEST(two_writers),
 		TEST(says_how_far_behind),
