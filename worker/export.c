@@ -349,11 +349,17 @@ static enum export_status read_tables(struct copy *c, enum pass pass, struct sou
 static enum export_status copy_tables(struct copy *c, struct engine_message *m)
 {
 	const struct export_job *job = c->job;
+	const char **names = xcalloc(job->plan->table_count + 1, sizeof(*names));
 	struct source_error err = {.text = ""};
 	struct source_read *read = NULL;
-	enum rc rc = job->source_ops->begin(job->source, job->budget, &read, &err);
-	enum export_status status = rc == RC_OK ? EXPORT_OK : failed(c, rc, &err, m);
+	enum export_status status;
+	enum rc rc;
 
+	for (size_t i = 0; i < job->plan->table_count; i++)
+		names[i] = job->plan->tables[i].conf->name;
+	rc = job->source_ops->begin(
+		job->source, job->budget, names, job->plan->table_count, &read, &err);
+	status = rc == RC_OK ? EXPORT_OK : failed(c, rc, &err, m);
 	if (status == EXPORT_OK && job->plan->has_text) {
 		c->known = known_new(KNOWN_WORDS_MAX);
 		c->masks.known = known_needles(c->known);
@@ -368,6 +374,7 @@ static enum export_status copy_tables(struct copy *c, struct engine_message *m)
 	if (status == EXPORT_OK)
 		status = read_tables(c, COPY, read, &err, m);
 	job->source_ops->end(read);
+	free(names);
 	return status;
 }
 

@@ -192,7 +192,7 @@ enum rc pg_connect(struct pg *pg, const char *url, const struct budget *b, struc
 	rc = handshake(pg, err);
 	if (rc == RC_OK && PQsetnonblocking(pg->conn, 1) != 0)
 		rc = lost(NULL, err);
-	return rc == RC_OK ? pg_run(pg, "SET default_transaction_read_only = on", NULL, err) : rc;
+	return rc;
 }
 
 void pg_close(struct pg *pg)
@@ -237,10 +237,10 @@ static enum rc next_result(
 	return RC_OK;
 }
 
-enum rc pg_send(struct pg *pg, const char *sql, const char *const *params, int count,
-	const char *what, struct source_error *err)
+enum rc pg_send(struct pg *pg, enum pg_format format, const char *sql, const char *const *params,
+	int count, const char *what, struct source_error *err)
 {
-	if (!PQsendQueryParams(pg->conn, sql, count, NULL, params, NULL, NULL, 0) ||
+	if (!PQsendQueryParams(pg->conn, sql, count, NULL, params, NULL, NULL, (int)format) ||
 		!PQsetSingleRowMode(pg->conn))
 		return lost(what, err);
 	return flush(pg, what, err);
@@ -268,8 +268,8 @@ enum rc pg_next(struct pg *pg, const char *what, PGresult **row, struct source_e
 	return rc;
 }
 
-/* Takes all results of what was sent. */
-static enum rc drain(struct pg *pg, const char *what, struct source_error *err)
+/* Takes all results of what was sent. *rows, unless NULL, is how many the last one has. */
+static enum rc drain(struct pg *pg, const char *what, int *rows, struct source_error *err)
 {
 	PGresult *res;
 	enum rc rc = flush(pg, what, err), first = RC_OK;
@@ -283,14 +283,17 @@ static enum rc drain(struct pg *pg, const char *what, struct source_error *err)
 		status = PQresultStatus(res);
 		if (status != PGRES_COMMAND_OK && status != PGRES_TUPLES_OK && first == RC_OK)
 			first = explain_result(what, res, err);
+		if (rows)
+			*rows = PQntuples(res);
 		PQclear(res);
 	}
 	return rc == RC_OK ? first : rc;
 }
 
-enum rc pg_run(struct pg *pg, const char *sql, const char *what, struct source_error *err)
+enum rc pg_run(
+	struct pg *pg, const char *sql, const char *what, int *rows, struct source_error *err)
 {
-	return PQsendQuery(pg->conn, sql) ? drain(pg, what, err) : lost(what, err);
+	return PQsendQuery(pg->conn, sql) ? drain(pg, what, rows, err) : lost(what, err);
 }
 
 enum rc pg_try(struct pg *pg, const char *sql, const char *param, const char *what,
@@ -298,7 +301,7 @@ enum rc pg_try(struct pg *pg, const char *sql, const char *param, const char *wh
 {
 	PGresult *res;
 	bool refused = false;
-	enum rc rc = pg_run(pg, "SAVEPOINT airlock", what, err);
+	enum rc rc = pg_run(pg, "SAVEPOINT airlock", what, NULL, err);
 
 	if (rc == RC_OK &&
 		(!PQsendQueryParams(pg->conn, sql, 1, NULL, &param, NULL, NULL, 0) ||
@@ -319,6 +322,6 @@ enum rc pg_try(struct pg *pg, const char *sql, const char *param, const char *wh
 		PQclear(res);
 	}
 	if (rc == RC_OK)
-		rc = pg_run(pg, "ROLLBACK TO SAVEPOINT airlock", what, err);
+		rc = pg_run(pg, "ROLLBACK TO SAVEPOINT airlock", what, NULL, err);
 	return rc == RC_OK && refused ? RC_NOTFOUND : rc;
 }

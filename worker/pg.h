@@ -19,21 +19,23 @@ struct pg {
 
 /* RC_INVALID when the URL can't be parsed. */
 enum rc pg_url_check(const char *url, struct source_error *err) MUST_CHECK;
-/* Connects, read-only by default. pg_close() whatever the result. */
+/* Connects. pg_close() whatever the result. */
 enum rc pg_connect(struct pg *pg, const char *url, const struct budget *b,
 	struct source_error *err) MUST_CHECK;
 void pg_close(struct pg *pg);
 
+/* How values come: as the types' text, or as what they send in binary. */
+enum pg_format { PG_FORMAT_TEXT, PG_FORMAT_BINARY };
 /* One statement with text parameters; rows come singly from pg_next(). what names the table, or
  * what else is read, in errors. */
-enum rc pg_send(struct pg *pg, const char *sql, const char *const *params, int count,
-	const char *what, struct source_error *err) MUST_CHECK;
+enum rc pg_send(struct pg *pg, enum pg_format format, const char *sql, const char *const *params,
+	int count, const char *what, struct source_error *err) MUST_CHECK;
 /* *row is one row, to be PQclear()ed, or NULL after the last. */
 enum rc pg_next(
 	struct pg *pg, const char *what, PGresult **row, struct source_error *err) MUST_CHECK;
-/* Several statements without rows. */
-enum rc pg_run(
-	struct pg *pg, const char *sql, const char *what, struct source_error *err) MUST_CHECK;
+/* Several statements of ours. *rows, unless NULL, is how many rows the last one had. */
+enum rc pg_run(struct pg *pg, const char *sql, const char *what, int *rows,
+	struct source_error *err) MUST_CHECK;
 /* A statement that may fail because of its parameters. RC_NOTFOUND: it did (class 22, data
  * exception, or 42601 for types with a syntax). */
 enum rc pg_try(struct pg *pg, const char *sql, const char *param, const char *what,

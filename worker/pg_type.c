@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "shared/mem.h"
+#include "worker/civil.h"
 
 /* Types built into the server have the same oid everywhere. */
 enum {
@@ -104,116 +105,211 @@ enum column_kind pg_type_kind(const struct pg_type *t)
 	return COLUMN_TEXT;
 }
 
+/* Texts of these columns are sent as they are stored. */
+static bool is_short_text(const struct pg_type *t)
+{
+	return (t->oid == OID_BPCHAR || t->oid == OID_VARCHAR) && t->mod > 0 &&
+		(size_t)t->mod < VALUE_BYTES_MAX / 4;
+}
+
+/* One character or byte more than allowed, so that too much can be told. Most are short, which is
+ * seen without unpacking them. */
+static void select_cut(const char *quoted, const char *cast, struct buf *sql)
+{
+	buf_printf(sql,
+		"CASE WHEN pg_catalog.octet_length(t.%s) <= %zu THEN t.%s%s "
+		"ELSE pg_catalog.substr(t.%s%s, 1, %zu) END",
+		quoted, VALUE_BYTES_MAX, quoted, cast, quoted, cast, VALUE_BYTES_MAX + 1);
+}
+
 void pg_type_select(const struct pg_type *t, const char *quoted, struct buf *sql)
 {
+	static const char as_text[] = "::pg_catalog.text";
 	enum pg_form form = pg_type_form(t);
-	bool cast = form == PG_TEXT || form == PG_BYTEA;
 
-	if (t->oid == OID_MONEY) {
-		buf_printf(sql, "t.%s::pg_catalog.numeric", quoted);
-		return;
-	}
-	if (!cast || t->len > 0 ||
-		((t->oid == OID_BPCHAR || t->oid == OID_VARCHAR) && t->mod > 0 &&
-			(size_t)t->mod < VALUE_BYTES_MAX / 4)) {
+	if (t->oid == OID_MONEY)
+		buf_printf(sql, "t.%s::pg_catalog.numeric::pg_catalog.text", quoted);
+	else if (t->oid == OID_OID)
+		buf_printf(sql, "t.%s::pg_catalog.int8", quoted);
+	else if (t->oid == OID_FLOAT4) /* as it is shown: 0.1 and not 0.10000000149 */
+		buf_printf(sql, "t.%s::pg_catalog.text::pg_catalog.float8", quoted);
+	else if (form == PG_BYTEA)
+		select_cut(quoted, "", sql);
+	else if (form == PG_TEXT && pg_type_is_text(t) && !is_short_text(t))
+		select_cut(quoted, as_text, sql);
+	else if (form == PG_NUMERIC || (form == PG_TEXT && t->len > 0))
+		buf_printf(sql, "t.%s%s", quoted, as_text);
+	else if (form != PG_TEXT || is_short_text(t))
 		buf_printf(sql, "t.%s", quoted);
-		return;
-	}
-	/* One character or byte more than allowed, so that too much can be told. */
-	if (form == PG_BYTEA)
-		buf_printf(sql, "pg_catalog.substr(t.%s, 1, %zu)", quoted, VALUE_BYTES_MAX + 1);
 	else if (t->category == 'A' || t->kind == 'c')
-		buf_printf(sql, "pg_catalog.substr(pg_catalog.to_json(t.%s)::text, 1, %zu)", quoted,
-			VALUE_BYTES_MAX + 1);
+		/* varchar(n) cuts, and does nothing to what is short. */
+		buf_printf(sql, "pg_catalog.to_json(t.%s)%s::pg_catalog.varchar(%zu)", quoted,
+			as_text, VALUE_BYTES_MAX + 1);
 	else
-		buf_printf(
-			sql, "pg_catalog.substr(t.%s::text, 1, %zu)", quoted, VALUE_BYTES_MAX + 1);
+		buf_printf(sql, "t.%s%s::pg_catalog.varchar(%zu)", quoted, as_text,
+			VALUE_BYTES_MAX + 1);
 }
 
 /* --- values ------------------------------------------------------------------------- */
 
-static struct value real_value(const char *text, size_t len)
+/* The number that a text says; scratch is used when it is long. */
+static double real_of(const char *text, size_t len, struct buf *scratch)
 {
-	struct value v = {.kind = VALUE_REAL, .r = strtod(text, NULL)};
+	char number[64];
 
-	/* SQLite has no NaN, it would become NULL. */
-	return isfinite(v.r) ? v : value_text(text, len);
+	if (len < sizeof(number)) {
+		memcpy(number, text, len);
+		number[len] = '\0';
+		return strtod(number, NULL);
+	}
+	buf_reset(scratch);
+	buf_add(scratch, text, len);
+	buf_char(scratch, '\0');
+	return scratch->failed ? 0 : strtod((const char *)scratch->data, NULL);
 }
 
 /* Exact: an integer, a real of as many digits as survive in one, or the text itself. */
-static struct value numeric_value(const char *text, size_t len)
+static struct value numeric_value(const char *text, size_t len, struct buf *scratch)
 {
-	size_t digits = 0;
-	int64_t i;
+	size_t digits = 0, i = 0;
+	int64_t whole;
 
-	if (value_parse_int(text, len, &i) == RC_OK)
-		return value_int(i);
-	for (const char *p = text + strspn(text, "-0."); *p; p++)
-		digits += isdigit((unsigned char)*p) != 0;
-	return strchr(text, '.') && digits <= REAL_DIGITS ? real_value(text, len)
-							  : value_text(text, len);
+	if (value_parse_int(text, len, &whole) == RC_OK)
+		return value_int(whole);
+	while (i < len && strchr("-0.", text[i]))
+		i++;
+	for (; i < len; i++)
+		digits += isdigit((unsigned char)text[i]) != 0;
+	if (!memchr(text, '.', len) || digits > REAL_DIGITS)
+		return value_text(text, len);
+	return (struct value){.kind = VALUE_REAL, .r = real_of(text, len, scratch)};
 }
 
-/* "2024-01-02 03:04:05.6+00" becomes "2024-01-02T03:04:05.6Z"; what RFC 3339 can't say (infinity,
- * years B.C. or of five digits) stays as it is. */
-static struct value instant_value(const char *text, size_t len, struct buf *scratch)
+static uint64_t big_endian(const uint8_t *p, size_t len)
 {
-	if (len < 22 || text[10] != ' ' || memcmp(text + len - 3, "+00", 3) != 0)
-		return value_text(text, len);
+	uint64_t n = 0;
+
+	for (size_t i = 0; i < len; i++)
+		n = n << 8 | p[i];
+	return n;
+}
+
+/* Of two, four or eight bytes. */
+static int64_t int_of(const uint8_t *p, size_t len)
+{
+	uint64_t n = big_endian(p, len);
+
+	if (len < 8 && n >> (8 * len - 1))
+		n |= UINT64_MAX << (8 * len);
+	return (int64_t)n;
+}
+
+static struct value real_value(const uint8_t *p)
+{
+	uint64_t bits = big_endian(p, 8);
+	struct value v = {.kind = VALUE_REAL};
+
+	memcpy(&v.r, &bits, sizeof(v.r));
+	/* SQLite has no NaN, it would become NULL. */
+	if (isnan(v.r))
+		return value_text("NaN", 3);
+	if (isinf(v.r))
+		return v.r > 0 ? value_text("Infinity", 8) : value_text("-Infinity", 9);
+	return v;
+}
+
+static void put_digits(char *to, int count, int64_t n)
+{
+	for (int i = count - 1; i >= 0; i--, n /= 10)
+		to[i] = (char)('0' + n % 10);
+}
+
+/* "03:04:05.6" of a day; returns its length. */
+static size_t put_clock(char to[16], int64_t us)
+{
+	size_t len = 15;
+
+	put_digits(to, 2, us / 3600000000);
+	put_digits(to + 3, 2, us / 60000000 % 60);
+	put_digits(to + 6, 2, us / 1000000 % 60);
+	to[2] = to[5] = ':';
+	to[8] = '.';
+	put_digits(to + 9, 6, us % 1000000);
+	while (to[len - 1] == '0')
+		len--;
+	return len == 9 ? 8 : len;
+}
+
+/* As RFC 3339 says it; what that can't say (infinity, years B.C. or of five digits) as the server
+ * shows it. It comes as microseconds since 2000. */
+static struct value instant_value(int64_t us, struct buf *scratch)
+{
+	const int64_t day_us = 86400000000, cycle = 146097; /* days in 400 years */
+	int64_t days, cycles = 0, year;
+	struct civil c;
+	char clock[16];
+	size_t len;
+
+	if (us == INT64_MAX || us == INT64_MIN)
+		return us > 0 ? value_text("infinity", 8) : value_text("-infinity", 9);
+	days = us / day_us - (us % day_us < 0);
+	len = put_clock(clock, us - days * day_us);
+	days += 10957; /* from 2000 to 1970 */
+	while (!civil_from_days(days - cycles * cycle, &c))
+		cycles += days > 0 ? 1 : -1;
+	year = c.year + 400 * cycles;
 	buf_reset(scratch);
-	buf_add(scratch, text, len - 3);
-	buf_char(scratch, 'Z');
-	scratch->data[10] = 'T';
+	if (cycles == 0) {
+		char date[CIVIL_LEN];
+
+		put_digits(date, 4, year);
+		put_digits(date + 5, 2, c.month);
+		put_digits(date + 8, 2, c.day);
+		date[4] = date[7] = '-';
+		buf_add(scratch, date, sizeof(date));
+		buf_char(scratch, 'T');
+		buf_add(scratch, clock, len);
+		buf_char(scratch, 'Z');
+	} else {
+		buf_printf(scratch, "%04" PRId64 "-%02d-%02d %.*s+00%s", year > 0 ? year : 1 - year,
+			c.month, c.day, (int)len, clock, year > 0 ? "" : " BC");
+	}
 	return value_text((const char *)scratch->data, scratch->len);
 }
 
-static int nibble(char c)
+enum rc pg_type_value(
+	enum pg_form form, const void *p, size_t len, struct buf *scratch, struct value *out)
 {
-	return c <= '9' ? c - '0' : c - 'a' + 10;
-}
-
-/* bytea_output is hex: "\x" and two lower case digits a byte. */
-static struct value bytes_value(const char *text, size_t len, struct buf *scratch)
-{
-	size_t n = len >= 2 ? (len - 2) / 2 : 0;
-	uint8_t *to;
-
-	buf_reset(scratch);
-	to = buf_reserve(scratch, n ? n : 1);
-	for (size_t i = 0; to && i < n; i++)
-		to[i] = (uint8_t)(nibble(text[2 + 2 * i]) << 4 | nibble(text[3 + 2 * i]));
-	return (struct value){.kind = VALUE_BLOB, .p = to, .len = n};
-}
-
-bool pg_type_value(
-	enum pg_form form, const char *text, size_t len, struct buf *scratch, struct value *out)
-{
-	if (len > (form == PG_BYTEA ? 2 * VALUE_BYTES_MAX + 2 : VALUE_BYTES_MAX))
-		return false;
+	if (len > VALUE_BYTES_MAX)
+		return RC_LIMIT;
+	if ((form == PG_INT && len != 2 && len != 4 && len != 8) ||
+		((form == PG_REAL || form == PG_TIMESTAMPTZ) && len != 8) ||
+		(form == PG_BOOL && len != 1))
+		return RC_INVALID;
 	switch (form) {
 	case PG_INT:
-		*out = value_int(strtoll(text, NULL, 10));
+		*out = value_int(int_of(p, len));
 		break;
 	case PG_BOOL:
-		*out = value_int(*text == 't');
+		*out = value_int(*(const uint8_t *)p != 0);
 		break;
 	case PG_REAL:
-		*out = real_value(text, len);
+		*out = real_value(p);
 		break;
 	case PG_NUMERIC:
-		*out = numeric_value(text, len);
+		*out = numeric_value(p, len, scratch);
 		break;
 	case PG_TIMESTAMPTZ:
-		*out = instant_value(text, len, scratch);
+		*out = instant_value(int_of(p, len), scratch);
 		break;
 	case PG_BYTEA:
-		*out = bytes_value(text, len, scratch);
+		*out = (struct value){.kind = VALUE_BLOB, .p = p, .len = len};
 		break;
 	case PG_TEXT:
-		*out = value_text(text, len);
+		*out = value_text(p, len);
 		break;
 	}
-	return !scratch->failed;
+	return scratch->failed ? RC_LIMIT : RC_OK;
 }
 
 /* --- keys --------------------------------------------------------------------------- */

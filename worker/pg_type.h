@@ -1,5 +1,5 @@
-/* pg_type: how each type of PostgreSQL is read: what is selected, and what the server's text
- * becomes. Pure; docs/worker.md has the table. */
+/* pg_type: how each type of PostgreSQL is read: what is selected, and what the server sends for it
+ * in the binary format becomes. Pure; docs/worker.md has the table. */
 #ifndef WORKER_PG_TYPE_H
 #define WORKER_PG_TYPE_H
 
@@ -37,10 +37,10 @@ enum column_kind pg_type_kind(const struct pg_type *t);
 /* Appends what is selected for a column whose quoted name is given; values that could be huge are
  * cut by the server just above VALUE_BYTES_MAX. */
 void pg_type_select(const struct pg_type *t, const char *quoted, struct buf *sql);
-/* The server's text of a value that is not NULL. *out may point into text or scratch, which is
- * changed. False: larger than VALUE_BYTES_MAX. */
-bool pg_type_value(
-	enum pg_form form, const char *text, size_t len, struct buf *scratch, struct value *out);
+/* What the server sent for a value that is not NULL. *out may point into p or scratch, which is
+ * changed. RC_LIMIT: larger than VALUE_BYTES_MAX; RC_INVALID: no such value has this length. */
+enum rc pg_type_value(enum pg_form form, const void *p, size_t len, struct buf *scratch,
+	struct value *out) MUST_CHECK;
 /* Appends one element of an array literal ('{' and commas are the caller's). */
 void pg_type_element(const struct value *v, struct buf *out);
 

@@ -386,7 +386,7 @@ enum rc propose(const struct source_ops *ops, struct source *source, const char 
 	w.order = xcalloc(schema->table_count + 1, sizeof(*w.order));
 	rc = find_root(&w, root, &at);
 	if (rc == RC_OK)
-		rc = ops->begin(source, &unlimited, &w.read, err);
+		rc = ops->begin(source, &unlimited, NULL, 0, &w.read, err);
 	if (rc == RC_OK) {
 		grow(&w, at);
 		buf_str(out,

@@ -80,9 +80,10 @@ struct source_ops {
 	enum rc (*schema)(struct source *s, const struct budget *b, struct source_schema **out,
 		struct source_error *err) MUST_CHECK;
 	/* Everything read through *out is of one moment. b is asked while rows stream and is
-	 * borrowed until end(). */
-	enum rc (*begin)(struct source *s, const struct budget *b, struct source_read **out,
-		struct source_error *err) MUST_CHECK;
+	 * borrowed until end(), as are tables: those that will be selected from, as far as that is
+	 * known, since it is cheaper to prepare for them together. */
+	enum rc (*begin)(struct source *s, const struct budget *b, const char *const *tables,
+		size_t table_count, struct source_read **out, struct source_error *err) MUST_CHECK;
 	/* RC_UNAVAILABLE: lost, busy, or the budget is spent (ask it which); RC_INVALID: table or
 	 * column no longer there; RC_LIMIT: a value above VALUE_BYTES_MAX; or what row() returned.
 	 */

@@ -11,28 +11,31 @@
 #include "shared/buf.h"
 #include "shared/mem.h"
 #include "worker/pg.h"
+#include "worker/pg_catalog.h"
 #include "worker/pg_type.h"
 
 #define SQL_MAX ((size_t)1 << 20)
 #define KEYS_MAX ((size_t)160 << 20) /* the literal of all keys of one select */
 #define SCRATCH_MAX (2 * VALUE_BYTES_MAX)
-#define COLUMNS_MAX 1600 /* PostgreSQL's own limit */
-#define TABLES_MAX 4096
-#define DEFAULT_SCHEMA "public"
 
 struct source {
 	char *url;
 	int max_lag_s; /* 0: however far behind */
+	struct pg_types types;
 };
 
 struct source_read {
 	struct pg pg;
+	struct source *source;
+	struct pg_table *tables; /* those that it was begun for */
+	size_t table_count;
 };
 
 static void pg_source_close(struct source *s)
 {
 	if (!s)
 		return;
+	pg_types_free(&s->types);
 	munlock(s->url, strlen(s->url) + 1);
 	mem_free_secret(s->url);
 	free(s);
@@ -49,6 +52,7 @@ static enum rc pg_source_open(const char *url, struct source **out, struct sourc
 		return rc;
 	s = xcalloc(1, sizeof(*s));
 	s->url = xstrdup(url);
+	pg_types_init(&s->types);
 	/* Best effort: a small or absent allowance is no reason to refuse. */
 	(void)mlock(s->url, strlen(s->url) + 1);
 	rc = pg_connect(&pg, s->url, &unlimited, err);
@@ -64,19 +68,21 @@ static void pg_end(struct source_read *r)
 	if (!r)
 		return;
 	pg_close(&r->pg);
+	pg_tables_free(r->tables, r->table_count);
 	free(r);
 }
 
 /* statement_timeout and lock_timeout can be made shorter for the user or in the URL, never longer.
  * The other settings fix the text forms that pg_type reads. */
 static const char begin_sql[] =
+	"SET default_transaction_read_only = on;"
 	"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;"
 	"SELECT pg_catalog.set_config(n, CASE WHEN extract(epoch FROM "
 	"pg_catalog.current_setting(n)::pg_catalog.interval) * 1000 BETWEEN 1 AND most "
 	"THEN pg_catalog.current_setting(n) ELSE most::text END, true) "
 	"FROM (VALUES ('statement_timeout', 60000), ('lock_timeout', 5000), "
 	"('idle_in_transaction_session_timeout', 60000)) AS m(n, most);"
-	"SET LOCAL search_path = " DEFAULT_SCHEMA ";"
+	"SET LOCAL search_path = " PG_SCHEMA_DEFAULT ";"
 	"SET LOCAL TimeZone = 'UTC'; SET LOCAL DateStyle = 'ISO'; SET LOCAL IntervalStyle = "
 	"iso_8601;"
 	"SET LOCAL bytea_output = hex; SET LOCAL extra_float_digits = 1; SET LOCAL xmloption = "
@@ -95,25 +101,10 @@ static const char lag_sql[] =
 	"pg_catalog.pg_last_wal_replay_lsn() "
 	"AND EXISTS (SELECT FROM pg_catalog.pg_stat_wal_receiver)) "
 	"AND pg_catalog.clock_timestamp() - pg_catalog.pg_last_xact_replay_timestamp() "
-	"> pg_catalog.make_interval(secs => $1::float8)";
+	"> pg_catalog.make_interval(secs => %d)";
 
-static enum rc check_lag(struct source_read *r, int max_s, struct source_error *err)
+static enum rc too_far_behind(int max_s, struct source_error *err)
 {
-	char seconds[16];
-	const char *params[1] = {seconds};
-	PGresult *row;
-	bool behind = false;
-	enum rc rc;
-
-	snprintf(seconds, sizeof(seconds), "%d", max_s);
-	rc = pg_send(&r->pg, lag_sql, params, 1, "the replica's lag", err);
-	while (rc == RC_OK && (rc = pg_next(&r->pg, "the replica's lag", &row, err)) == RC_OK &&
-		row) {
-		behind = true;
-		PQclear(row);
-	}
-	if (rc != RC_OK || !behind)
-		return rc;
 	snprintf(err->text, sizeof(err->text),
 		"the replica is more than %d s behind its primary (limits.replica_max_lag_s)",
 		max_s);
@@ -122,183 +113,42 @@ static enum rc check_lag(struct source_read *r, int max_s, struct source_error *
 	return RC_UNAVAILABLE;
 }
 
-static enum rc pg_begin(struct source *s, const struct budget *b, struct source_read **out,
-	struct source_error *err)
+/* All in one round trip. */
+static enum rc begin_transaction(struct source_read *r, struct source_error *err)
+{
+	int max_lag_s = r->source->max_lag_s, rows = 0;
+	struct buf sql;
+	enum rc rc;
+
+	buf_init(&sql, SQL_MAX);
+	buf_str(&sql, begin_sql);
+	if (max_lag_s > 0) {
+		buf_char(&sql, ';');
+		buf_printf(&sql, lag_sql, max_lag_s);
+	}
+	buf_char(&sql, '\0');
+	rc = pg_run(&r->pg, (const char *)sql.data, NULL, &rows, err);
+	buf_free(&sql);
+	return rc == RC_OK && rows > 0 ? too_far_behind(max_lag_s, err) : rc;
+}
+
+static enum rc pg_begin(struct source *s, const struct budget *b, const char *const *tables,
+	size_t table_count, struct source_read **out, struct source_error *err)
 {
 	struct source_read *r = xcalloc(1, sizeof(*r));
 	enum rc rc = pg_connect(&r->pg, s->url, b, err);
 
+	r->source = s;
 	if (rc == RC_OK)
-		rc = pg_run(&r->pg, begin_sql, NULL, err);
-	if (rc == RC_OK && s->max_lag_s > 0)
-		rc = check_lag(r, s->max_lag_s, err);
+		rc = begin_transaction(r, err);
+	if (rc == RC_OK && table_count > 0) {
+		rc = pg_catalog_columns(&r->pg, &s->types, tables, table_count, &r->tables, err);
+		r->table_count = rc == RC_OK ? table_count : 0;
+	}
 	if (rc != RC_OK)
 		pg_end(r);
 	else
 		*out = r;
-	return rc;
-}
-
-/* --- the catalog ------------------------------------------------------------------------ */
-
-/* Columns that may be read, with domains followed down to the type they are based on. */
-#define CATALOG_SQL                                                                               \
-	"WITH RECURSIVE d(id, base, mod) AS ("                                                    \
-	"SELECT oid, typbasetype, typtypmod FROM pg_type WHERE typtype = 'd' UNION ALL "          \
-	"SELECT d.id, t.typbasetype, CASE WHEN d.mod < 0 THEN t.typtypmod ELSE d.mod END "        \
-	"FROM d JOIN pg_type t ON t.oid = d.base WHERE t.typtype = 'd'), "                        \
-	"domains AS (SELECT d.* FROM d JOIN pg_type t ON t.oid = d.base WHERE t.typtype <> 'd') " \
-	"SELECT n.nspname, c.relname, a.attname, format_type(a.atttypid, a.atttypmod), b.oid, "   \
-	"b.typtype, b.typcategory, b.typlen, coalesce(domains.mod, a.atttypmod), "                \
-	"quote_ident(bn.nspname) || '.' || quote_ident(b.typname) "                               \
-	"FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "                          \
-	"JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped "      \
-	"LEFT JOIN domains ON domains.id = a.atttypid "                                           \
-	"JOIN pg_type b ON b.oid = coalesce(domains.base, a.atttypid) "                           \
-	"JOIN pg_namespace bn ON bn.oid = b.typnamespace "                                        \
-	"WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') "                                           \
-	"AND n.nspname NOT IN ('pg_catalog', 'information_schema') "                              \
-	"AND n.nspname NOT LIKE 'pg\\_toast%' AND n.nspname NOT LIKE 'pg\\_temp%' "               \
-	"AND has_schema_privilege(n.oid, 'USAGE') "                                               \
-	"AND has_column_privilege(c.oid, a.attnum, 'SELECT') "
-
-enum { C_SCHEMA, C_TABLE, C_COLUMN, C_SHOWN, C_OID, C_KIND, C_CATEGORY, C_LEN, C_MOD, C_BASE };
-
-static void read_type(const PGresult *row, struct pg_type *t)
-{
-	*t = (struct pg_type){.oid = (unsigned)strtoul(PQgetvalue(row, 0, C_OID), NULL, 10),
-		.kind = *PQgetvalue(row, 0, C_KIND),
-		.category = *PQgetvalue(row, 0, C_CATEGORY),
-		.len = (int)strtol(PQgetvalue(row, 0, C_LEN), NULL, 10),
-		.mod = (int)strtol(PQgetvalue(row, 0, C_MOD), NULL, 10)};
-}
-
-/* The name in airlock.yaml; false when it has none there. */
-static bool table_name(const char *schema, const char *table, char out[SOURCE_NAME_MAX + 1])
-{
-	bool plain = strcmp(schema, DEFAULT_SCHEMA) == 0 && !strchr(table, '.');
-	int n = plain ? snprintf(out, SOURCE_NAME_MAX + 1, "%s", table)
-		      : snprintf(out, SOURCE_NAME_MAX + 1, "%s.%s", schema, table);
-
-	return !strchr(schema, '.') && n > 0 && n <= SOURCE_NAME_MAX;
-}
-
-/* The other way. */
-static void split_name(const char *name, char schema[SOURCE_NAME_MAX + 1], const char **table)
-{
-	const char *dot = strchr(name, '.');
-
-	*table = dot ? dot + 1 : name;
-	if (!dot || !str_copy_len(schema, SOURCE_NAME_MAX + 1, name, (size_t)(dot - name)))
-		str_copy(schema, SOURCE_NAME_MAX + 1, DEFAULT_SCHEMA);
-}
-
-static void add_column(struct source_table *t, const PGresult *row)
-{
-	const char *shown = PQgetvalue(row, 0, C_SHOWN);
-	struct source_column *c;
-	struct pg_type type;
-	size_t len = strlen(shown);
-
-	if (t->column_count == COLUMNS_MAX)
-		return;
-	/* Cut at a character, never inside one. */
-	if (len > 63)
-		for (len = 63; len > 0 && ((unsigned char)shown[len] & 0xc0) == 0x80; len--)
-			;
-	read_type(row, &type);
-	t->columns = xrealloc(t->columns, (t->column_count + 1) * sizeof(*t->columns));
-	c = &t->columns[t->column_count++];
-	c->name = xstrdup(PQgetvalue(row, 0, C_COLUMN));
-	c->type = xstrndup(shown, len);
-	c->kind = pg_type_kind(&type);
-}
-
-static enum rc read_tables(struct pg *pg, struct source_schema *s, struct source_error *err)
-{
-	struct source_table *t = NULL;
-	PGresult *row;
-	enum rc rc =
-		pg_send(pg, CATALOG_SQL "ORDER BY 1, 2, a.attnum", NULL, 0, "the catalog", err);
-
-	s->tables = xcalloc(TABLES_MAX, sizeof(*s->tables));
-	while (rc == RC_OK && (rc = pg_next(pg, "the catalog", &row, err)) == RC_OK && row) {
-		char name[SOURCE_NAME_MAX + 1];
-
-		if (table_name(PQgetvalue(row, 0, C_SCHEMA), PQgetvalue(row, 0, C_TABLE), name)) {
-			if ((!t || strcmp(t->name, name) != 0) && s->table_count < TABLES_MAX) {
-				t = &s->tables[s->table_count++];
-				t->name = xstrdup(name);
-			}
-			if (t && strcmp(t->name, name) == 0)
-				add_column(t, row);
-		}
-		PQclear(row);
-	}
-	return rc;
-}
-
-/* Primary keys (far side NULL) and foreign keys, a row for each column. */
-static const char keys_sql[] =
-	"SELECT n.nspname, c.relname, k.oid, a.attname, fn.nspname, f.relname, fa.attname "
-	"FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid "
-	"JOIN pg_namespace n ON n.oid = c.relnamespace "
-	"CROSS JOIN LATERAL unnest(k.conkey, k.confkey) WITH ORDINALITY AS u(col, far, pos) "
-	"JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = u.col "
-	"LEFT JOIN pg_class f ON f.oid = k.confrelid LEFT JOIN pg_namespace fn ON fn.oid = "
-	"f.relnamespace "
-	"LEFT JOIN pg_attribute fa ON fa.attrelid = f.oid AND fa.attnum = u.far "
-	"WHERE k.contype IN ('p', 'f') AND k.conparentid = 0 ORDER BY k.oid, u.pos";
-
-enum { K_SCHEMA, K_TABLE, K_ID, K_COLUMN, K_FAR_SCHEMA, K_FAR_TABLE, K_FAR_COLUMN };
-
-static void add_name(char ***names, size_t count, const char *name)
-{
-	*names = xrealloc(*names, (count + 1) * sizeof(char *));
-	(*names)[count] = xstrdup(name);
-}
-
-/* id is the constraint of the row before. */
-static void add_key(struct source_schema *s, const PGresult *row, bool continues)
-{
-	char name[SOURCE_NAME_MAX + 1], far[SOURCE_NAME_MAX + 1];
-	struct source_foreign_key *k;
-	struct source_table *t;
-
-	if (!table_name(PQgetvalue(row, 0, K_SCHEMA), PQgetvalue(row, 0, K_TABLE), name) ||
-		!(t = source_schema_table(s, name)))
-		return;
-	if (PQgetisnull(row, 0, K_FAR_COLUMN)) {
-		add_name(&t->key, t->key_count++, PQgetvalue(row, 0, K_COLUMN));
-		return;
-	}
-	if (!table_name(PQgetvalue(row, 0, K_FAR_SCHEMA), PQgetvalue(row, 0, K_FAR_TABLE), far))
-		return;
-	if (!continues) {
-		t->foreign_keys = xrealloc(
-			t->foreign_keys, (t->foreign_key_count + 1) * sizeof(*t->foreign_keys));
-		t->foreign_keys[t->foreign_key_count++] =
-			(struct source_foreign_key){.table = xstrdup(far)};
-	}
-	k = &t->foreign_keys[t->foreign_key_count - 1];
-	add_name(&k->columns, k->column_count, PQgetvalue(row, 0, K_COLUMN));
-	add_name(&k->far_columns, k->column_count, PQgetvalue(row, 0, K_FAR_COLUMN));
-	k->column_count++;
-}
-
-static enum rc read_keys(struct pg *pg, struct source_schema *s, struct source_error *err)
-{
-	char last[16] = "";
-	PGresult *row;
-	enum rc rc = pg_send(pg, keys_sql, NULL, 0, "the catalog", err);
-
-	while (rc == RC_OK && (rc = pg_next(pg, "the catalog", &row, err)) == RC_OK && row) {
-		const char *id = PQgetvalue(row, 0, K_ID);
-
-		add_key(s, row, strcmp(id, last) == 0);
-		str_copy(last, sizeof(last), id);
-		PQclear(row);
-	}
 	return rc;
 }
 
@@ -307,12 +157,10 @@ static enum rc pg_schema(struct source *src, const struct budget *b, struct sour
 {
 	struct source_schema *s = xcalloc(1, sizeof(*s));
 	struct source_read *r = NULL;
-	enum rc rc = pg_begin(src, b, &r, err);
+	enum rc rc = pg_begin(src, b, NULL, 0, &r, err);
 
 	if (rc == RC_OK)
-		rc = read_tables(&r->pg, s, err);
-	if (rc == RC_OK)
-		rc = read_keys(&r->pg, s, err);
+		rc = pg_catalog_schema(&r->pg, s, err);
 	pg_end(r);
 	if (rc == RC_OK)
 		*out = s;
@@ -323,57 +171,26 @@ static enum rc pg_schema(struct source *src, const struct budget *b, struct sour
 
 /* --- selecting -------------------------------------------------------------------------- */
 
-struct column {
-	char *name;
-	struct pg_type type;
-	char *base; /* the type's name, quoted; "character" and "bit" without a length would be 1
-		       long */
-};
-
 /* One select in hand. */
 struct work {
 	struct pg *pg;
 	const struct source_select *q;
 	struct source_error *err;
-	struct column *columns; /* all of the table's */
-	size_t count;
-	enum pg_form *forms; /* of those that are wanted */
+	const struct pg_table *table;
+	enum pg_form *forms; /* of the columns that are wanted */
 	struct buf sql, keys;
 };
 
-static enum rc read_columns(struct work *w)
-{
-	char schema[SOURCE_NAME_MAX + 1];
-	const char *params[2] = {schema, NULL};
-	PGresult *row;
-	enum rc rc;
-
-	split_name(w->q->table, schema, &params[1]);
-	rc = pg_send(w->pg, CATALOG_SQL "AND n.nspname = $1 AND c.relname = $2", params, 2,
-		w->q->table, w->err);
-	w->columns = xcalloc(COLUMNS_MAX, sizeof(*w->columns));
-	while (rc == RC_OK && (rc = pg_next(w->pg, w->q->table, &row, w->err)) == RC_OK && row) {
-		if (w->count < COLUMNS_MAX) {
-			struct column *c = &w->columns[w->count++];
-
-			c->name = xstrdup(PQgetvalue(row, 0, C_COLUMN));
-			c->base = xstrdup(PQgetvalue(row, 0, C_BASE));
-			read_type(row, &c->type);
-		}
-		PQclear(row);
-	}
-	return rc;
-}
-
 /* NULL with the error said when it is not there any more. */
-static const struct column *find_column(struct work *w, const char *name)
+static const struct pg_column *find_column(struct work *w, const char *name)
 {
-	for (size_t i = 0; i < w->count; i++)
-		if (strcmp(w->columns[i].name, name) == 0)
-			return &w->columns[i];
+	for (size_t i = 0; i < w->table->column_count; i++)
+		if (strcmp(w->table->columns[i].name, name) == 0)
+			return &w->table->columns[i];
 	snprintf(w->err->text, sizeof(w->err->text),
-		w->count ? "table '%s' no longer has a column '%s' that may be read"
-			 : "there is no table '%s' any more that may be read (wanted: '%s')",
+		w->table->column_count
+			? "table '%s' no longer has a column '%s' that may be read"
+			: "there is no table '%s' any more that may be read (wanted: '%s')",
 		w->q->table, name);
 	return NULL;
 }
@@ -393,7 +210,7 @@ static enum rc put_columns(struct work *w)
 {
 	for (size_t i = 0; i < w->q->column_count; i++) {
 		const char *name = w->q->columns[i];
-		const struct column *c = find_column(w, name);
+		const struct pg_column *c = find_column(w, name);
 		char *quoted;
 
 		if (!c)
@@ -475,7 +292,7 @@ static bool all_ints(const struct value_list *keys)
 	return true;
 }
 
-static enum rc put_filter(struct work *w, const struct column *filter)
+static enum rc put_filter(struct work *w, const struct pg_column *filter)
 {
 	/* Integers of all sizes compare with int8, and an index serves it. */
 	bool is_int = pg_type_is_int(&filter->type);
@@ -496,13 +313,13 @@ static enum rc put_filter(struct work *w, const struct column *filter)
 static enum rc make_sql(struct work *w)
 {
 	char schema[SOURCE_NAME_MAX + 1];
-	const struct column *filter = w->q->keys ? find_column(w, w->q->filter_column) : NULL;
+	const struct pg_column *filter = w->q->keys ? find_column(w, w->q->filter_column) : NULL;
 	const char *table;
 	enum rc rc = filter || !w->q->keys ? put_columns(w) : RC_INVALID;
 
 	if (rc != RC_OK)
 		return rc;
-	split_name(w->q->table, schema, &table);
+	pg_catalog_split(w->q->table, schema, &table);
 	buf_str(&w->sql, " FROM ");
 	put_name(w, schema);
 	buf_char(&w->sql, '.');
@@ -519,22 +336,27 @@ static enum rc make_sql(struct work *w)
 static enum rc take_row(
 	struct work *w, const PGresult *row, struct value *values, struct buf *scratch)
 {
-	for (size_t i = 0; i < w->q->column_count; i++) {
+	enum rc rc = RC_OK;
+
+	for (size_t i = 0; rc == RC_OK && i < w->q->column_count; i++) {
 		int n = (int)i;
 
 		if (PQgetisnull(row, 0, n)) {
 			values[i] = (struct value){.kind = VALUE_NULL};
 			continue;
 		}
-		if (pg_type_value(w->forms[i], PQgetvalue(row, 0, n),
-			    (size_t)PQgetlength(row, 0, n), &scratch[i], &values[i]))
-			continue;
-		snprintf(w->err->text, sizeof(w->err->text),
-			"a value in '%s.%s' is larger than %zu bytes", w->q->table,
-			w->q->columns[i], VALUE_BYTES_MAX);
-		return RC_LIMIT;
+		rc = pg_type_value(w->forms[i], PQgetvalue(row, 0, n),
+			(size_t)PQgetlength(row, 0, n), &scratch[i], &values[i]);
+		if (rc == RC_LIMIT)
+			snprintf(w->err->text, sizeof(w->err->text),
+				"a value in '%s.%s' is larger than %zu bytes", w->q->table,
+				w->q->columns[i], VALUE_BYTES_MAX);
+		else if (rc != RC_OK)
+			snprintf(w->err->text, sizeof(w->err->text),
+				"the type of '%s.%s' is another one now", w->q->table,
+				w->q->columns[i]);
 	}
-	return RC_OK;
+	return rc;
 }
 
 static enum rc stream(struct work *w, source_row_fn *fn, void *ctx)
@@ -543,8 +365,8 @@ static enum rc stream(struct work *w, source_row_fn *fn, void *ctx)
 	struct value *values = xcalloc(w->q->column_count + 1, sizeof(*values));
 	struct buf *scratch = xcalloc(w->q->column_count + 1, sizeof(*scratch));
 	PGresult *row;
-	enum rc rc = pg_send(
-		w->pg, (const char *)w->sql.data, params, w->q->keys ? 1 : 0, w->q->table, w->err);
+	enum rc rc = pg_send(w->pg, PG_FORMAT_BINARY, (const char *)w->sql.data, params,
+		w->q->keys ? 1 : 0, w->q->table, w->err);
 
 	for (size_t i = 0; i < w->q->column_count; i++)
 		buf_init(&scratch[i], SCRATCH_MAX);
@@ -563,34 +385,39 @@ static enum rc stream(struct work *w, source_row_fn *fn, void *ctx)
 	return rc;
 }
 
-static void work_free(struct work *w)
+static const struct pg_table *find_table(const struct source_read *r, const char *name)
 {
-	for (size_t i = 0; i < w->count; i++) {
-		free(w->columns[i].name);
-		free(w->columns[i].base);
-	}
-	free(w->columns);
-	free(w->forms);
-	buf_free(&w->sql);
-	buf_wipe(&w->keys);
-	buf_free(&w->keys);
+	for (size_t i = 0; i < r->table_count; i++)
+		if (strcmp(r->tables[i].name, name) == 0)
+			return &r->tables[i];
+	return NULL;
 }
 
 static enum rc pg_select(struct source_read *r, const struct source_select *q, source_row_fn *row,
 	void *ctx, struct source_error *err)
 {
-	struct work w = {.pg = &r->pg, .q = q, .err = err};
-	enum rc rc;
+	struct work w = {.pg = &r->pg, .q = q, .err = err, .table = find_table(r, q->table)};
+	struct pg_table *own = NULL; /* of a table that the read was not begun for */
+	enum rc rc = RC_OK;
 
 	buf_init(&w.sql, SQL_MAX);
 	buf_init(&w.keys, KEYS_MAX);
 	w.forms = xcalloc(q->column_count + 1, sizeof(*w.forms));
-	rc = read_columns(&w);
+	if (!w.table) {
+		rc = pg_catalog_columns(&r->pg, &r->source->types, &q->table, 1, &own, err);
+		w.table = own;
+	}
 	if (rc == RC_OK)
 		rc = make_sql(&w);
 	if (rc == RC_OK)
 		rc = stream(&w, row, ctx);
-	work_free(&w);
+	if (rc == RC_INVALID)
+		pg_types_forget(&r->source->types);
+	pg_tables_free(own, 1);
+	free(w.forms);
+	buf_free(&w.sql);
+	buf_wipe(&w.keys);
+	buf_free(&w.keys);
 	return rc;
 }
 

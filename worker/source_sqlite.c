@@ -296,12 +296,14 @@ static void sqlite_end(struct source_read *r)
 	free(r);
 }
 
-static enum rc sqlite_begin(struct source *s, const struct budget *b, struct source_read **out,
-	struct source_error *err)
+static enum rc sqlite_begin(struct source *s, const struct budget *b, const char *const *tables,
+	size_t table_count, struct source_read **out, struct source_error *err)
 {
 	struct source_read *r = xcalloc(1, sizeof(*r));
 	int code;
 
+	(void)tables;
+	(void)table_count;
 	r->budget = *b;
 	code = connect_file(s->path, &r->budget, &r->db);
 	if (code == SQLITE_OK) {

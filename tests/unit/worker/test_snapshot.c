@@ -590,10 +590,12 @@ struct source_read {
 static sem_t slow_begun, slow_go;
 static atomic_int slow_reads, slow_stopped;
 
-static enum rc slow_begin(struct source *s, const struct budget *b, struct source_read **out,
-	struct source_error *err)
+static enum rc slow_begin(struct source *s, const struct budget *b, const char *const *tables,
+	size_t table_count, struct source_read **out, struct source_error *err)
 {
 	(void)s;
+	(void)tables;
+	(void)table_count;
 	(void)err;
 	*out = calloc(1, sizeof(**out));
 	(*out)->budget = b;

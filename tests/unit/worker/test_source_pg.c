@@ -56,7 +56,7 @@ static struct source_schema *read_schema(void)
 	return s;
 }
 
-#define CELLS 64
+#define CELLS 128
 static char cells[CELLS][256];
 static size_t cell_count, row_count, width;
 
@@ -118,7 +118,7 @@ static struct source_read *begin(struct source *s)
 	struct source_error err = {.text = ""};
 	struct source_read *r = NULL;
 
-	if (source_pg.begin(s, &unlimited, &r, &err) != RC_OK)
+	if (source_pg.begin(s, &unlimited, NULL, 0, &r, &err) != RC_OK)
 		fail_msg("%s", err.text);
 	return r;
 }
@@ -212,6 +212,21 @@ static const struct {
 	{"mood[]", "{\"so so\",fine}", "t:[\"so so\",\"fine\"]", COLUMN_TEXT},
 	{"jsonb[]", "{\"{\\\"a\\\": 1}\"}", "t:[{\"a\": 1}]", COLUMN_TEXT},
 	{"bytea[]", "{\"\\\\x00ff\"}", "t:[\"\\\\x00ff\"]", COLUMN_TEXT},
+	{"timestamptz", "-infinity", "t:-infinity", COLUMN_TEXT},
+	{"timestamptz", "0001-01-01 00:00:00+00", "t:0001-01-01T00:00:00Z", COLUMN_TEXT},
+	{"timestamptz", "1999-12-31 23:59:59.999999+00", "t:1999-12-31T23:59:59.999999Z",
+		COLUMN_TEXT},
+	{"timestamptz", "9999-12-31 23:59:59.5+00", "t:9999-12-31T23:59:59.5Z", COLUMN_TEXT},
+	{"timestamptz", "10000-01-01 00:00:00+00", "t:10000-01-01 00:00:00+00", COLUMN_TEXT},
+	{"timestamptz", "294276-12-31 23:59:59.25+00", "t:294276-12-31 23:59:59.25+00",
+		COLUMN_TEXT},
+	{"timestamptz", "4713-01-01 00:00:00+00 BC", "t:4713-01-01 00:00:00+00 BC", COLUMN_TEXT},
+	{"float4", "-1e-30", "r:-1.0000000000000001e-30", COLUMN_REAL},
+	{"float4", "NaN", "t:NaN", COLUMN_REAL},
+	{"float4", "Infinity", "t:Infinity", COLUMN_REAL},
+	{"float8", "-0.0000123", "r:-1.2300000000000001e-05", COLUMN_REAL},
+	{"numeric", "-0.00000000000000000000000000000000000000000000000000000000000000000125",
+		"r:-1.2499999999999999e-66", COLUMN_ANY},
 };
 #define TYPES (sizeof(types) / sizeof(types[0]))
 
