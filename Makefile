@@ -57,8 +57,8 @@ check: ## Run every test (SAN=1: under ASan and UBSan)
 	@scripts/install-packages build run nginx caddy check bench
 	@+BUILD=$(BUILD) SAN=$(SAN) scripts/check
 
-conformance: ## Run the official MCP conformance suite through a tunnel
-	@scripts/install-packages build run nginx check >&2
+conformance: ## Run the MCP conformance suite through a tunnel (FRONT=nginx or caddy, UPSTREAM=stdio or http)
+	@scripts/install-packages build run $(or $(FRONT),nginx) check >&2
 	@+BUILD=$(BUILD) scripts/conformance
 
 soak: ## Kill, stop and starve a control plane under load, SOAK_CRASHES (500) times
