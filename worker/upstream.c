@@ -138,6 +138,7 @@ void upstream_fail(
 	struct buf out;
 	void *call = p->call;
 
+	bridge_withdraw(u, p);
 	buf_init(&out, UPSTREAM_MESSAGE_MAX);
 	if (p->id != NULL)
 		upstream_error(&out, raw(p->id), code, u->config.name, message);
@@ -715,6 +716,7 @@ void upstream_answer(struct upstream *u, struct pending *p, struct jscan root)
 			"gave a result larger than the control plane takes");
 		return;
 	}
+	bridge_withdraw(u, p);
 	upstream_forget(u, p);
 	u->owner.result(u->owner.ctx, call, outcome, &out);
 	buf_free(&out);
@@ -830,6 +832,8 @@ static void take_notification(struct upstream *u, struct jscan root, const char 
 				u, upstream_find(u, (uint64_t)number), root, v, method, now_ms);
 	} else if (strcmp(method, "notifications/message") == 0) {
 		take_log(u, root, params, on_behalf);
+	} else if (strcmp(method, "notifications/cancelled") == 0) {
+		bridge_cancelled(u, root, params);
 	} else if (!u->modern && u->phase == READY) {
 		if (strcmp(method, "notifications/tools/list_changed") == 0)
 			start_listing(u, now_ms);

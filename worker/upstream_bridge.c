@@ -221,6 +221,118 @@ void bridge_request(struct upstream *u, struct jscan root, const char *method, u
 		answer_error(u, id, MCP_INTERNAL, "The client can't be reached");
 }
 
+/* --- a question is taken back ----------------------------------------------------------- */
+
+/* By the id that a legacy server gave it, however spelt. */
+static struct asked *find_own(struct upstream *u, struct jscan id, struct pending **of)
+{
+	struct pending *p;
+	struct asked *a;
+
+	LIST_FOREACH(p, &u->pending, entry)
+	{
+		STAILQ_FOREACH(a, &p->asked, entry)
+		{
+			struct jscan name = {a->name, strlen(a->name),
+				a->name[0] == '"' ? JSCAN_STRING : JSCAN_NUMBER};
+
+			*of = p;
+			if (name.kind == id.kind &&
+				(id.kind == JSCAN_STRING ? jscan_same_str(name, id)
+							 : name.len == id.len &&
+							memcmp(name.p, id.p, id.len) == 0))
+				return a;
+		}
+	}
+	return NULL;
+}
+
+/* The client knows the question by another id. A modern one, which has heard the question as a
+ * result, needs no word: what it answers is not waited for any more. */
+static void take_back(struct upstream *u, struct jscan root, struct jscan id)
+{
+	struct pending *p;
+	struct asked *a = find_own(u, id, &p);
+	struct jsplice s = {0};
+	struct buf b;
+	char own[96];
+
+	if (a == NULL)
+		return;
+	if (!p->modern && p->call != NULL) {
+		(void)snprintf(own, sizeof own, "\"%s.%u\"", p->tunnel_id, a->n);
+		buf_init(&b, root.len + sizeof own);
+		jsplice_replace(&s, id, own, strlen(own));
+		jsplice_apply(&s, root.p, root.len, &b);
+		jsplice_free(&s);
+		if (b.failed || !u->owner.event(u->owner.ctx, p->call, b.data, b.len))
+			log_debug("upstream %s: a cancellation is dropped: too much waits to be "
+				  "sent",
+				u->config.name);
+		buf_free(&b);
+	}
+	drop(p, a);
+}
+
+/* Over stdio that is how a modern server ends a subscription; over HTTP it closes the stream. The
+ * client gets the end that it knows. */
+static void end_subscription(struct upstream *u, struct jscan id)
+{
+	struct jscan root;
+	struct pending *p;
+	int64_t number;
+	struct buf b;
+
+	if (jscan_int(id, &number) != RC_OK || number <= 0 ||
+		(p = upstream_find(u, (uint64_t)number)) == NULL || !p->listen)
+		return;
+	buf_init(&b, 512);
+	buf_printf(&b,
+		"{\"jsonrpc\":\"2.0\",\"id\":%" PRId64
+		",\"result\":{\"resultType\":\"complete\",\"_meta\":{\"" META
+		"subscriptionId\":%" PRId64 "}}}",
+		number, number);
+	if (jscan_parse((const char *)b.data, b.len, &root) == RC_OK)
+		upstream_answer(u, p, root);
+	buf_free(&b);
+}
+
+void bridge_cancelled(struct upstream *u, struct jscan root, struct jscan params)
+{
+	struct jscan id;
+
+	if (jscan_get(params, "requestId", &id) != RC_OK)
+		return;
+	if (u->modern)
+		end_subscription(u, id);
+	else
+		take_back(u, root, id);
+}
+
+void bridge_withdraw(struct upstream *u, struct pending *p)
+{
+	struct asked *a;
+	struct buf b;
+
+	if (p->modern || p->call == NULL)
+		return;
+	STAILQ_FOREACH(a, &p->asked, entry)
+	{
+		if (a->answer != NULL)
+			continue;
+		buf_init(&b, 512);
+		buf_printf(&b,
+			"{\"jsonrpc\":\"2.0\",\"method\":\"notifications/cancelled\",\"params\":{"
+			"\"requestId\":\"%s.%u\",\"reason\":\"The call has ended\"}}",
+			p->tunnel_id, a->n);
+		if (b.failed || !u->owner.event(u->owner.ctx, p->call, b.data, b.len))
+			log_debug("upstream %s: a cancellation is dropped: too much waits to be "
+				  "sent",
+				u->config.name);
+		buf_free(&b);
+	}
+}
+
 /* --- a modern server asks --------------------------------------------------------------- */
 
 static void put_input(const struct pending *p, struct buf *out)

@@ -82,6 +82,10 @@ void upstream_set_text(char **to, struct jscan value);
 void bridge_free_asked(struct pending *p);
 /* A request of the server. */
 void bridge_request(struct upstream *u, struct jscan root, const char *method, uint64_t on_behalf);
+/* The server's notifications/cancelled. */
+void bridge_cancelled(struct upstream *u, struct jscan root, struct jscan params);
+/* The call ends: a legacy client is told that its open questions need no answer any more. */
+void bridge_withdraw(struct upstream *u, struct pending *p);
 /* A modern server's input_required for a legacy client. */
 void bridge_input_required(
 	struct upstream *u, struct pending *p, struct jscan result, int64_t now_ms);

@@ -111,6 +111,19 @@ spy_pid() {
 	assert_equal "$(jq -r '.result.content[0].text' <<<"$ANSWER")" '{"action":"accept","content":{"colour":"red"}}'
 }
 
+@test "a question that a server takes back is taken back from the client" {
+	run mcp fintech "$KEY" "$(rpc tools/call '{"name":"withdraw","arguments":{}}')"
+	assert_equal "$(sed -n 's/^data: //p' <<<"$output" | jq -sc '.[0].id as $question | map(
+		if .method == "notifications/cancelled" then [.method, .params.requestId == $question, .params.reason]
+		else [.method // .result.content[0].text] end)')" \
+		'[["roots/list"],["notifications/cancelled",true,"not needed"],["\"withdrawn\""]]'
+	# A modern client has the question as a result; what comes of the call is there when it comes back.
+	modern tools/call '{"name":"withdraw","arguments":{}}'
+	modern tools/call "$(jq -c '{name:"withdraw",arguments:{},requestState:.result.requestState,
+		inputResponses:(.result.inputRequests | map_values({roots:[]}))}' <<<"$ANSWER")"
+	assert_equal "$(jq -r '.result.content[0].text' <<<"$ANSWER")" '"withdrawn"'
+}
+
 @test "a client that takes no stream is not asked, and the server is told so at once" {
 	ACCEPT=application/json call tools/call '{"name":"ask","arguments":{}}'
 	assert_equal "$(jq -r '.result.content[0].text' <<<"$ANSWER")" \

@@ -3,6 +3,7 @@
 //   die     ends without an answer       hang  never answers, nor anything else from then on
 //   chatter 64 MiB of notifications, then its pid         garbage  2000 lines that are no JSON, then nothing
 //   huge    a result of 20 MiB
+//   withdraw  asks, takes the question back and returns
 //   touch   says that its resource was updated            grow     has one tool more and says so
 const send = (message) => process.stdout.write(`${JSON.stringify({ jsonrpc: "2.0", ...message })}\n`);
 const text = (value) => ({ content: [{ type: "text", text: JSON.stringify(value) }] });
@@ -37,6 +38,11 @@ const TOOLS = {
     TOOLS.grown = () => text("grown");
     send({ method: "notifications/tools/list_changed" });
     return text("grown");
+  },
+  withdraw: () => {
+    send({ id: "q-2", method: "roots/list" });
+    send({ method: "notifications/cancelled", params: { requestId: "q-2", reason: "not needed" } });
+    return text("withdrawn");
   },
   huge: () => text("x".repeat(20 * 1024 * 1024)),
   ask: async () => {

@@ -287,6 +287,140 @@ static void a_server_request_reaches_a_legacy_client_and_its_answer_the_server(v
 	upstream_free(r.u);
 }
 
+static void a_question_taken_back_is_taken_back_from_the_client(void **state)
+{
+	static const char late[] =
+		"{\"jsonrpc\":\"2.0\",\"id\":\"c_1.1\",\"result\":{\"action\":\"accept\"}}";
+	struct rig r;
+
+	(void)state;
+	rig_new(&r, 4);
+	become_legacy(&r);
+	assert_int_equal(call(&r, 0, false,
+				 "{\"jsonrpc\":\"2.0\",\"id\":7,\"method\":\"tools/"
+				 "call\",\"params\":{\"name\":\"p_a\"}}"),
+		RC_OK);
+	says(&r,
+		"{\"jsonrpc\":\"2.0\",\"id\":\"q\\u002d1\",\"method\":\"elicitation/"
+		"create\",\"params\":{}}");
+	says(&r,
+		"{\"jsonrpc\":\"2.0\",\"method\":\"notifications/"
+		"cancelled\",\"params\":{\"requestId\":\"other\"}}");
+	assert_int_equal(r.events, 1);
+	says(&r,
+		"{\"jsonrpc\":\"2.0\",\"method\":\"notifications/"
+		"cancelled\",\"params\":{\"requestId\":\"q-1\",\"reason\":\"changed my mind\"}}");
+	assert_ptr_equal(r.event_call, &calls[0]);
+	assert_string_equal(r.event,
+		"{\"jsonrpc\":\"2.0\",\"method\":\"notifications/"
+		"cancelled\",\"params\":{\"requestId\":\"c_1.1\",\"reason\":\"changed my mind\"}}");
+	/* An answer that crossed it reaches nobody. */
+	int before = r.sents;
+	upstream_reply(r.u, &calls[0], late, sizeof late - 1, NOW);
+	assert_int_equal(r.sents, before);
+	says(&r, "{\"jsonrpc\":\"2.0\",\"id\":4,\"result\":{\"content\":[]}}");
+	assert_string_equal(r.outcome, "ok");
+	assert_int_equal(r.events, 2);
+	upstream_free(r.u);
+}
+
+static void the_end_of_a_call_takes_its_questions_back(void **state)
+{
+	struct rig r;
+
+	(void)state;
+	rig_new(&r, 4);
+	become_legacy(&r);
+	assert_int_equal(call(&r, 0, false,
+				 "{\"jsonrpc\":\"2.0\",\"id\":7,\"method\":\"tools/"
+				 "call\",\"params\":{\"name\":\"p_a\"}}"),
+		RC_OK);
+	says(&r, "{\"jsonrpc\":\"2.0\",\"id\":5,\"method\":\"roots/list\"}");
+	assert_int_equal(r.events, 1);
+	upstream_down(r.u);
+	assert_string_equal(r.event,
+		"{\"jsonrpc\":\"2.0\",\"method\":\"notifications/cancelled\",\"params\":{"
+		"\"requestId\":\"c_1.1\",\"reason\":\"The call has ended\"}}");
+	assert_int_equal(r.results, 1);
+	upstream_free(r.u);
+}
+
+static void a_question_taken_back_from_a_modern_client_is_not_waited_for(void **state)
+{
+	char again[512], text[256];
+	const char *from, *to;
+	struct rig r;
+
+	(void)state;
+	rig_new(&r, 4);
+	become_legacy(&r);
+	assert_int_equal(
+		call(&r, 0, true,
+			"{\"jsonrpc\":\"2.0\",\"id\":7,\"method\":\"tools/call\",\"params\":{"
+			"\"_meta\":{\"" META "clientCapabilities\":{\"roots\":{}}},\"name\":"
+			"\"p_a\"}}"),
+		RC_OK);
+	says(&r, "{\"jsonrpc\":\"2.0\",\"id\":5,\"method\":\"roots/list\"}");
+	assert_non_null(strstr(r.result, "\"resultType\":\"input_required\""));
+	from = strstr(r.result, "\"requestState\":\"") + strlen("\"requestState\":\"");
+	to = strchr(from, '"');
+	(void)snprintf(text, sizeof text, "%.*s", (int)(to - from), from);
+	says(&r,
+		"{\"jsonrpc\":\"2.0\",\"method\":\"notifications/"
+		"cancelled\",\"params\":{\"requestId\":5}}");
+	assert_int_equal(r.events, 0);
+	(void)snprintf(again, sizeof again,
+		"{\"jsonrpc\":\"2.0\",\"id\":8,\"method\":\"tools/"
+		"call\",\"params\":{\"name\":\"p_a\","
+		"\"requestState\":\"%s\",\"inputResponses\":{\"r1\":{\"roots\":[]}}}}",
+		text);
+	int before = r.sents;
+	assert_int_equal(call(&r, 1, true, again), RC_OK);
+	assert_int_equal(r.sents, before);
+	says(&r, "{\"jsonrpc\":\"2.0\",\"id\":4,\"result\":{\"content\":[]}}");
+	assert_string_equal(r.result,
+		"{\"jsonrpc\":\"2.0\",\"id\":8,\"result\":{\"resultType\":\"complete\","
+		"\"content\":[]}}");
+	upstream_free(r.u);
+}
+
+static void a_modern_server_ends_a_subscription(void **state)
+{
+	static const char text[] =
+		"{\"jsonrpc\":\"2.0\",\"id\":\"s\",\"method\":\"subscriptions/listen\",\"params\":{"
+		"\"_meta\":{},\"notifications\":{}}}";
+	struct upstream_call c = {.call = &calls[0],
+		.id = "c_1",
+		.text = text,
+		.len = sizeof text - 1,
+		.modern = true,
+		.listen = true,
+		.result_max = 4096};
+	struct rig r;
+
+	(void)state;
+	rig_new(&r, 4);
+	become_modern(&r);
+	assert_int_equal(upstream_call(r.u, &c, NOW), RC_OK);
+	assert_int_equal(call(&r, 1, true,
+				 "{\"jsonrpc\":\"2.0\",\"id\":7,\"method\":\"tools/"
+				 "call\",\"params\":{\"name\":\"p_a\"}}"),
+		RC_OK);
+	/* It may do so to nothing else. */
+	says(&r,
+		"{\"jsonrpc\":\"2.0\",\"method\":\"notifications/"
+		"cancelled\",\"params\":{\"requestId\":3}}");
+	assert_int_equal(r.results, 0);
+	says(&r,
+		"{\"jsonrpc\":\"2.0\",\"method\":\"notifications/"
+		"cancelled\",\"params\":{\"requestId\":2}}");
+	assert_ptr_equal(r.result_call, &calls[0]);
+	assert_string_equal(r.result,
+		"{\"jsonrpc\":\"2.0\",\"id\":\"s\",\"result\":{\"resultType\":\"complete\",\"_"
+		"meta\":{\"" META "subscriptionId\":\"s\"}}}");
+	upstream_free(r.u);
+}
+
 static void a_legacy_server_gets_no_meta_of_the_newer_era(void **state)
 {
 	struct rig r;
@@ -508,6 +642,10 @@ int main(void)
 		cmocka_unit_test(input_required_becomes_requests_to_a_legacy_client),
 		cmocka_unit_test(
 			a_server_request_reaches_a_legacy_client_and_its_answer_the_server),
+		cmocka_unit_test(a_question_taken_back_is_taken_back_from_the_client),
+		cmocka_unit_test(the_end_of_a_call_takes_its_questions_back),
+		cmocka_unit_test(a_question_taken_back_from_a_modern_client_is_not_waited_for),
+		cmocka_unit_test(a_modern_server_ends_a_subscription),
 		cmocka_unit_test(a_legacy_server_gets_no_meta_of_the_newer_era),
 		cmocka_unit_test(errors_of_the_older_era_do_not_reach_the_newer),
 		cmocka_unit_test(marked_tools_are_found_by_their_own_name),
