@@ -17,6 +17,7 @@ void mcp_stream_init(struct mcp_stream *s, bool allowed, bool primes, int64_t no
 static bool send(
 	struct mcp_stream *s, struct request *rq, const void *bytes, size_t len, int64_t now_ms)
 {
+	s->parts = 0;
 	s->tick_ms = now_ms + MCP_STREAM_HEARTBEAT_MS;
 	return http_write(rq, bytes, len) && http_flush(rq);
 }
@@ -47,6 +48,8 @@ bool mcp_stream_event(
 
 	buf_init(&event, EVENT_MAX);
 	(void)buf_reserve(&event, len + 16);
+	if (s->parts > 0)
+		buf_char(&event, '\n'); /* the comment's line ends first */
 	sse_event(&event, json, len);
 	here = here && !event.failed && send(s, rq, event.data, event.len, now_ms);
 	buf_free(&event);
@@ -55,6 +58,18 @@ bool mcp_stream_event(
 
 bool mcp_stream_tick(struct mcp_stream *s, struct request *rq, int64_t now_ms)
 {
-	return s->open ? send(s, rq, SSE_COMMENT, sizeof(SSE_COMMENT) - 1, now_ms)
-		       : open_stream(s, rq, now_ms);
+	int left = s->parts > 0 ? s->parts - 1 : MCP_STREAM_PARTS - 1;
+	bool here;
+
+	if (!s->open)
+		here = open_stream(s, rq, now_ms);
+	else if (left == MCP_STREAM_PARTS - 1)
+		here = send(s, rq, ":", 1, now_ms);
+	else
+		here = send(s, rq, "\n", 1, now_ms);
+	/* What is sent in between serves as well, and ends them. */
+	s->parts = left;
+	if (left > 0)
+		s->tick_ms = now_ms + MCP_STREAM_PART_MS;
+	return here;
 }

@@ -385,10 +385,11 @@ static bool query(struct work *w, const char *sql, size_t len, const struct engi
 		.max_memory = w->t->c->query_max_memory,
 		.budget = &w->budget};
 	struct engine_message message;
-	int64_t limit = clock_mono_ms() + w->t->c->query_timeout_ms;
+	int64_t began = clock_mono_ms(), limit = began + w->t->c->query_timeout_ms;
 	enum engine_status status;
 
 	w->deadline_mono_ms = limit < w->call->deadline_mono_ms ? limit : w->call->deadline_mono_ms;
+	log_debug("a statement begins");
 	status = w->t->engine_ops->query(w->snapshot->engine, &q, sink, &message);
 	w->deadline_mono_ms = w->call->deadline_mono_ms;
 	switch (status) {
@@ -401,6 +402,8 @@ static bool query(struct work *w, const char *sql, size_t len, const struct engi
 			"the statement ran too long and was stopped: filter, aggregate or join "
 			"less");
 	case ENGINE_CANCELLED:
+		log_info("the statement was stopped after %lld ms: its call was cancelled",
+			(long long)(clock_mono_ms() - began));
 		return end(w, TOOL_CANCELLED, "the call was cancelled");
 	case ENGINE_FAILED:
 		break;

@@ -124,6 +124,22 @@ spy_pid() {
 	assert_equal "$(jq -r '.result.content[0].text' <<<"$ANSWER")" '"withdrawn"'
 }
 
+in_hand() { [[ $(admin GET /v1/admin/status | jq .tunnel.calls_in_flight) == "$1" ]]; }
+
+@test "a call that is cancelled is cancelled at its server" {
+	local before agent
+	call tools/call '{"name":"cancelled","arguments":{}}'
+	before=$(jq -r '.result.content[0].text' <<<"$ANSWER")
+	mcp fintech "$KEY" "$(rpc tools/call '{"name":"linger","arguments":{}}' 77)" >/dev/null 3>&- &
+	agent=$!
+	wait_until in_hand 1
+	run mcp fintech "$KEY" '{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":77}}'
+	assert_line 202
+	wait "$agent"
+	call tools/call '{"name":"cancelled","arguments":{}}'
+	assert_equal "$(jq -r '.result.content[0].text' <<<"$ANSWER")" $((before + 1))
+}
+
 @test "a client that takes no stream is not asked, and the server is told so at once" {
 	ACCEPT=application/json call tools/call '{"name":"ask","arguments":{}}'
 	assert_equal "$(jq -r '.result.content[0].text' <<<"$ANSWER")" \

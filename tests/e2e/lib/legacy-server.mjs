@@ -3,6 +3,7 @@
 //   die     ends without an answer       hang  never answers, nor anything else from then on
 //   chatter 64 MiB of notifications, then its pid         garbage  2000 lines that are no JSON, then nothing
 //   huge    a result of 20 MiB
+//   linger  never answers               cancelled  how many calls were cancelled here
 //   withdraw  asks, takes the question back and returns
 //   touch   says that its resource was updated            grow     has one tool more and says so
 const send = (message) => process.stdout.write(`${JSON.stringify({ jsonrpc: "2.0", ...message })}\n`);
@@ -10,6 +11,8 @@ const text = (value) => ({ content: [{ type: "text", text: JSON.stringify(value)
 const tool = (name) => ({ name, description: name, inputSchema: { type: "object" } });
 const asked = new Map();
 let deaf = false;
+const lingering = new Set();
+let cancelled = 0;
 
 const TOOLS = {
   whoami: () => text({ pid: process.pid, env: process.env }),
@@ -39,6 +42,11 @@ const TOOLS = {
     send({ method: "notifications/tools/list_changed" });
     return text("grown");
   },
+  linger: (id) => {
+    lingering.add(id);
+    return new Promise(() => {});
+  },
+  cancelled: () => text(cancelled),
   withdraw: () => {
     send({ id: "q-2", method: "roots/list" });
     send({ method: "notifications/cancelled", params: { requestId: "q-2", reason: "not needed" } });
@@ -63,7 +71,7 @@ const METHODS = {
   ping: () => ({}),
   "logging/setLevel": () => ({}),
   "tools/list": () => ({ tools: Object.keys(TOOLS).map(tool) }),
-  "tools/call": ({ name }) => TOOLS[name](),
+  "tools/call": ({ name }, id) => TOOLS[name](id),
   "resources/list": () => ({ resources: [{ uri: "spy://one", name: "one" }] }),
   "resources/subscribe": () => ({}),
   "resources/unsubscribe": () => ({}),
@@ -75,10 +83,11 @@ const METHODS = {
 
 async function receive({ id, method, params = {}, result, error }) {
   if (method === undefined) return asked.get(id)?.({ result, error });
+  if (method === "notifications/cancelled" && lingering.delete(params.requestId)) cancelled++;
   if (id === undefined || deaf) return;
   try {
     if (METHODS[method] === undefined) throw { code: -32601, message: "Method not found" };
-    send({ id, result: await METHODS[method](params) });
+    send({ id, result: await METHODS[method](params, id) });
   } catch (error) {
     send({ id, error });
   }

@@ -269,11 +269,13 @@ worker_enroll() {
 		>>"$LOG/$name.log" 2>&1
 }
 
-worker_start() { # SLUG [NAME]
-	local slug=$1 name=worker-${2:-$1}
+worker_start() { # SLUG [NAME] [--verbose]
+	local slug=$1 name=worker-$1 verbose=()
+	[[ ${*: -1} != --verbose ]] || verbose=(--verbose)
+	[[ ${2:---} == --* ]] || name=worker-$2
 	demo_data
 	start "$name" env "DATABASE_URL=sqlite:$DATA/$slug.db" \
-		"$BIN/airlock-worker" run --config "$STACK/workers/$name/airlock.yaml"
+		"$BIN/airlock-worker" run "${verbose[@]}" --config "$STACK/workers/$name/airlock.yaml"
 }
 
 sessions_of() { curl -fsS -m 5 "$URL/v1/tenants" | jq -er --arg s "$1" '.tenants[] | select(.slug == $s) | .sessions'; }
