@@ -17,6 +17,7 @@
 #include "worker/duckdb_wire.h"
 
 #define SOCKET DUCKDB_HELPER_FD
+#define WARM_MEMORY ((int64_t)16 << 20)
 
 struct helper {
 	struct duckdb_api api;
@@ -284,13 +285,21 @@ static int serve(struct helper *h)
 
 /* --- starting ---------------------------------------------------------------------------- */
 
-static int start(struct helper *h, enum wire_mode mode, int64_t max_memory, int64_t max_file,
-	const char *library, const char *path)
+/* What takes longest, done before there is work: the first database of a process costs more than
+ * the next. */
+static int load(struct helper *h, const char *library)
 {
 	char why[512];
 
 	if (duckdb_api_load(*library ? library : NULL, &h->api, why, sizeof(why)) != RC_OK)
 		return give_up(h, why);
+	duckdb_session_close(duckdb_session_open(&h->api, NULL, true, WARM_MEMORY));
+	return 0;
+}
+
+static int start(struct helper *h, enum wire_mode mode, int64_t max_memory, int64_t max_file,
+	const char *path)
+{
 	if (mode == WIRE_PROBE) {
 		send_ready(h);
 		return 0;
@@ -322,12 +331,15 @@ int duckdb_helper_run(void)
 	buf_init(&h->in, WIRE_FRAME_MAX + WIRE_HEAD + WIRE_BATCH);
 	buf_init(&h->out, WIRE_FRAME_MAX + WIRE_HEAD);
 	f = receive(h);
+	library = wire_dup_str(&f.payload);
+	if (f.kind != WIRE_LOAD || f.payload.bad || load(h, library) != 0)
+		return 1;
+	f = receive(h);
 	mode = wire_get_u8(&f.payload);
 	max_memory = wire_get_i64(&f.payload);
 	max_file = wire_get_i64(&f.payload);
-	library = wire_dup_str(&f.payload);
 	path = wire_dup_str(&f.payload);
 	if (f.kind != WIRE_HELLO || f.payload.bad || mode > WIRE_READ)
 		return 1;
-	return start(h, (enum wire_mode)mode, max_memory, max_file, library, path);
+	return start(h, (enum wire_mode)mode, max_memory, max_file, path);
 }

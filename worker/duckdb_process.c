@@ -72,42 +72,11 @@ static int spawn(int fd, pid_t *pid)
 	return wrong;
 }
 
-/* Its first words. */
-static enum rc greet(
-	struct duckdb_process *p, const struct duckdb_start *s, char *why, size_t why_size)
-{
-	const char *library = s->library ? s->library : "";
-	size_t begin = wire_begin(&p->out, WIRE_HELLO);
-	struct budget none = {.check = NULL};
-	struct wire_frame f = {.size = 0};
-	enum rc rc;
-
-	wire_u8(&p->out, s->mode);
-	wire_i64(&p->out, s->max_memory);
-	wire_i64(&p->out, s->max_file);
-	wire_str(&p->out, library, strlen(library));
-	wire_str(&p->out, s->path, strlen(s->path));
-	wire_end(&p->out, begin);
-	rc = duckdb_process_send(p);
-	if (rc == RC_OK || rc == RC_UNAVAILABLE)
-		rc = duckdb_process_receive(p, &none, &f);
-	if (rc == RC_OK && f.kind == WIRE_READY)
-		return RC_OK;
-	if (rc == RC_OK && f.kind == WIRE_DONE && f.payload.end - f.payload.p > 2) {
-		snprintf(why, why_size, "%.*s", (int)(f.payload.end - f.payload.p - 2),
-			(const char *)f.payload.p + 2);
-		return RC_INVALID;
-	}
-	log_err("the snapshot engine's process ended while it started");
-	return RC_INTERNAL;
-}
-
-enum rc duckdb_process_start(
-	const struct duckdb_start *start, struct duckdb_process **out, char *why, size_t why_size)
+enum rc duckdb_process_spawn(const char *library, struct duckdb_process **out)
 {
 	struct duckdb_process *p;
 	int fds[2], wrong;
-	enum rc rc;
+	size_t begin;
 
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) != 0) {
 		log_err("the snapshot engine's process can't be started: %s", strerror(errno));
@@ -122,15 +91,45 @@ enum rc duckdb_process_start(
 	if (wrong) {
 		p->pid = 0;
 		log_err("the snapshot engine's process can't be started: %s", strerror(wrong));
-		rc = RC_INTERNAL;
-	} else {
-		rc = greet(p, start, why, why_size);
-	}
-	if (rc == RC_OK)
-		*out = p;
-	else
 		duckdb_process_end(p);
-	return rc;
+		return RC_INTERNAL;
+	}
+	if (!library)
+		library = "";
+	begin = wire_begin(&p->out, WIRE_LOAD);
+	wire_str(&p->out, library, strlen(library));
+	wire_end(&p->out, begin);
+	if (duckdb_process_send(p) != RC_OK) /* which is found again when it gets its work */
+		log_debug("the snapshot engine's process is gone as soon as it was started");
+	*out = p;
+	return RC_OK;
+}
+
+enum rc duckdb_process_start(
+	struct duckdb_process *p, const struct duckdb_start *start, char *why, size_t why_size)
+{
+	size_t begin = wire_begin(&p->out, WIRE_HELLO);
+	struct budget none = {.check = NULL};
+	struct wire_frame f = {.size = 0};
+	enum rc rc;
+
+	wire_u8(&p->out, start->mode);
+	wire_i64(&p->out, start->max_memory);
+	wire_i64(&p->out, start->max_file);
+	wire_str(&p->out, start->path, strlen(start->path));
+	wire_end(&p->out, begin);
+	rc = duckdb_process_send(p);
+	if (rc == RC_OK || rc == RC_UNAVAILABLE)
+		rc = duckdb_process_receive(p, &none, &f);
+	if (rc == RC_OK && f.kind == WIRE_READY)
+		return RC_OK;
+	if (rc == RC_OK && f.kind == WIRE_DONE && f.payload.end - f.payload.p > 2) {
+		snprintf(why, why_size, "%.*s", (int)(f.payload.end - f.payload.p - 2),
+			(const char *)f.payload.p + 2);
+		return RC_INVALID;
+	}
+	log_err("the snapshot engine's process ended while it started");
+	return RC_INTERNAL;
 }
 
 void duckdb_process_end(struct duckdb_process *p)

@@ -15,15 +15,19 @@
 
 struct duckdb_process;
 
+/* Starts one that loads the library (NULL: where it usually is) and then waits; it is not waited
+ * for. */
+enum rc duckdb_process_spawn(const char *library, struct duckdb_process **out) MUST_CHECK;
+
 struct duckdb_start {
-	const char *library; /* or NULL: where it usually is */
 	enum wire_mode mode;
 	const char *path;
 	int64_t max_memory, max_file;
 };
-/* Waits until it is ready. RC_INVALID with why: it said why it can't; RC_INTERNAL: logged. */
-enum rc duckdb_process_start(const struct duckdb_start *start, struct duckdb_process **out,
-	char *why, size_t why_size) MUST_CHECK;
+/* Gives it its work and waits until it is ready. RC_INVALID with why: it said why it can't;
+ * RC_INTERNAL: logged. It is the caller's to end, whatever the result. */
+enum rc duckdb_process_start(struct duckdb_process *p, const struct duckdb_start *start, char *why,
+	size_t why_size) MUST_CHECK;
 /* Kills and reaps. NULL is fine. */
 void duckdb_process_end(struct duckdb_process *p);
 

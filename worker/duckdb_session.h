@@ -10,7 +10,8 @@
 
 struct duckdb_session;
 
-/* write: makes a new file; else the file is only read. api is borrowed. NULL when DuckDB can't. */
+/* write: makes a new file; else the file is only read. path NULL: in memory. api is borrowed. NULL
+ * when DuckDB can't. */
 struct duckdb_session *duckdb_session_open(
 	const struct duckdb_api *api, const char *path, bool write, int64_t max_memory);
 /* Flushes; all of a file that was written is there afterwards. NULL is fine. */

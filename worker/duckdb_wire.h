@@ -2,7 +2,8 @@
  * of a 4-byte little-endian length, a byte that says what it is, and a payload. Pure: no
  * descriptor, no clock. Either end takes the other's bytes for hostile.
  *
- *   worker       HELLO  mode u8, memory i64, file bytes i64, library str, path str
+ *   worker       LOAD   library str
+ *                HELLO  mode u8, memory i64, file bytes i64, path str
  *                TABLE  name str, then for each column: kind u8, name str
  *                ROWS   table u16, then rows of as many values as the table has columns
  *                SEAL
@@ -30,6 +31,7 @@
 #define WIRE_BATCH ((size_t)64 << 10)
 
 enum wire_kind {
+	WIRE_LOAD = 'l',
 	WIRE_HELLO = 'h',
 	WIRE_TABLE = 't',
 	WIRE_ROWS = 'r',

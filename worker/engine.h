@@ -88,6 +88,9 @@ struct engine_ops {
 		const struct engine_sink *sink, struct engine_message *message);
 	/* No query may be running. NULL is fine. */
 	void (*close)(struct engine *e);
+	/* When no snapshot is open or made any more: what was kept ready for the next is let go.
+	 * NULL where nothing is. */
+	void (*stop)(void);
 };
 
 extern const struct engine_ops engine_sqlite;

@@ -21,6 +21,9 @@
 #define GRACE_MS 200
 /* Processes of all snapshots that wait for a statement. */
 #define IDLE_MAX 8
+/* Processes that have loaded the library and wait for work, since loading it takes longer than most
+ * statements: a first call needs one that writes and one that reads. */
+#define SPARE_MAX 2
 
 struct engine_build {
 	struct duckdb_process *process;
@@ -43,19 +46,70 @@ static struct {
 	char *library;
 	int64_t max_memory;
 } settings;
-static pthread_mutex_t idle_lock = PTHREAD_MUTEX_INITIALIZER;
-static int idle_count; /* under idle_lock */
+static pthread_mutex_t idle_lock = PTHREAD_MUTEX_INITIALIZER; /* over all below */
+static int idle_count;
+static struct duckdb_process *spares[SPARE_MAX];
+static int spare_count;
+
+/* --- processes ------------------------------------------------------------------------ */
+
+static struct duckdb_process *take_spare(void)
+{
+	struct duckdb_process *p = NULL;
+
+	pthread_mutex_lock(&idle_lock);
+	if (spare_count > 0) {
+		/* The oldest: it is ready, or the nearest to it. */
+		p = spares[0];
+		spare_count--;
+		for (int i = 0; i < spare_count; i++)
+			spares[i] = spares[i + 1];
+	}
+	pthread_mutex_unlock(&idle_lock);
+	/* It may have died while it waited: nobody looks after it then. */
+	if (p && !duckdb_process_alive(p)) {
+		duckdb_process_end(p);
+		p = NULL;
+	}
+	return p;
+}
+
+/* Starts what is missing, for the next call; not while this one still has work for the machine. */
+static void fill_spares(void)
+{
+	struct duckdb_process *p;
+
+	pthread_mutex_lock(&idle_lock);
+	while (spare_count < SPARE_MAX && duckdb_process_spawn(settings.library, &p) == RC_OK)
+		spares[spare_count++] = p;
+	pthread_mutex_unlock(&idle_lock);
+}
+
+static void end_spares(void)
+{
+	pthread_mutex_lock(&idle_lock);
+	while (spare_count > 0)
+		duckdb_process_end(spares[--spare_count]);
+	pthread_mutex_unlock(&idle_lock);
+}
 
 static enum rc start(enum wire_mode mode, const char *path, int64_t max_file,
 	struct duckdb_process **out, struct engine_message *why)
 {
-	struct duckdb_start s = {.library = settings.library,
-		.mode = mode,
+	struct duckdb_start s = {.mode = mode,
 		.path = path,
 		.max_memory = settings.max_memory,
 		.max_file = max_file};
+	struct duckdb_process *p = take_spare();
+	enum rc rc = p ? RC_OK : duckdb_process_spawn(settings.library, &p);
 
-	return duckdb_process_start(&s, out, why->text, sizeof(why->text));
+	if (rc == RC_OK)
+		rc = duckdb_process_start(p, &s, why->text, sizeof(why->text));
+	if (rc == RC_OK)
+		*out = p;
+	else
+		duckdb_process_end(p);
+	return rc;
 }
 
 static enum rc duckdb_init(const struct engine_settings *s, struct engine_message *why)
@@ -63,6 +117,7 @@ static enum rc duckdb_init(const struct engine_settings *s, struct engine_messag
 	struct duckdb_process *p = NULL;
 	enum rc rc;
 
+	end_spares();
 	free(settings.library);
 	settings.library = s->library ? xstrdup(s->library) : NULL;
 	settings.max_memory = s->max_memory;
@@ -71,6 +126,8 @@ static enum rc duckdb_init(const struct engine_settings *s, struct engine_messag
 	duckdb_process_end(p);
 	if (rc != RC_OK && !why->text[0])
 		snprintf(why->text, sizeof(why->text), "the snapshot engine can't be started");
+	if (rc == RC_OK)
+		fill_spares();
 	return rc;
 }
 
@@ -316,6 +373,7 @@ static enum rc duckdb_open(const char *path, const struct engine_shape *shape, s
 		return rc;
 	}
 	give(e, p);
+	fill_spares();
 	*out = e;
 	return RC_OK;
 }
@@ -480,6 +538,7 @@ static enum engine_status duckdb_query(struct engine *e, const struct engine_que
 		duckdb_process_end(r.process);
 	else
 		give(e, r.process);
+	fill_spares();
 	return status;
 }
 
@@ -494,4 +553,5 @@ const struct engine_ops engine_duckdb = {
 	.open = duckdb_open,
 	.query = duckdb_query,
 	.close = duckdb_close,
+	.stop = end_spares,
 };

@@ -177,6 +177,8 @@ void tools_close(struct tools *t)
 		pthread_cond_wait(&t->calls_done, &t->calls_lock);
 	pthread_mutex_unlock(&t->calls_lock);
 	snapshots_close(t->snapshots);
+	if (t->engine_ops->stop)
+		t->engine_ops->stop();
 	plan_release(t->plan);
 	if (t->source_ops)
 		t->source_ops->close(t->source);

@@ -874,6 +874,10 @@ static enum rc check(struct parse *p, yaml_node_t *root)
 	const struct wconfig_table *rt = NULL;
 	enum rc rc = RC_OK;
 
+	if (c->snapshot_engine == SNAPSHOT_DUCKDB && strchr(c->data_dir, '?'))
+		return fail(p, root,
+			"worker.data_dir can't have a '?' in it with snapshot_engine duckdb, which "
+			"takes what follows for options: name another directory");
 	if (!c->root_table && c->upstream_count > 0) {
 		if (c->table_count > 0 || c->root_filter_col || c->isolation.column)
 			return fail(p, root,

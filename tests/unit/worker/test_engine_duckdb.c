@@ -54,20 +54,26 @@ static void insert(const struct engine_ops *ops, struct engine_build *b)
 	}
 }
 
-static void make(const struct engine_ops *ops, const char *path, struct engine **out)
+static void make_file(const struct engine_ops *ops, const char *path, struct engine **out)
 {
-	struct engine_settings settings = {.library = duckfix_library(), .max_memory = MEMORY};
-	struct engine_message why;
 	struct engine_build *b;
 	char tmp[160];
 
-	if (ops->init(&settings, &why) != RC_OK)
-		fail_msg("%s", why.text);
 	snprintf(tmp, sizeof(tmp), "%s.tmp", path);
 	assert_int_equal(ops->create(tmp, &shape, 1 << 24, &b), RC_OK);
 	insert(ops, b);
 	assert_int_equal(ops->seal(b, path), RC_OK);
 	assert_int_equal(ops->open(path, &shape, out), RC_OK);
+}
+
+static void make(const struct engine_ops *ops, const char *path, struct engine **out)
+{
+	struct engine_settings settings = {.library = duckfix_library(), .max_memory = MEMORY};
+	struct engine_message why;
+
+	if (ops->init(&settings, &why) != RC_OK)
+		fail_msg("%s", why.text);
+	make_file(ops, path, out);
 }
 
 static int setup(void **state)
@@ -86,6 +92,7 @@ static int teardown(void **state)
 {
 	(void)state;
 	engine_duckdb.close(engine);
+	engine_duckdb.stop();
 	fix_close(&f);
 	return 0;
 }
@@ -356,27 +363,65 @@ static int children(pid_t *pids, int max)
 	return n;
 }
 
-/* The process that waits for a statement dies; the statement does not notice. */
-static void process_dies(void **state)
+/* The process that waits for a statement dies, and so do those that wait for any work; statements
+ * do not notice. */
+static void processes_die(void **state)
 {
-	char out[4096];
+	struct engine *other = NULL;
 	struct engine_message m;
+	char out[4096], path[160];
 	pid_t pids[8] = {0};
+	int count;
 
 	NEEDS_DUCKDB();
 	assert_int_equal(ask_duckdb("SELECT 1 AS one", out, &m), ENGINE_OK);
-	assert_int_equal(children(pids, 8), 1);
-	assert_int_equal(kill(pids[0], SIGKILL), 0);
-	/* Not reaped: that is the engine's. */
-	while (kill(pids[0], 0) == 0) {
+	count = children(pids, 8);
+	assert_int_equal(count, 1 + 2);
+	for (int i = 0; i < count; i++) {
 		siginfo_t info = {.si_pid = 0};
 
-		waitid(P_PID, (id_t)pids[0], &info, WEXITED | WNOWAIT);
-		if (info.si_pid == pids[0])
-			break;
+		assert_int_equal(kill(pids[i], SIGKILL), 0);
+		/* Not reaped: that is the engine's. */
+		assert_int_equal(waitid(P_PID, (id_t)pids[i], &info, WEXITED | WNOWAIT), 0);
 	}
 	assert_int_equal(ask_duckdb("SELECT 2 AS two", out, &m), ENGINE_OK);
 	assert_non_null(strstr(out, "[[2]]"));
+	snprintf(path, sizeof(path), "%s/other.db", f.data);
+	make_file(&engine_duckdb, path, &other);
+	engine_duckdb.close(other);
+	assert_int_equal(unlink(path), 0);
+}
+
+/* A call finds processes that have loaded the library; there are never more than two, and none
+ * after the end. */
+static void spares(void **state)
+{
+	struct engine *others[4];
+	struct engine_message m;
+	char out[4096], path[160];
+	pid_t before[8] = {0}, after[8] = {0};
+	int taken = 0, count;
+
+	NEEDS_DUCKDB();
+	assert_int_equal(ask_duckdb("SELECT 1 AS one", out, &m), ENGINE_OK);
+	count = children(before, 8);
+	snprintf(path, sizeof(path), "%s/first.db", f.data);
+	make_file(&engine_duckdb, path, &others[0]);
+	assert_int_equal(children(after, 8), count + 1);
+	/* One of them wrote and is gone, the other reads. */
+	for (int i = 0; i < count; i++)
+		taken += kill(before[i], 0) != 0;
+	assert_int_equal(taken, 1);
+	for (int i = 1; i < 4; i++) {
+		snprintf(path, sizeof(path), "%s/n%d.db", f.data, i);
+		make_file(&engine_duckdb, path, &others[i]);
+	}
+	assert_int_equal(children(after, 8), count + 4);
+	for (int i = 0; i < 4; i++)
+		engine_duckdb.close(others[i]);
+	engine_duckdb.stop();
+	assert_int_equal(children(after, 8), 1);
+	assert_int_equal(ask_duckdb("SELECT 1 AS one", out, &m), ENGINE_OK);
 }
 
 /* The file is masked rows for this user alone. */
@@ -489,7 +534,8 @@ int main(int argc, char *argv[])
 		cmocka_unit_test(messages),
 		cmocka_unit_test(caps),
 		cmocka_unit_test(deadline_is_kept),
-		cmocka_unit_test(process_dies),
+		cmocka_unit_test(processes_die),
+		cmocka_unit_test(spares),
 		cmocka_unit_test(file_mode),
 		cmocka_unit_test(too_many_bytes),
 		cmocka_unit_test(abandoned),

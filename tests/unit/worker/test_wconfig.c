@@ -202,6 +202,8 @@ static void refusals(void **state)
 		{MINIMAL "description: x\nhints: ['postgres://u:p@h/db']\n",
 			"a.yaml:5: this file must not hold a database URL"},
 		{MINIMAL "hints: [\"postgres\\x3a//u:p@h/db\"]\n", "must not hold a database URL"},
+		{MINIMAL "snapshot_engine: duckdb\nworker: {data_dir: '/tmp/a?b'}\n",
+			"worker.data_dir can't have a '?' in it with snapshot_engine duckdb"},
 		{"\xff\xfe", "not UTF-8"},
 		{"a: [", "not valid YAML"},
 		{"a: *b\n", "not valid YAML"},
