@@ -93,6 +93,7 @@ static void refuse(struct link *l, struct link_call *call, const char *outcome)
 {
 	struct buf payload;
 	struct jscan id = mcp_request_id((const char *)call->request.data, call->request.len);
+	char who[LINK_CALLER_MAX];
 
 	buf_init(&payload, MSG_HEADER_MAX);
 	if (strcmp(outcome, "too_large") == 0)
@@ -101,7 +102,8 @@ static void refuse(struct link *l, struct link_call *call, const char *outcome)
 	else
 		mcp_error(&payload, id, MCP_OVERLOADED,
 			"The worker has too many calls in hand; try again later");
-	log_warn("call %s of %s refused: %s", call->request_id, tool_name(call), outcome);
+	log_warn("call %s of %s by %s refused: %s", call->request_id, tool_name(call),
+		link_caller(call, who), outcome);
 	link_result(l, call->id, outcome, "", &payload);
 	buf_free(&call->request);
 }
@@ -171,13 +173,15 @@ void calls_lost(struct calls *c)
 static void finish(struct link *l, struct call_job *j)
 {
 	long long took = (long long)(clock_mono_ms() - j->started_ms);
+	char who[LINK_CALLER_MAX];
 
+	(void)link_caller(&j->in, who);
 	if (l == NULL || j->orphan) {
-		log_info("call %s of %s dropped after %lld ms: the connection is gone",
-			j->in.request_id, tool_name(&j->in), took);
+		log_info("call %s of %s by %s dropped after %lld ms: the connection is gone",
+			j->in.request_id, tool_name(&j->in), who, took);
 		return;
 	}
-	log_info("call %s of %s: %s in %lld ms", j->in.request_id, tool_name(&j->in),
+	log_info("call %s of %s by %s: %s in %lld ms", j->in.request_id, tool_name(&j->in), who,
 		j->answer.outcome, took);
 	link_result(l, j->in.id, j->answer.outcome, j->answer.snapshot_id, &j->result);
 }

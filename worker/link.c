@@ -1,5 +1,6 @@
 #include "worker/link.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
@@ -509,6 +510,9 @@ static struct call *begin_call(struct link *l, const struct msg *m)
 	(void)str_copy(c->in.id, sizeof c->in.id, m->id);
 	(void)msg_str(m, "request_id", c->in.request_id, sizeof c->in.request_id);
 	(void)msg_str(m, "key_id", c->in.key_id, sizeof c->in.key_id);
+	(void)msg_str(m, "key_name", c->in.key_name, sizeof c->in.key_name);
+	(void)msg_str(m, "traceparent", c->in.traceparent, sizeof c->in.traceparent);
+	(void)msg_str(m, "tracestate", c->in.tracestate, sizeof c->in.tracestate);
 	(void)msg_str(m, "method", c->in.method, sizeof c->in.method);
 	(void)msg_str(m, "tool", c->in.tool, sizeof c->in.tool);
 	(void)msg_str(m, "era", c->in.era, sizeof c->in.era);
@@ -741,6 +745,22 @@ enum link_end link_tick(struct link *l, int64_t now_mono_ms, bool *ping)
 bool link_has_room(const struct link *l)
 {
 	return l->queued_bytes < LINK_QUEUE_MAX;
+}
+
+const char *link_caller(const struct link_call *c, char out[LINK_CALLER_MAX])
+{
+	if (c->key_id[0] == '\0')
+		(void)snprintf(out, LINK_CALLER_MAX, "-");
+	else if (c->key_name[0] == '\0')
+		(void)snprintf(out, LINK_CALLER_MAX, "%s", c->key_id);
+	else
+		(void)snprintf(out, LINK_CALLER_MAX, "%s (%s)", c->key_id, c->key_name);
+	return out;
+}
+
+const char *link_tenant_id(const struct link *l)
+{
+	return l->config.enrolled->tenant_id;
 }
 
 bool link_open(const struct link *l)

@@ -53,13 +53,20 @@ struct link_call {
 	char id[MSG_ID_MAX + 1];
 	char request_id[96];
 	char key_id[96];
+	char key_name[128];
 	char method[128];
 	char tool[128]; /* "" when there is none */
 	char era[16];
+	char traceparent[64];
+	char tracestate[513];
 	int64_t timeout_ms; /* 0: not said */
 	const char *refused; /* NULL, or the outcome to answer with: "overloaded" or "too_large" */
 	struct buf request; /* the JSON-RPC message, empty when refused; the owner takes it over */
 };
+
+/* "k1 (assistant)", or "-": the API key that a call came with, for the log. Returns out. */
+#define LINK_CALLER_MAX 232
+const char *link_caller(const struct link_call *c, char out[LINK_CALLER_MAX]);
 
 struct link_owner {
 	void *ctx;
@@ -99,6 +106,8 @@ bool link_next(struct link *l, struct buf *out);
 /* False while so much waits to be sent that finished results should stay where they are. */
 bool link_has_room(const struct link *l);
 bool link_open(const struct link *l);
+/* The tenant that this worker is enrolled for. */
+const char *link_tenant_id(const struct link *l);
 /* No call in hand and nothing left to send. */
 bool link_idle(const struct link *l);
 /* The largest message to expect, and the largest result that may be sent. */

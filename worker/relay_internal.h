@@ -30,6 +30,7 @@ struct server {
 struct rcall {
 	LIST_ENTRY(rcall) entry;
 	struct link_call in; /* its request stays here until the end */
+	char tenant_id[80];
 	struct jscan root, id, params;
 	char method[RELAY_METHOD_MAX];
 	bool modern;

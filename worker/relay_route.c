@@ -33,10 +33,11 @@ static void free_call(struct relay *r, struct rcall *c)
 static void end(struct relay *r, struct rcall *c, const char *outcome, struct buf *payload)
 {
 	struct link *l = r->owner.link(r->owner.ctx);
+	char who[LINK_CALLER_MAX];
 
-	log_info("call %s of %s: %s in %lld ms", c->in.request_id,
-		manifest_tool_ok(c->in.tool) ? c->in.tool : c->method, outcome,
-		(long long)(clock_mono_ms() - c->started_ms));
+	log_info("call %s of %s by %s: %s in %lld ms", c->in.request_id,
+		manifest_tool_ok(c->in.tool) ? c->in.tool : c->method, link_caller(&c->in, who),
+		outcome, (long long)(clock_mono_ms() - c->started_ms));
 	if (l != NULL) {
 		link_result(l, c->in.id, outcome, "", payload);
 		if (!link_has_room(l))
@@ -81,7 +82,15 @@ static enum rc hand_over(
 		.quiet = quiet,
 		.deadline_ms = c->deadline_ms,
 		.result_max = c->result_max};
+	const struct upstream_identity who = {.tenant_id = c->tenant_id,
+		.key_id = c->in.key_id,
+		.key_name = c->in.key_name,
+		.request_id = c->in.request_id,
+		.traceparent = c->in.traceparent,
+		.tracestate = c->in.tracestate};
 
+	if (s->conf->forward_identity)
+		call.identity = &who;
 	return upstream_call(s->u, &call, now);
 }
 
@@ -606,6 +615,7 @@ bool relay_take(struct relay *r, struct link *l, struct link_call *call)
 	c->started_ms = clock_mono_ms();
 	c->deadline_ms = c->started_ms + (timeout < TIMEOUT_MAX_MS ? timeout : TIMEOUT_MAX_MS);
 	c->result_max = link_max_result(l);
+	(void)str_copy(c->tenant_id, sizeof c->tenant_id, link_tenant_id(l));
 	LIST_INSERT_HEAD(&r->calls, c, entry);
 	r->call_count++;
 	if (tool)

@@ -11,6 +11,7 @@
 #include "shared/mem.h"
 #include "worker/mcp_server.h"
 #include "worker/upstream_internal.h"
+#include "worker/upstream_meta.h"
 
 #define HELLO_MAX ((size_t)256 << 10)
 #define TOOLS_MAX ((size_t)1 << 20)
@@ -19,13 +20,6 @@
 #define LEGACY_NOT_FOUND (-32002) /* a resource; -32602 in the newer era */
 #define LEGACY_OPEN_URL (-32042) /* elicitation of the kind that opens a page */
 #define OWN_DEADLINE_MS 30000
-/* A legacy client's own capabilities are known to the control plane alone, and only to the request
- * that said them: what it can't do, it refuses itself when asked. */
-#define LEGACY_CLIENT                                                                        \
-	"\"" META "protocolVersion\":\"" MODERN_VERSION "\",\"" META                         \
-	"clientCapabilities\":{\"sampling\":{},\"elicitation\":{\"form\":{}},\"roots\":{}}," \
-	"\"" META "clientInfo\":{\"name\":\"airlock-worker\",\"version\":\"" AIRLOCK_VERSION \
-	"\"},\"" META "logLevel\":\"info\""
 #define OWN_META                                                                \
 	"\"_meta\":{\"" META "protocolVersion\":\"" MODERN_VERSION "\",\"" META \
 	"clientCapabilities\":{},\"" META                                       \
@@ -115,6 +109,7 @@ void upstream_forget(struct upstream *u, struct pending *p)
 	free(p->token);
 	free(p->text);
 	free(p->state);
+	free(p->identity);
 	free(p);
 }
 
@@ -459,88 +454,31 @@ static void strip_names(const struct upstream *u, const struct pending *p, struc
 	strip_prefix(u, s, v, store);
 }
 
-/* What a modern server has to be told with every request of a legacy client. */
-static void add_meta(struct jsplice *s, struct jscan root, struct jscan params, struct jscan meta,
-	const char *more, struct buf *store)
-{
-	bool in_meta = meta.kind == JSCAN_OBJECT;
-
-	if (params.kind != JSCAN_OBJECT)
-		buf_printf(store, "\"params\":{\"_meta\":{%s}%s}", LEGACY_CLIENT, more);
-	else if (!in_meta)
-		buf_printf(store, "\"_meta\":{%s}%s", LEGACY_CLIENT, more);
-	else
-		buf_str(store, more[0] == ',' ? more + 1 : more);
-	if (store->len > 0)
-		jsplice_insert(s, params.kind == JSCAN_OBJECT ? params : root,
-			(const char *)store->data, store->len);
-	if (in_meta)
-		jsplice_insert(s, meta, LEGACY_CLIENT, sizeof LEGACY_CLIENT - 1);
-}
-
-/* A legacy server gets no _meta of the newer era: one that speaks both would take the request for
- * one of those. */
-static void put_legacy_meta(struct jscan meta, const char *number, struct buf *store)
-{
-	static const char *const newer[] = {META "protocolVersion", META "clientCapabilities",
-		META "clientInfo", META "logLevel"};
-	struct jscan key, value;
-	const char *comma = "";
-
-	buf_char(store, '{');
-	for (struct jscan_iter it = jscan_iter(meta); jscan_next(&it, &key, &value);) {
-		bool is_newer = false;
-
-		for (size_t i = 0; i < sizeof newer / sizeof *newer; i++)
-			is_newer = is_newer || jscan_is_str(key, newer[i]);
-		if (is_newer)
-			continue;
-		buf_str(store, comma);
-		buf_add(store, key.p, key.len);
-		buf_char(store, ':');
-		if (jscan_is_str(key, "progressToken"))
-			buf_str(store, number);
-		else
-			buf_add(store, value.p, value.len);
-		comma = ",";
-	}
-	buf_char(store, '}');
-}
-
 enum rc upstream_forward(
 	struct upstream *u, struct pending *p, const char *text, size_t len, const char *more)
 {
-	struct jscan root, id, params, meta, token;
+	struct jscan root, id, params;
+	struct upstream_meta meta = {0};
 	struct jsplice s = {0};
-	struct buf out, name, members;
-	char number[24];
+	struct buf out, name;
 	enum rc rc;
 
 	if (jscan_parse(text, len, &root) != RC_OK || jscan_get(root, "id", &id) != RC_OK)
 		return RC_INVALID;
-	buf_init(&out, len + strlen(more) + 4096);
 	buf_init(&name, (size_t)NAME_MAX_LEN * 6);
-	(void)jscan_get(root, "params", &params);
-	(void)jscan_get(params, "_meta", &meta);
-	buf_init(&members, strlen(more) + meta.len + 2048);
-	(void)snprintf(number, sizeof number, "%" PRIu64, p->number);
-	jsplice_replace(&s, id, number, strlen(number));
-	if (!u->modern && p->modern && meta.kind == JSCAN_OBJECT) {
-		put_legacy_meta(meta, number, &members);
-		jsplice_replace(&s, meta, (const char *)members.data, members.len);
-	} else if (jscan_get(meta, "progressToken", &token) == RC_OK) {
-		jsplice_replace(&s, token, number, strlen(number));
+	rc = upstream_meta_put(&meta, &s, u, p, root, more);
+	buf_init(&out, len + meta.extra.len + strlen(more) + 4096);
+	if (rc == RC_OK) {
+		(void)jscan_get(root, "params", &params);
+		jsplice_replace(&s, id, meta.number, strlen(meta.number));
+		strip_names(u, p, &s, params, &name);
+		jsplice_apply(&s, text, len, &out);
+		rc = out.failed ? RC_LIMIT : u->owner.send(u->owner.ctx, out.data, out.len);
 	}
-	strip_names(u, p, &s, params, &name);
-	if (u->modern && !p->modern)
-		add_meta(&s, root, params, meta, more, &members);
-	jsplice_apply(&s, text, len, &out);
-	rc = out.failed || members.failed ? RC_LIMIT
-					  : u->owner.send(u->owner.ctx, out.data, out.len);
 	jsplice_free(&s);
 	buf_free(&out);
 	buf_free(&name);
-	buf_free(&members);
+	upstream_meta_free(&meta);
 	return rc;
 }
 
@@ -570,6 +508,8 @@ static void describe(
 	(void)jscan_get(root, "params", &params);
 	upstream_set_token(p, params);
 	(void)jscan_get(params, "_meta", &meta);
+	if (c->identity != NULL)
+		p->identity = upstream_meta_identity(c->identity, meta);
 	(void)jscan_get(meta, META "logLevel", &v);
 	p->log_level = p->modern ? level_of(v) : strcmp(p->method, "tools/call") == 0 ? 0 : -1;
 	(void)jscan_get(meta, META "clientCapabilities", &v);

@@ -67,6 +67,12 @@ void upstream_too_long(struct upstream *u, uint64_t number);
 /* Called several times a second. */
 void upstream_tick(struct upstream *u, int64_t now_ms);
 
+/* Who calls, as the control plane says; "" for what it does not. */
+struct upstream_identity {
+	const char *tenant_id, *key_id, *key_name, *request_id;
+	const char *traceparent, *tracestate; /* W3C trace context of the client's HTTP request */
+};
+
 struct upstream_call {
 	void *call; /* the owner's */
 	const char *id; /* of the tunnel's CALL */
@@ -77,6 +83,7 @@ struct upstream_call {
 	bool quiet; /* its acknowledgement is not passed on */
 	int64_t deadline_ms;
 	size_t result_max;
+	const struct upstream_identity *identity; /* goes on with the request; NULL: it does not */
 };
 /* RC_OK: a result follows, perhaps from within. RC_LIMIT: too many in hand; RC_UNAVAILABLE: it is
  * not ready. */

@@ -44,6 +44,7 @@ struct pending {
 	unsigned questions;
 	STAILQ_HEAD(, asked) asked;
 	char *state; /* requestState of a modern server, as JSON text */
+	char *identity; /* members for _meta, or NULL */
 	uint8_t binding[32]; /* of a parked call: what it was about */
 	struct buf late; /* the result that came while it was parked */
 };

@@ -622,14 +622,19 @@ static enum rc top_engine(struct parse *p, yaml_node_t *v, const char *key, void
 	return RC_OK;
 }
 
-static enum rc top_strict(struct parse *p, yaml_node_t *v, const char *key, void *to)
+static enum rc get_bool(struct parse *p, yaml_node_t *v, const char *key, bool *out)
 {
 	const char *s = key_text(v);
 
 	if (!s || (strcmp(s, "true") != 0 && strcmp(s, "false") != 0))
 		return fail(p, v, "'%s' must be true or false", key);
-	((struct wconfig *)to)->strict = strcmp(s, "true") == 0;
+	*out = strcmp(s, "true") == 0;
 	return RC_OK;
+}
+
+static enum rc top_strict(struct parse *p, yaml_node_t *v, const char *key, void *to)
+{
+	return get_bool(p, v, key, &((struct wconfig *)to)->strict);
 }
 
 static enum rc top_hints(struct parse *p, yaml_node_t *v, const char *key, void *to)
@@ -759,6 +764,11 @@ static enum rc upstream_max_calls(struct parse *p, yaml_node_t *v, const char *k
 	return rc;
 }
 
+static enum rc upstream_identity(struct parse *p, yaml_node_t *v, const char *key, void *to)
+{
+	return get_bool(p, v, key, &((struct wconfig_upstream *)to)->forward_identity);
+}
+
 static enum rc read_upstream(struct parse *p, yaml_node_t *n, struct wconfig_upstream *u)
 {
 	static const struct key keys[] = {
@@ -769,6 +779,7 @@ static enum rc read_upstream(struct parse *p, yaml_node_t *n, struct wconfig_ups
 		{"env", upstream_env},
 		{"timeout_ms", upstream_timeout},
 		{"max_calls", upstream_max_calls},
+		{"forward_identity", upstream_identity},
 	};
 	enum rc rc;
 

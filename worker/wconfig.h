@@ -66,6 +66,7 @@ struct wconfig_upstream {
 	size_t env_count;
 	int timeout_ms; /* of a call, 60000 */
 	int max_calls; /* at once, 64 */
+	bool forward_identity; /* tell it who calls, false */
 	int line;
 };
 

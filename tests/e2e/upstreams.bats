@@ -287,6 +287,47 @@ YAML
 	stop worker-alone
 }
 
+@test "an upstream is told who calls, where it is to be, and the log says it of every call" {
+	local key id got call
+	worker_enroll hr told
+	sed -i '/^worker:/,$!d' "$STACK/workers/worker-told/airlock.yaml"
+	echo '[{"name":"meta","inputSchema":{"type":"object"}}]' >"$STACK/tools.json"
+	cat >>"$STACK/workers/worker-told/airlock.yaml" <<YAML
+upstreams:
+  - {name: told, command: ["$NODE", "$REPO/tests/e2e/lib/tools-server.mjs", "$STACK/tools.json"], forward_identity: true}
+  - {name: untold, command: ["$NODE", "$REPO/tests/e2e/lib/tools-server.mjs", "$STACK/tools.json"]}
+YAML
+	start worker-told "$BIN/airlock-worker" run --config "$STACK/workers/worker-told/airlock.yaml"
+	wait_until sessions_are hr 1
+	got=$(admin POST /v1/admin/tenants/t_hr/keys '{"name":"the \"assistant\""}')
+	key=$(jq -er .key <<<"$got")
+	id=$(jq -er .id <<<"$got")
+	call='{"name":"told_meta","arguments":{"secret":"s3cret-argument"},"_meta":{"airlock-cp/identity":{"key_id":"root"},"mine":1}}'
+	run mcp hr "$key" "$(rpc tools/call "$call")" -H 'X-Request-Id: req_of_the_agent' \
+		-H 'traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01'
+	assert_equal "$(jq -r '.result.content[0].text' <<<"${lines[0]}" | jq -cS .meta)" "$(jq -cnS --arg id "$id" \
+		'{mine: 1, traceparent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "airlock-cp/identity":
+		{tenant_id: "t_hr", key_id: $id, key_name: "the \"assistant\"", request_id: "req_of_the_agent"}}')"
+	run mcp hr "$key" "$(rpc tools/call "${call/told_/untold_}")"
+	assert_equal "$(jq -r '.result.content[0].text' <<<"${lines[0]}" | jq -cS .meta)" '{"airlock-cp/identity":{"key_id":"root"},"mine":1}'
+
+	run grep -c "call req_of_the_agent of told_meta by $id (the .*assistant.*): ok in" "$LOG/worker-told.log"
+	assert_output 1
+	run grep -c 's3cret-argument' "$LOG/worker-told.log"
+	assert_output 0
+	run jq -r 'select(.request_id == "req_of_the_agent") | [.event, .key_id] | join(" ")' "$AUDIT"
+	assert_output "tool.call $id"
+	stop worker-told
+}
+
+@test "a call of the database's own tools is logged with who made it" {
+	local id
+	id=$(admin GET /v1/admin/tenants/t_fintech/keys | jq -er '.keys[0].id')
+	call tools/call "{\"name\":\"get_schema\",\"arguments\":{\"subject_id\":\"$SUBJECT\"}}"
+	run grep -cE "call req_[a-z0-9]+ of get_schema by $id \(test\): ok in [0-9]+ ms" "$LOG/worker-fintech.log"
+	assert_output 1
+}
+
 @test "an upstream behind HTTP serves clients of both eras, by its newer era" {
 	start http-front "$NODE" "$REPO/tests/conformance/http-front.mjs"
 	wait_until grep -q '^http' "$LOG/http-front.log"

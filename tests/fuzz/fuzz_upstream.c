@@ -1,6 +1,7 @@
 /* An upstream whose server says anything at all: nothing breaks, every call ends at most once, and
- * what goes to the server and to clients is JSON. The input is a list of lines; the first letter of
- * each says what happens: a message of the server, or a request or an answer of a client. */
+ * what goes to the server and to clients is JSON, and nobody but us says who calls. The input is a
+ * list of lines; the first letter of each says what happens: a message of the server, or a request
+ * or an answer of a client. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +16,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 struct rig {
 	struct upstream *u;
 	bool running[CALLS];
+	bool told; /* the request that goes out now says who calls */
 };
 
 static void must_be_json(const void *text, size_t len)
@@ -25,10 +27,24 @@ static void must_be_json(const void *text, size_t len)
 		abort();
 }
 
+/* Once, whatever the client wrote. */
+static void must_tell(const void *text, size_t len)
+{
+	struct jscan root, v;
+
+	if (jscan_parse(text, len, &root) != RC_OK || jscan_get(root, "method", &v) != RC_OK)
+		return; /* an answer to the server */
+	if (jscan_path(root, &v, "params", "_meta", "airlock-cp/identity", "key_id", NULL) !=
+			RC_OK ||
+		!jscan_is_str(v, "k1"))
+		abort();
+}
+
 static enum rc on_send(void *ctx, const void *text, size_t len)
 {
-	(void)ctx;
 	must_be_json(text, len);
+	if (((struct rig *)ctx)->told)
+		must_tell(text, len);
 	return RC_OK;
 }
 
@@ -81,9 +97,17 @@ static bool is_request(const char *text, size_t len)
 		jscan_get(root, "params", &params) != RC_CONFLICT;
 }
 
-static void call(struct rig *r, bool modern, const char *text, size_t len, int64_t now)
+static const struct upstream_identity who = {.tenant_id = "t_a",
+	.key_id = "k1",
+	.key_name = "a",
+	.request_id = "req_1",
+	.traceparent = "00-ab-cd-01",
+	.tracestate = ""};
+
+static void call(struct rig *r, bool modern, bool told, const char *text, size_t len, int64_t now)
 {
 	struct upstream_call c = {.id = "c_1",
+		.identity = told ? &who : NULL,
 		.text = text,
 		.len = len,
 		.modern = modern,
@@ -95,8 +119,10 @@ static void call(struct rig *r, bool modern, const char *text, size_t len, int64
 			continue;
 		r->running[i] = true;
 		c.call = &r->running[i];
+		r->told = told;
 		if (upstream_call(r->u, &c, now) != RC_OK)
 			r->running[i] = false;
+		r->told = false;
 		return;
 	}
 }
@@ -111,7 +137,10 @@ static void one_line(struct rig *r, const char *line, size_t len, int64_t now)
 	switch (line[0]) {
 	case 'L':
 	case 'M':
-		call(r, line[0] == 'M', text, len, now);
+	case 'l':
+	case 'm':
+		call(r, line[0] == 'M' || line[0] == 'm', line[0] == 'l' || line[0] == 'm', text,
+			len, now);
 		break;
 	case 'A':
 		upstream_reply(r->u, &r->running[0], text, len, now);

@@ -133,9 +133,13 @@ static void become_modern(struct rig *r)
 
 static char calls[8];
 
+/* Who calls, where the test's upstream is told. */
+static const struct upstream_identity *identity;
+
 static enum rc call(struct rig *r, int n, bool modern, const char *text)
 {
-	struct upstream_call c = {.call = &calls[n],
+	struct upstream_call c = {.identity = identity,
+		.call = &calls[n],
 		.id = "c_1",
 		.text = text,
 		.len = strlen(text),
@@ -441,6 +445,107 @@ static void a_legacy_server_gets_no_meta_of_the_newer_era(void **state)
 	upstream_free(r.u);
 }
 
+#define WHO                                                                               \
+	"\"airlock-cp/"                                                                   \
+	"identity\":{\"tenant_id\":\"t_a\",\"key_id\":\"k1\",\"key_name\":\"\\\"A\\\"\"," \
+	"\"request_id\":\"req_1\"}"
+#define CALL(params) "{\"jsonrpc\":\"2.0\",\"id\":\"x\",\"method\":\"tools/call\"" params "}"
+#define SENT(id, params) "{\"jsonrpc\":\"2.0\",\"id\":" id ",\"method\":\"tools/call\"" params "}"
+
+static const struct upstream_identity somebody = {.tenant_id = "t_a",
+	.key_id = "k1",
+	.key_name = "\"A\"",
+	.request_id = "req_1",
+	.traceparent = "",
+	.tracestate = ""};
+
+static void an_upstream_is_told_who_calls(void **state)
+{
+	static const struct {
+		const char *text, *sent;
+	} cases[] = {
+		{CALL(",\"params\":{\"name\":\"p_a\"}"),
+			SENT("4", ",\"params\":{\"_meta\":{" WHO "},\"name\":\"a\"}")},
+		{CALL(",\"params\":{ }"), SENT("5", ",\"params\":{\"_meta\":{" WHO "} }")},
+		{CALL(""),
+			"{\"params\":{\"_meta\":{" WHO
+			"}},\"jsonrpc\":\"2.0\",\"id\":6,\"method\":\"tools/call\"}"},
+		{CALL(",\"params\":{\"_meta\":{ \"x\": 1.0 }}"),
+			SENT("7", ",\"params\":{\"_meta\":{" WHO ", \"x\": 1.0 }}")},
+		{CALL(",\"params\":{\"_meta\":{\"progressToken\":\"t\"}}"),
+			SENT("8", ",\"params\":{\"_meta\":{" WHO ",\"progressToken\":8}}")},
+		/* What the client says of itself is not passed off as our word, however it is
+		 * spelt. */
+		{CALL(",\"params\":{\"_meta\":{\"airlock-cp/identity\":{\"key_id\":\"root\"},"
+		      "\"progressToken\":1,\"\\u0061irlock-cp\\/identity\":2,\"y\":[ ]}}"),
+			SENT("9",
+				",\"params\":{\"_meta\":{" WHO ",\"progressToken\":9,\"y\":[ ]}}")},
+	};
+	static const char *const refused[] = {CALL(",\"params\":{\"_meta\":{},\"_meta\":{}}"),
+		CALL(",\"params\":{\"_meta\":1}"), CALL(",\"params\":{},\"params\":{}"),
+		CALL(",\"params\":[]")};
+	struct rig r;
+
+	(void)state;
+	rig_new(&r, 8);
+	become_legacy(&r);
+	identity = &somebody;
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		assert_int_equal(call(&r, (int)i, false, cases[i].text), RC_OK);
+		assert_string_equal(last_sent(&r), cases[i].sent);
+	}
+	for (size_t i = 0; i < sizeof refused / sizeof *refused; i++)
+		assert_int_equal(call(&r, 7, false, refused[i]), RC_INVALID);
+	identity = NULL;
+	assert_int_equal(call(&r, 7, false, cases[5].text), RC_OK);
+	assert_non_null(strstr(last_sent(&r), "{\"airlock-cp/identity\":{\"key_id\":\"root\"},"));
+	upstream_free(r.u);
+}
+
+static void who_calls_crosses_the_eras(void **state)
+{
+	static const struct upstream_identity traced = {.tenant_id = "",
+		.key_id = "k1",
+		.key_name = "",
+		.request_id = "",
+		.traceparent = "00-ab-cd-01",
+		.tracestate = "a=b"};
+	struct rig r;
+
+	(void)state;
+	identity = &traced;
+	rig_new(&r, 4);
+	become_modern(&r);
+	assert_int_equal(call(&r, 0, false, CALL(",\"params\":{\"name\":\"p_a\"}")), RC_OK);
+	assert_non_null(strstr(last_sent(&r),
+		META "logLevel\":\"info\",\"airlock-cp/identity\":{\"key_id\":\"k1\"},"
+		     "\"traceparent\":\"00-ab-cd-01\",\"tracestate\":\"a=b\"},\"name\":\"a\"}"));
+	/* The client's own trace is the one that goes on. */
+	assert_int_equal(
+		call(&r, 1, true,
+			CALL(",\"params\":{\"_meta\":{\"" META
+			     "protocolVersion\":\"2026-07-28\",\"traceparent\":\"mine\"}}")),
+		RC_OK);
+	assert_string_equal(last_sent(&r),
+		SENT("3",
+			",\"params\":{\"_meta\":{\"airlock-cp/"
+			"identity\":{\"key_id\":\"k1\"},\"" META
+			"protocolVersion\":\"2026-07-28\",\"traceparent\":\"mine\"}}"));
+	upstream_free(r.u);
+	rig_new(&r, 4);
+	become_legacy(&r);
+	assert_int_equal(call(&r, 2, true,
+				 CALL(",\"params\":{\"_meta\":{\"" META
+				      "protocolVersion\":\"2026-07-28\",\"z\":1}}")),
+		RC_OK);
+	assert_string_equal(last_sent(&r),
+		SENT("4",
+			",\"params\":{\"_meta\":{\"airlock-cp/identity\":{\"key_id\":\"k1\"},"
+			"\"traceparent\":\"00-ab-cd-01\",\"tracestate\":\"a=b\",\"z\":1}}"));
+	upstream_free(r.u);
+	identity = NULL;
+}
+
 static void errors_of_the_older_era_do_not_reach_the_newer(void **state)
 {
 	static const struct {
@@ -647,6 +752,8 @@ int main(void)
 		cmocka_unit_test(a_question_taken_back_from_a_modern_client_is_not_waited_for),
 		cmocka_unit_test(a_modern_server_ends_a_subscription),
 		cmocka_unit_test(a_legacy_server_gets_no_meta_of_the_newer_era),
+		cmocka_unit_test(an_upstream_is_told_who_calls),
+		cmocka_unit_test(who_calls_crosses_the_eras),
 		cmocka_unit_test(errors_of_the_older_era_do_not_reach_the_newer),
 		cmocka_unit_test(marked_tools_are_found_by_their_own_name),
 		cmocka_unit_test(what_names_no_call_reaches_nobody_while_two_run),

@@ -296,7 +296,7 @@ static void upstreams(void **state)
 	(void)state;
 	assert_int_equal(parse("upstreams:\n"
 			       "  - {name: a, command: [x, \"\"], env: [A_B], timeout_ms: 10, "
-			       "max_calls: 1}\n"
+			       "max_calls: 1, forward_identity: true}\n"
 			       "  - {name: b, url: \"http://[::1]:80/mcp\", prefix: \"\"}\n",
 				 &c, &err),
 		RC_OK);
@@ -309,6 +309,8 @@ static void upstreams(void **state)
 	assert_string_equal(c->upstreams[0].env[0], "A_B");
 	assert_int_equal(c->upstreams[0].timeout_ms, 10);
 	assert_int_equal(c->upstreams[0].max_calls, 1);
+	assert_true(c->upstreams[0].forward_identity);
+	assert_false(c->upstreams[1].forward_identity);
 	assert_string_equal(c->upstreams[1].prefix, "");
 	assert_int_equal(c->upstreams[1].timeout_ms, 60000);
 	assert_int_equal(c->upstreams[1].max_calls, 64);
