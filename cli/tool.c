@@ -11,6 +11,7 @@
 static const struct print_column columns[] = {
 	{"NAME", "name", PRINT_TEXT},
 	{"STATE", "state", PRINT_TEXT},
+	{"WITHHELD", "withheld", PRINT_FLAG},
 	{"FINGERPRINT", "fingerprint", PRINT_TEXT},
 	{"PINNED", "pinned_at", PRINT_TIME},
 	{"BY", "pinned_by", PRINT_TEXT},

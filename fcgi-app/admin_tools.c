@@ -151,13 +151,15 @@ static json_t *differs_on(const struct view *v, const char *name)
 	return list;
 }
 
-static json_t *pair_json(const struct view *v, const struct pair *p)
+static json_t *pair_json(const struct request *rq, const struct view *v, const struct pair *p)
 {
 	struct jscan tool = listed(v, p);
 	json_t *j = json_object();
 
 	json_object_set_new(j, "name", json_string(name_of(p)));
 	json_object_set_new(j, "state", json_string(state_of(p)));
+	json_object_set_new(j, "withheld",
+		json_boolean(is_changed(p) && rq->config->tool_pinning == CONFIG_PINNING_ENFORCE));
 	json_object_set_new(j, "title", member(tool, "title"));
 	json_object_set_new(j, "description", member(tool, "description"));
 	admin_set_text(j, "fingerprint", p->fingerprint);
@@ -204,7 +206,7 @@ void admin_tools_list(struct request *rq)
 		more = n == page.limit;
 		if (more)
 			break;
-		json_array_append_new(list, pair_json(&v, &p));
+		json_array_append_new(list, pair_json(rq, &v, &p));
 		last = name_of(&p);
 		n++;
 	}
@@ -253,7 +255,7 @@ static void show(struct request *rq, const struct view *v, const struct pair *p,
 	const struct tool_pin *pinned)
 {
 	struct jscan tool = listed(v, p);
-	json_t *j = pair_json(v, p);
+	json_t *j = pair_json(rq, v, p);
 	struct buf now;
 
 	buf_init(&now, 6 * tool.len + 256);

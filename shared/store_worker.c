@@ -240,6 +240,28 @@ enum rc worker_seen(struct db *db, const char *id, const char *version, int64_t 
 	return sql_change_end(&c, rc);
 }
 
+enum rc worker_other_manifest(
+	struct db *db, const char *id, const char *digest, char **manifest, size_t *len)
+{
+	sqlite3_stmt *st;
+	enum rc rc = sql_query(db, &st,
+		"SELECT manifest FROM workers WHERE id = ?"
+		" AND manifest IS NOT NULL AND manifest_digest IS NOT ?",
+		"ss", id, digest);
+
+	if (rc != RC_OK)
+		return rc;
+	rc = sql_step(db, st);
+	if (rc == RC_OK) {
+		const char *text = (const char *)sqlite3_column_text(st, 0);
+
+		*len = (size_t)sqlite3_column_bytes(st, 0);
+		*manifest = xstrndup(text ? text : "", *len);
+	}
+	sqlite3_reset(st);
+	return rc;
+}
+
 enum rc worker_manifest(
 	struct db *db, const char *tenant_id, char **manifest, size_t *len, char digest[65])
 {

@@ -5,12 +5,13 @@
 #define TEXT_MAX_LEN \
 	((size_t)TOOLSET_DIFFERENCES * TOOLSET_SHOWN_MAX * (MANIFEST_TOOL_MAX + 2) + 256)
 
-static void say(const struct session *s, const char *than, const struct catalog_entry *was)
+static void say(const char *worker_id, const char *tenant_id, const char *than,
+	const struct toolset *was, const struct toolset *is)
 {
 	struct toolset_names names;
 	struct buf text;
 
-	if (was == s->manifest || !toolset_differences(&was->tools, &s->manifest->tools, &names))
+	if (!toolset_differences(was, is, &names))
 		return;
 	buf_init(&text, TEXT_MAX_LEN);
 	toolset_names_text(&text, &names);
@@ -18,8 +19,16 @@ static void say(const struct session *s, const char *than, const struct catalog_
 	if (!text.failed)
 		log_warn("worker %s (%s) lists other tools than %s, and from now on agents are "
 			 "listed these: %s",
-			s->worker_id, s->tenant_id, than, (const char *)text.data);
+			worker_id, tenant_id, than, (const char *)text.data);
 	buf_free(&text);
+}
+
+/* The newest was one session's, and is another's now. */
+static void follow(const struct session *was, const struct session *is)
+{
+	if (was->manifest != is->manifest)
+		say(is->worker_id, is->tenant_id, was->worker_id, &was->manifest->tools,
+			&is->manifest->tools);
 }
 
 void lineup_joins(const struct hub *hub, const struct session *s)
@@ -27,12 +36,13 @@ void lineup_joins(const struct hub *hub, const struct session *s)
 	const struct registry_tenant *t = registry_tenant(&hub->registry, s->tenant_id);
 
 	if (t && t->latest)
-		say(s, t->latest->worker_id, t->latest->manifest);
+		follow(t->latest, s);
 }
 
-void lineup_changes(const struct session *s, const struct catalog_entry *was)
+void lineup_changes(const char *worker_id, const char *tenant_id, const struct toolset *was,
+	const struct toolset *is)
 {
-	say(s, "before", was);
+	say(worker_id, tenant_id, "before", was, is);
 }
 
 void lineup_leaves(const struct session *s)
@@ -40,7 +50,7 @@ void lineup_leaves(const struct session *s)
 	const struct session *next = s->tenant->latest == s ? registry_next(s) : NULL;
 
 	if (next)
-		say(next, s->worker_id, s->manifest);
+		follow(s, next);
 }
 
 static void put_names(

@@ -9,8 +9,10 @@
 /* A session is about to be the tenant's newest: logs how its tools differ from what was listed
  * until now. */
 void lineup_joins(const struct hub *hub, const struct session *s);
-/* A worker announced another manifest than before. */
-void lineup_changes(const struct session *s, const struct catalog_entry *was);
+/* A worker announced tools: logs how they differ from those that it announced before, perhaps in
+ * another life. Any thread. */
+void lineup_changes(const char *worker_id, const char *tenant_id, const struct toolset *was,
+	const struct toolset *is);
 /* A session is about to end; if it is the newest, another takes its place. */
 void lineup_leaves(const struct session *s);
 /* Appends the members "newest", "tools" and "differs" of a session's JSON object. */

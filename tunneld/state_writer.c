@@ -10,6 +10,7 @@
 #include "shared/mem.h"
 #include "shared/sidecar.h"
 #include "tunneld/journal.h"
+#include "tunneld/lineup.h"
 
 #define DRAIN_ROWS 64
 #define DRAIN_MS 1000
@@ -182,11 +183,31 @@ static void tell_changed(void *ctx, const char *tool)
 		j->id, j->tenant_id, tool, j->tenant_id, tool);
 }
 
+/* Before the new manifest takes the old one's place. */
+static void compare_with_before(struct state_writer *w, const struct job *j)
+{
+	struct toolset before;
+	char *text;
+	size_t len;
+
+	if (worker_other_manifest(w->db, j->id, j->manifest->digest, &text, &len) != RC_OK)
+		return;
+	if (toolset_read(text, len, &before) == RC_OK) {
+		lineup_changes(j->id, j->tenant_id, &before, &j->manifest->tools);
+		toolset_free(&before);
+	}
+	free(text);
+}
+
 static enum rc seen(struct state_writer *w, struct job *j)
 {
 	struct audit_record who;
-	enum rc rc = worker_seen(w->db, j->id, j->version, j->seen_at, j->manifest->text,
-		j->manifest->len, j->manifest->digest);
+	enum rc rc;
+
+	if (j->announced)
+		compare_with_before(w, j);
+	rc = worker_seen(w->db, j->id, j->version, j->seen_at, j->manifest->text, j->manifest->len,
+		j->manifest->digest);
 
 	if (rc != RC_OK || !j->announced || w->o.pinning == CONFIG_PINNING_OFF)
 		return rc;

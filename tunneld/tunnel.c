@@ -383,7 +383,6 @@ static bool handle_manifest(struct tunnel *t, const struct msg *m)
 	was = t->session.manifest;
 	t->session.manifest = entry;
 	registry_announce(&t->hub->registry, &t->session);
-	lineup_changes(&t->session, was);
 	catalog_drop(&t->hub->catalog, was);
 	tunnel_remember(t, true);
 	listen_refresh(t->hub, t->session.tenant_id);

@@ -100,8 +100,8 @@ restart_with() { # PINNING
 	assert_equal "$(audit_rows '.event == "tool.pin"' | jq -r .change.fingerprint)" \
 		"$(tools_json | jq -r '.tools[0].pinned_fingerprint')"
 	run ctl tool list pins
-	assert_line --regexp '^alpha +pinned +sha256:'
-	assert_line --regexp '^beta +new +sha256:'
+	assert_line --regexp '^alpha +pinned +- +sha256:'
+	assert_line --regexp '^beta +new +- +sha256:'
 	run ctl tool list pins --quiet
 	assert_output $'alpha\nbeta'
 }
@@ -146,7 +146,7 @@ restart_with() { # PINNING
 	assert_line -- '- title: "first"'
 	assert_line -- '+ title: "other"'
 
-	# The same again, by a worker that comes back and after a restart, is no news. What is written later shows that it was looked at.
+	# The same again, by a worker that comes back, is no news: what is written behind it shows that it was looked at.
 	stop worker-one
 	plain_start one
 	wait_until sessions_are pins 1
@@ -218,6 +218,8 @@ restart_with() { # PINNING
 
 	tools_are one "$(tool alpha fifth) $(tool beta)"
 	wait_until listed_is '["beta"]'
+	run ctl tool list pins
+	assert_line --regexp '^alpha +changed +yes +sha256:'
 	run call alpha
 	assert_line --index 1 403
 	assert_equal "$(jq -c '[.error.code, .error.data.code]' <<<"${lines[0]}")" '[-32051,"tool_changed"]'
@@ -271,11 +273,23 @@ restart_with() { # PINNING
 	done
 	stop worker-one
 	wait_until sessions_are pins 1
+	tools_are one "$(tool alpha sixth) $(tool delta)"
 	run call alpha
 	assert_line --index 1 403
 	run call beta
 	assert_line --index 1 403
 	assert_equal "$(called gamma)" first
+}
+
+@test "of a worker that comes back with other tools the log tells too" {
+	plain_start one
+	wait_until sessions_are pins 2
+	wait_until grep -q "worker $(worker_id one) (t_pins) lists other tools than before, .*: 1 added (delta), 1 gone (beta)" "$LOG/tunneld.log"
+	stop worker-one
+	wait_until sessions_are pins 1
+	wait_until listed_is '["gamma"]'
+	wait_until grep -q "worker $(worker_id two) (t_pins) lists other tools than $(worker_id one), .*: 1 added (gamma), 1 gone (delta), 1 changed (alpha)" \
+		"$LOG/tunneld.log"
 }
 
 @test "while no worker is connected, lists are known and filtered all the same" {
