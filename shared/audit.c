@@ -10,19 +10,18 @@ enum field_kind { TEXT, JSON, NUMBER };
 
 /* The order of the members in a line, which is part of the schema. */
 static const struct field {
-	const char *name;
+	const char *name, *key; /* and as it is written behind another member */
+	size_t key_len;
 	enum field_kind kind;
 	size_t offset, cap;
 } fields[] = {
-#define T(member)                                                     \
-	{                                                             \
-#member, TEXT, offsetof(struct audit_record, member), \
-			sizeof(((struct audit_record *)0)->member)    \
+#define F(member, kind, cap)                                                         \
+	{                                                                            \
+#member, ",\"" #member "\":", sizeof(",\"" #member "\":") - 1, kind, \
+			offsetof(struct audit_record, member), cap                   \
 	}
-#define N(member)                                                         \
-	{                                                                 \
-#member, NUMBER, offsetof(struct audit_record, member), 0 \
-	}
+#define T(member) F(member, TEXT, sizeof(((struct audit_record *)0)->member))
+#define N(member) F(member, NUMBER, 0)
 	T(event),
 	T(tenant_id),
 	T(actor_kind),
@@ -41,12 +40,13 @@ static const struct field {
 	T(worker_id),
 	T(remote_ip),
 	T(target),
-	{"change", JSON, offsetof(struct audit_record, change), AUDIT_CHANGE_MAX + 1},
+	F(change, JSON, AUDIT_CHANGE_MAX + 1),
 	N(latency_ms),
 	N(bytes_in),
 	N(bytes_out),
 	N(vouch),
 	N(outbox_id),
+#undef F
 #undef T
 #undef N
 };
@@ -84,6 +84,16 @@ static void put_json(struct buf *b, const char *json)
 	}
 }
 
+static void put_number(struct buf *b, int64_t n)
+{
+	char digits[20], *at = digits + sizeof(digits);
+
+	do
+		*--at = (char)('0' + n % 10);
+	while ((n /= 10) > 0);
+	buf_add(b, at, (size_t)(digits + sizeof(digits) - at));
+}
+
 /* Appends the set members, each with a comma before it but the first when bare. */
 static void put_members(struct buf *b, const struct audit_record *r, bool first)
 {
@@ -92,12 +102,10 @@ static void put_members(struct buf *b, const struct audit_record *r, bool first)
 
 		if (f->kind == NUMBER ? number_at(r, f) < 0 : !*text_at(r, f))
 			continue;
-		buf_str(b, first ? "\"" : ",\"");
-		buf_str(b, f->name);
-		buf_str(b, "\":");
+		buf_add(b, f->key + first, f->key_len - first);
 		first = false;
 		if (f->kind == NUMBER)
-			buf_printf(b, "%lld", (long long)number_at(r, f));
+			put_number(b, number_at(r, f));
 		else if (f->kind == JSON)
 			put_json(b, text_at(r, f));
 		else
@@ -167,7 +175,13 @@ void audit_line(struct buf *b, const struct audit_record *r, int64_t seq, int64_
 	char ts[CLOCK_TEXT_LEN + 1];
 
 	clock_text(wall_ms, ts);
-	buf_printf(b, "{\"v\":%d,\"seq\":%lld,\"ts\":\"%s\"", AUDIT_VERSION, (long long)seq, ts);
+	buf_str(b, "{\"v\":");
+	put_number(b, AUDIT_VERSION);
+	buf_str(b, ",\"seq\":");
+	put_number(b, seq);
+	buf_str(b, ",\"ts\":\"");
+	buf_add(b, ts, CLOCK_TEXT_LEN);
+	buf_char(b, '"');
 	put_members(b, r, false);
 	buf_str(b, ",\"prev\":\"");
 	buf_str(b, prev);

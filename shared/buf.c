@@ -145,10 +145,20 @@ static void json_escape(struct buf *b, unsigned char c)
 	buf_printf(b, "\\u%04x", c);
 }
 
+/* The bytes from s on that JSON has as they are, ASCII alone. */
+static size_t plain_ascii(const char *s, size_t len)
+{
+	size_t i = 0;
+
+	while (i < len && (unsigned char)(s[i] - 0x20) < 0x60 && s[i] != '"' && s[i] != '\\')
+		i++;
+	return i;
+}
+
 void buf_json_len(struct buf *b, const char *s, size_t len)
 {
+	size_t i = plain_ascii(s, len);
 	size_t plain = 0; /* start of the run that needs no escape */
-	size_t i = 0;
 
 	buf_char(b, '"');
 	while (i < len) {

@@ -11,12 +11,15 @@
 #include "shared/clock.h"
 #include "shared/log.h"
 #include "shared/mem.h"
+#include "tunneld/audit_batch.h"
 #include "tunneld/journal.h"
 
 #define BATCH_ROWS 1024
-#define BATCH_BYTES ((size_t)32 * 1024 * 1024)
-/* What is kept of that memory between batches. */
-#define BATCH_KEEP ((size_t)256 * 1024)
+/* Making the lines of some hundred rows takes as long as a sync. So the disk gets the first of them
+ * at once, and the helper makes lines of the rest while it works; it does so many at a time, since
+ * the writer may have to wait for it, and only where there are some. */
+#define AHEAD_MIN 8
+#define AHEAD_ROWS 64
 #define PATIENT_MAX 4096
 /* How often the free space is looked at, and a journal that failed is tried again. */
 #define LOOK_MS 1000
@@ -24,11 +27,6 @@
 
 const int64_t audit_fsync_bounds_us[AUDIT_FSYNC_BUCKETS] = {
 	50, 100, 250, 500, 1000, 2500, 5000, 10000, 25000, 50000, 100000, 1000000};
-
-struct queue {
-	struct audit_entry *first, **last;
-	size_t count;
-};
 
 /* Rows of one audit_writer_append(): none may be written after one of them failed. */
 struct audit_group {
@@ -38,19 +36,23 @@ struct audit_group {
 
 struct audit_writer {
 	struct audit_writer_options o;
-	pthread_t thread;
+	pthread_t thread, helper;
 	pthread_mutex_t lock;
 	pthread_cond_t wake; /* the thread: there is work */
+	pthread_cond_t help, helped; /* the helper: there is work; the thread: it is done */
 	pthread_cond_t group_done; /* audit_writer_append(): look again */
-	struct queue waiting, through;
-	bool stop;
+	struct audit_queue waiting, through;
+	struct audit_queue held; /* patient rows that could not be written */
+	bool stop, over; /* to end; the thread has ended */
+	bool syncing; /* the disk has a batch; rows that come now are for the one after it */
+	bool helping; /* ahead's lines are the helper's for the moment */
+	struct audit_batch ahead; /* comes behind the batch that the disk has */
 	struct audit_stats stats;
 	atomic_bool ok;
 
 	/* The thread's own. */
 	struct journal journal;
-	struct queue held; /* patient rows that could not be written */
-	struct buf lines;
+	struct audit_batch now;
 	int64_t looked_ms;
 	int64_t unsynced_since_ms; /* -1: everything is on disk */
 	int64_t unsigned_rows; /* since the last checkpoint */
@@ -59,32 +61,6 @@ struct audit_writer {
 	int64_t free_bytes;
 	int why; /* errno of the last failure */
 };
-
-static void queue_init(struct queue *q)
-{
-	*q = (struct queue){NULL, &q->first, 0};
-}
-
-static void queue_put(struct queue *q, struct audit_entry *e)
-{
-	e->next = NULL;
-	*q->last = e;
-	q->last = &e->next;
-	q->count++;
-}
-
-static struct audit_entry *queue_take(struct queue *q)
-{
-	struct audit_entry *e = q->first;
-
-	if (!e)
-		return NULL;
-	q->first = e->next;
-	if (!q->first)
-		q->last = &q->first;
-	q->count--;
-	return e;
-}
 
 /* --- the thread ------------------------------------------------------------------ */
 
@@ -177,48 +153,84 @@ static void tell_durable(struct audit_writer *w)
 		w->o.durable(w->o.durable_ctx, w->journal.head.seq);
 }
 
+/* From here on rows that come are made lines of, as if the append had succeeded already. */
+static void begin_sync(struct audit_writer *w)
+{
+	(void)pthread_mutex_lock(&w->lock);
+	audit_batch_begin(&w->ahead, &w->now.head);
+	w->syncing = true;
+	if (w->waiting.count >= AHEAD_MIN)
+		(void)pthread_cond_signal(&w->help);
+	(void)pthread_mutex_unlock(&w->lock);
+}
+
+/* Under the lock. */
+static void wait_for_helper(struct audit_writer *w)
+{
+	w->syncing = false;
+	while (w->helping)
+		(void)pthread_cond_wait(&w->helped, &w->lock);
+}
+
+static bool append(struct audit_writer *w, bool sync)
+{
+	int64_t before = clock_mono_us();
+	bool ok;
+
+	if (sync)
+		begin_sync(w);
+	ok = journal_append(&w->journal, &w->now.lines, &w->now.head, sync) == RC_OK;
+	if (!ok)
+		set_ok(w, false, strerror(errno));
+	if (ok && sync)
+		count_fsync(w, clock_mono_us() - before);
+	if (sync) {
+		(void)pthread_mutex_lock(&w->lock);
+		wait_for_helper(w);
+		(void)pthread_mutex_unlock(&w->lock);
+	}
+	return ok;
+}
+
 /* The rows and the checkpoint behind them are one append. */
-static bool write_rows(struct audit_writer *w, const struct queue *batch, bool checkpoint)
+static bool write_rows(struct audit_writer *w, bool checkpoint)
 {
 	bool sync = w->o.fsync == CONFIG_FSYNC_BATCH;
-	struct journal_head head = w->journal.head;
-	int64_t before;
 
-	if (w->lines.cap > BATCH_KEEP)
-		buf_free(&w->lines);
-	buf_reset(&w->lines);
-	for (const struct audit_entry *e = batch->first; e; e = e->next)
-		journal_line(&w->lines, &e->record, e->wall_ms, &head);
 	if (checkpoint)
-		journal_checkpoint(&w->lines, w->o.identity, clock_wall_ms(), &head);
-	if (w->lines.failed) {
+		journal_checkpoint(&w->now.lines, w->o.identity, clock_wall_ms(), &w->now.head);
+	if (w->now.lines.failed) {
 		set_ok(w, false, "no memory for a batch of rows");
-		buf_free(&w->lines);
 		return false;
 	}
-	before = clock_mono_us();
-	if (journal_append(&w->journal, &w->lines, &head, sync) != RC_OK) {
-		set_ok(w, false, strerror(errno));
+	if (!append(w, sync))
 		return false;
-	}
-	if (sync)
-		count_fsync(w, clock_mono_us() - before);
-	else if (w->unsynced_since_ms < 0)
+	if (!sync && w->unsynced_since_ms < 0)
 		w->unsynced_since_ms = clock_mono_ms();
-	count_unsigned(w, batch->count, checkpoint);
+	count_unsigned(w, w->now.rows.count, checkpoint);
 	if (sync)
 		tell_durable(w);
 	return true;
 }
 
 /* Under no lock: the batch, a checkpoint when one is due, or both. */
-static bool write_batch(struct audit_writer *w, const struct queue *batch)
+static bool write_batch(struct audit_writer *w, struct audit_queue *fresh)
 {
-	bool checkpoint = checkpoint_due(w, batch->count, false);
+	bool checkpoint;
 
+	if (atomic_load(&w->ok))
+		audit_batch_lines(&w->now, fresh);
+	audit_queue_append(&w->now.rows, fresh);
+	checkpoint = checkpoint_due(w, w->now.rows.count, false);
 	if (!atomic_load(&w->ok))
 		return false;
-	return (batch->count == 0 && !checkpoint) || write_rows(w, batch, checkpoint);
+	return (w->now.rows.count == 0 && !checkpoint) || write_rows(w, checkpoint);
+}
+
+/* Under the lock: what was made ready goes back to what waits. */
+static void put_back_ahead(struct audit_writer *w)
+{
+	audit_queue_put_back(&w->waiting, &w->ahead.rows);
 }
 
 static bool rotation_due(const struct audit_writer *w)
@@ -232,17 +244,26 @@ static bool rotation_due(const struct audit_writer *w)
 			clock_wall_ms() - j->begun_ms >= (int64_t)w->o.rotate_hours * 3600000);
 }
 
+/* Under no lock. Lines that were made ahead would come behind it: they are made anew. */
+static bool end_with_checkpoint(struct audit_writer *w)
+{
+	if (!checkpoint_due(w, 0, true))
+		return true;
+	(void)pthread_mutex_lock(&w->lock);
+	put_back_ahead(w);
+	(void)pthread_mutex_unlock(&w->lock);
+	audit_batch_begin(&w->now, &w->journal.head);
+	return write_rows(w, true);
+}
+
 /* A closed segment ends with a checkpoint. What fails leaves the log as it is and is tried again
  * later: a file that is too long is no reason to refuse calls. */
 static void rotate_when_due(struct audit_writer *w)
 {
-	struct queue none;
-
 	if (!atomic_load(&w->ok) || !rotation_due(w))
 		return;
-	queue_init(&none);
 	w->rotate_after_ms = clock_mono_ms() + ROTATE_RETRY_MS;
-	if (checkpoint_due(w, 0, true) && !write_rows(w, &none, true))
+	if (!end_with_checkpoint(w))
 		return;
 	if (journal_rotate(&w->journal) != RC_OK)
 		return;
@@ -280,7 +301,7 @@ static void let_go(struct audit_writer *w, struct audit_entry *e, bool durable)
 
 	e->durable = durable;
 	if (!g) {
-		queue_put(&w->through, e);
+		audit_queue_put(&w->through, e);
 		return;
 	}
 	g->pending--;
@@ -301,42 +322,85 @@ static void lose(struct audit_writer *w, struct audit_entry *e)
 
 /* Under the lock. Rows of a group that has lost one go no further: they would come before it in the
  * journal. */
-static void take_batch(struct audit_writer *w, struct queue *batch)
+static void take_waiting(struct audit_writer *w, struct audit_queue *fresh, size_t max)
 {
 	struct audit_entry *e;
 
-	queue_init(batch);
-	if (atomic_load(&w->ok))
-		while (batch->count < BATCH_ROWS && (e = queue_take(&w->held)))
-			queue_put(batch, e);
-	while (batch->count < BATCH_ROWS && (e = queue_take(&w->waiting))) {
+	while (fresh->count < max && (e = audit_queue_take(&w->waiting))) {
 		if (e->group && e->group->failed)
 			let_go(w, e, false);
 		else
-			queue_put(batch, e);
+			audit_queue_put(fresh, e);
 	}
 }
 
+/* Under the lock: what was made ready while the last batch was on its way, and what waits. */
+static void take_batch(struct audit_writer *w, struct audit_queue *fresh)
+{
+	struct audit_entry *e;
+	size_t room = w->o.fsync == CONFIG_FSYNC_BATCH ? AHEAD_ROWS : BATCH_ROWS;
+
+	audit_queue_init(fresh);
+	if (w->ahead.rows.count > 0 && audit_batch_follows(&w->ahead, &w->journal.head)) {
+		struct audit_batch ahead = w->ahead;
+
+		w->ahead = w->now;
+		audit_queue_init(&w->ahead.rows);
+		w->now = ahead;
+		audit_queue_init(&w->now.rows);
+		audit_queue_put_back(&w->now.rows, &ahead.rows);
+		room -= w->now.rows.count < room ? w->now.rows.count : room;
+	} else {
+		put_back_ahead(w);
+		audit_batch_begin(&w->now, &w->journal.head);
+	}
+	if (atomic_load(&w->ok))
+		while (fresh->count < room && (e = audit_queue_take(&w->held)))
+			audit_queue_put(fresh, e);
+	take_waiting(w, fresh, room);
+}
+
+/* Under the lock: rows that are not written yet. */
+static size_t queued(const struct audit_writer *w)
+{
+	return w->waiting.count + w->held.count + w->ahead.rows.count;
+}
+
 /* Under the lock. */
-static void finish_batch(struct audit_writer *w, struct queue *batch, bool durable)
+static void finish_rows(struct audit_writer *w, struct audit_queue *rows, bool durable)
 {
 	struct audit_entry *e;
 
-	w->stats.batches += durable && batch->count > 0;
-	w->stats.failures += !durable && batch->count > 0;
-	w->stats.rows += durable ? batch->count : 0;
-	while ((e = queue_take(batch))) {
+	w->stats.batches += durable && rows->count > 0;
+	w->stats.failures += !durable && rows->count > 0;
+	w->stats.rows += durable ? rows->count : 0;
+	while ((e = audit_queue_take(rows))) {
 		if (durable || !e->patient || w->stop)
 			let_go(w, e, durable);
 		else if (w->held.count < PATIENT_MAX)
-			queue_put(&w->held, e);
+			audit_queue_put(&w->held, e);
 		else
 			lose(w, e);
 	}
+}
+
+/* Under the lock. What was made ready behind lines that are not there falls with them. */
+static void finish_batch(struct audit_writer *w, bool durable)
+{
+	finish_rows(w, &w->now.rows, durable);
+	if (!durable)
+		finish_rows(w, &w->ahead.rows, false);
 	w->stats.ok = atomic_load(&w->ok);
-	w->stats.queue = w->waiting.count + w->held.count;
+	w->stats.queue = queued(w);
 	w->stats.free_bytes = w->free_bytes;
 	w->stats.seq = w->journal.head.seq;
+}
+
+/* Under the lock: is there a row that can be written now? */
+static bool rows_wait(const struct audit_writer *w)
+{
+	return w->waiting.count > 0 || w->ahead.rows.count > 0 ||
+		(w->held.count > 0 && atomic_load(&w->ok));
 }
 
 /* Under the lock: waits for work, or for the next look or sync. */
@@ -347,8 +411,7 @@ static void wait_for_work(struct audit_writer *w)
 
 	if (w->unsynced_since_ms >= 0 && w->unsynced_since_ms + w->o.fsync_interval_ms < due)
 		due = w->unsynced_since_ms + w->o.fsync_interval_ms;
-	if (w->stop || w->waiting.count > 0 || (w->held.count > 0 && atomic_load(&w->ok)) ||
-		due <= now)
+	if (w->stop || rows_wait(w) || due <= now)
 		return;
 	until = (struct timespec){(time_t)(due / 1000), (long)(due % 1000) * 1000000};
 	(void)pthread_cond_timedwait(&w->wake, &w->lock, &until);
@@ -357,7 +420,7 @@ static void wait_for_work(struct audit_writer *w)
 static void *run(void *ctx)
 {
 	struct audit_writer *w = ctx;
-	struct queue batch;
+	struct audit_queue fresh;
 	bool durable, stopping, news;
 
 	(void)pthread_mutex_lock(&w->lock);
@@ -367,12 +430,12 @@ static void *run(void *ctx)
 		(void)pthread_mutex_unlock(&w->lock);
 		look(w, stopping);
 		(void)pthread_mutex_lock(&w->lock);
-		take_batch(w, &batch);
+		take_batch(w, &fresh);
 		(void)pthread_mutex_unlock(&w->lock);
-		durable = write_batch(w, &batch);
+		durable = write_batch(w, &fresh);
 		sync_when_due(w, stopping);
 		(void)pthread_mutex_lock(&w->lock);
-		finish_batch(w, &batch, durable);
+		finish_batch(w, durable);
 		news = w->through.count > 0;
 		(void)pthread_mutex_unlock(&w->lock);
 		/* Under the lock the loop would wake up only to wait for it. */
@@ -380,13 +443,53 @@ static void *run(void *ctx)
 			w->o.notify(w->o.ctx);
 		rotate_when_due(w); /* those answers are on their way already */
 		(void)pthread_mutex_lock(&w->lock);
-	} while (!stopping || w->waiting.count > 0 || (w->held.count > 0 && atomic_load(&w->ok)));
-	for (struct audit_entry *e; (e = queue_take(&w->held));)
+	} while (!stopping || rows_wait(w));
+	for (struct audit_entry *e; (e = audit_queue_take(&w->held));)
 		lose(w, e);
 	(void)pthread_mutex_unlock(&w->lock);
-	queue_init(&batch);
-	if (atomic_load(&w->ok) && checkpoint_due(w, 0, true) && write_rows(w, &batch, true))
+	if (atomic_load(&w->ok) && end_with_checkpoint(w))
 		sync_when_due(w, true);
+	(void)pthread_mutex_lock(&w->lock);
+	w->over = true;
+	(void)pthread_cond_signal(&w->help);
+	(void)pthread_mutex_unlock(&w->lock);
+	return NULL;
+}
+
+/* --- the helper -------------------------------------------------------------------------------
+ */
+
+/* Under the lock. Rows that are held go first, so nothing is made ready before they are written. */
+static bool help_is_needed(const struct audit_writer *w)
+{
+	return w->syncing && w->held.count == 0 && w->waiting.count >= AHEAD_MIN &&
+		w->ahead.rows.count + AHEAD_ROWS <= BATCH_ROWS;
+}
+
+/* While the disk has a batch, which takes as long as making the lines of the next: so both are done
+ * at the same time. */
+static void *help(void *ctx)
+{
+	struct audit_writer *w = ctx;
+	struct audit_queue fresh;
+
+	(void)pthread_mutex_lock(&w->lock);
+	while (!w->over) {
+		if (!help_is_needed(w)) {
+			(void)pthread_cond_wait(&w->help, &w->lock);
+			continue;
+		}
+		audit_queue_init(&fresh);
+		take_waiting(w, &fresh, AHEAD_ROWS);
+		w->helping = true;
+		(void)pthread_mutex_unlock(&w->lock);
+		audit_batch_lines(&w->ahead, &fresh);
+		(void)pthread_mutex_lock(&w->lock);
+		audit_queue_append(&w->ahead.rows, &fresh);
+		w->helping = false;
+		(void)pthread_cond_signal(&w->helped);
+	}
+	(void)pthread_mutex_unlock(&w->lock);
 	return NULL;
 }
 
@@ -400,20 +503,31 @@ static enum rc start(struct audit_writer *w)
 	(void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 	(void)pthread_cond_init(&w->wake, &attr);
 	(void)pthread_condattr_destroy(&attr);
+	(void)pthread_cond_init(&w->help, NULL);
+	(void)pthread_cond_init(&w->helped, NULL);
 	(void)pthread_cond_init(&w->group_done, NULL);
 	(void)pthread_mutex_init(&w->lock, NULL);
 	tell_durable(w);
-	if (pthread_create(&w->thread, NULL, run, w) != 0) {
-		log_err("cannot start the audit writer's thread");
+	if (pthread_create(&w->helper, NULL, help, w) != 0) {
+		log_err("cannot start the audit writer's helper");
 		return RC_INTERNAL;
 	}
-	return RC_OK;
+	if (pthread_create(&w->thread, NULL, run, w) == 0)
+		return RC_OK;
+	log_err("cannot start the audit writer's thread");
+	(void)pthread_mutex_lock(&w->lock);
+	w->over = true;
+	(void)pthread_cond_signal(&w->help);
+	(void)pthread_mutex_unlock(&w->lock);
+	(void)pthread_join(w->helper, NULL);
+	return RC_INTERNAL;
 }
 
 static void writer_free(struct audit_writer *w)
 {
 	journal_close(&w->journal);
-	buf_free(&w->lines);
+	audit_batch_free(&w->now);
+	audit_batch_free(&w->ahead);
 	free((char *)w->o.path);
 	free(w);
 }
@@ -428,10 +542,11 @@ enum rc audit_writer_open(const struct audit_writer_options *o, struct audit_wri
 	w->journal.file.fd = -1;
 	w->unsynced_since_ms = -1;
 	atomic_init(&w->ok, true);
-	queue_init(&w->waiting);
-	queue_init(&w->through);
-	queue_init(&w->held);
-	buf_init(&w->lines, BATCH_BYTES);
+	audit_queue_init(&w->waiting);
+	audit_queue_init(&w->through);
+	audit_queue_init(&w->held);
+	audit_batch_init(&w->now);
+	audit_batch_init(&w->ahead);
 	rc = journal_open(o->path, &w->journal);
 	if (rc == RC_OK) {
 		w->unsigned_rows = w->journal.head.tally.rows;
@@ -460,33 +575,39 @@ void audit_writer_close(struct audit_writer *w)
 	(void)pthread_cond_signal(&w->wake);
 	(void)pthread_mutex_unlock(&w->lock);
 	(void)pthread_join(w->thread, NULL);
+	(void)pthread_join(w->helper, NULL);
 	audit_writer_reap(w);
 	/* What a done() of those still added. */
-	while ((e = queue_take(&w->waiting)))
+	put_back_ahead(w);
+	while ((e = audit_queue_take(&w->waiting)))
 		e->done(e, false);
 	(void)pthread_cond_destroy(&w->wake);
+	(void)pthread_cond_destroy(&w->help);
+	(void)pthread_cond_destroy(&w->helped);
 	(void)pthread_cond_destroy(&w->group_done);
 	(void)pthread_mutex_destroy(&w->lock);
 	writer_free(w);
 }
 
-/* Under the lock. True: the thread may sleep, and is to be woken. */
-static bool add(struct audit_writer *w, struct audit_entry *e)
+/* Under the lock. Whom to wake, who may sleep; NULL: nobody. */
+static pthread_cond_t *add(struct audit_writer *w, struct audit_entry *e)
 {
 	e->wall_ms = clock_wall_ms();
-	queue_put(&w->waiting, e);
-	return w->waiting.count == 1;
+	audit_queue_put(&w->waiting, e);
+	if (w->syncing)
+		return w->waiting.count == AHEAD_MIN ? &w->help : NULL;
+	return w->waiting.count == 1 ? &w->wake : NULL;
 }
 
 void audit_writer_add(struct audit_writer *w, struct audit_entry *e)
 {
-	bool first;
+	pthread_cond_t *wake;
 
 	(void)pthread_mutex_lock(&w->lock);
-	first = add(w, e);
+	wake = add(w, e);
 	(void)pthread_mutex_unlock(&w->lock);
-	if (first)
-		(void)pthread_cond_signal(&w->wake);
+	if (wake)
+		(void)pthread_cond_signal(wake);
 }
 
 static void note_done(struct audit_entry *e, bool durable)
@@ -513,7 +634,7 @@ void audit_writer_reap(struct audit_writer *w)
 
 	(void)pthread_mutex_lock(&w->lock);
 	e = w->through.first;
-	queue_init(&w->through);
+	audit_queue_init(&w->through);
 	(void)pthread_mutex_unlock(&w->lock);
 	for (; e; e = next) {
 		next = e->next;
@@ -526,13 +647,15 @@ enum rc audit_writer_append(struct audit_writer *w, const struct audit_record *c
 {
 	struct audit_entry *entries = xcalloc(count, sizeof(*entries));
 	struct audit_group group = {.pending = count};
+	pthread_cond_t *wake;
 
 	(void)pthread_mutex_lock(&w->lock);
 	for (size_t i = 0; i < count; i++) {
 		entries[i].record = *records[i];
 		entries[i].group = &group;
-		if (add(w, &entries[i]))
-			(void)pthread_cond_signal(&w->wake);
+		wake = add(w, &entries[i]);
+		if (wake)
+			(void)pthread_cond_signal(wake);
 	}
 	while (group.pending > 0)
 		(void)pthread_cond_wait(&w->group_done, &w->lock);
@@ -551,7 +674,7 @@ void audit_writer_stats(struct audit_writer *w, struct audit_stats *out)
 {
 	(void)pthread_mutex_lock(&w->lock);
 	*out = w->stats;
-	out->queue = w->waiting.count + w->held.count;
+	out->queue = queued(w);
 	out->ok = atomic_load(&w->ok);
 	(void)pthread_mutex_unlock(&w->lock);
 }

@@ -1,6 +1,7 @@
 /* audit_writer: the thread that writes the audit journal. Rows come in from the loop and from the
  * state writer; it appends all that wait, syncs once, and only then lets go of the answers that
- * depend on them (group commit). The hash chain is kept here, and every so many rows or seconds a
+ * depend on them (group commit). While the disk works, a helper makes the lines of the rows that
+ * come. The hash chain is kept here, and every so many rows or seconds a
  * signed checkpoint is added. While the journal can't be written it says so, tries once a second,
  * and comes back by itself. */
 #ifndef TUNNELD_AUDIT_WRITER_H

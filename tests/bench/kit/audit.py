@@ -12,16 +12,21 @@ CALLERS = (1, 32, 256)
 
 def run(bench, _field):
     times = 1 if bench.quick else 5
-    journal = {str(callers): [rows(bench, callers) for _ in range(times)] for callers in CALLERS}
-    return {"journal": journal, "verify": verify(bench, 10 if bench.quick else 200, times)}
+    journal, indexed = {str(callers): [] for callers in CALLERS}, {str(callers): [] for callers in CALLERS}
+    for callers in CALLERS:
+        for _ in range(times):
+            journal[str(callers)].append(rows(bench, callers))
+            indexed[str(callers)].append(rows(bench, callers, "indexed"))
+    return {"journal": journal, "indexed": indexed, "verify": verify(bench, 10 if bench.quick else 200, times)}
 
 
-def rows(bench, callers):
+def rows(bench, callers, *how):
     """On the disk's volume: in memory a sync costs nothing."""
     program = os.path.join(bench.tools, "audit_rows")
-    text = subprocess.run([program, bench.disk, str(callers), str(bench.seconds)], check=True, capture_output=True, text=True).stdout
+    text = subprocess.run([program, bench.disk, str(callers), str(bench.seconds), *how], check=True, capture_output=True, text=True).stdout
     found = json.loads(text)
-    print(f"  {callers:>4} callers  {found['rows_per_s']:>8.0f} rows/s, bare loop {found['limit_rows_per_s']:>8.0f}; p50 {found['p50_us'] / 1000:.2f} ms", flush=True)
+    print(f"  {callers:>4} callers  {found['rows_per_s']:>8.0f} rows/s, bare loop {found['limit_rows_per_s']:>8.0f}; p50 {found['p50_us'] / 1000:.2f} ms"
+          f"{''.join(f' ({word})' for word in how)}", flush=True)
     return found
 
 

@@ -259,12 +259,16 @@ def worker_table(raw, _machine):
             + table(("engine", "first call, of COPY", "low to high", "first call ms", "COPY ms", "next call ms", "100 rows ms", "the engine's part", "memory it took, MiB"), rows))
 
 
+def middle_run(runs):
+    return sorted(runs, key=lambda run: run["rows_per_s"] / run["limit_rows_per_s"])[len(runs) // 2]
+
+
 def audit_table(raw, _machine):
     rows = []
     for callers, runs in raw["audit"]["journal"].items():
-        middle = sorted(runs, key=lambda run: run["rows_per_s"] / run["limit_rows_per_s"])[len(runs) // 2]
-        rows.append((callers, number(middle["rows_per_s"]), number(middle["limit_rows_per_s"]), number(middle["rows_per_s"] / middle["limit_rows_per_s"]),
-                     number(middle["rows_per_batch"]), number(middle["p50_us"] / 1000), number(middle["limit_batch_us"] / 1000)))
+        for how, middle in (("", middle_run(runs)), (", indexed meanwhile", middle_run(raw["audit"]["indexed"][callers]))):
+            rows.append((f"{callers}{how}", number(middle["rows_per_s"]), number(middle["limit_rows_per_s"]), number(middle["rows_per_s"] / middle["limit_rows_per_s"]),
+                         number(middle["rows_per_batch"]), number(middle["p50_us"] / 1000), number(middle["limit_batch_us"] / 1000)))
     size = raw["audit"]["verify"]["bytes"] / 1e6
     speeds = [(size / run["verify_s"], size / run["sha256sum_s"]) for run in raw["audit"]["verify"]["runs"]]
     best = max(speeds)

@@ -44,8 +44,9 @@ struct row {
 };
 
 /* In the order in which done() was called. */
-static int order[256];
-static bool durables[256];
+#define ROWS_MAX 4096
+static int order[ROWS_MAX];
+static bool durables[ROWS_MAX];
 static int done_count;
 
 static void notify(void *ctx)
@@ -413,6 +414,66 @@ static void a_full_disk_fails_the_rows_and_service_returns(void **state)
 	assert_int_equal(stats.lost, 0);
 }
 
+static int rows_with(const struct world *t, const char *what)
+{
+	char *text, *at;
+	size_t len;
+	int count = 0;
+
+	assert_int_equal(file_read(t->path, 1 << 24, &text, &len), RC_OK);
+	for (at = text; (at = strstr(at, what)); at++)
+		count++;
+	free(text);
+	return count;
+}
+
+/* More than one batch: while one is on its way to the disk the lines of the next are made already,
+ * and they must not be written when it failed. */
+static void what_was_made_ready_falls_with_the_batch_before_it(void **state)
+{
+	struct world *t = *state;
+	int64_t lines, signed_seq;
+	int durable = 0;
+
+	crypto_identity_new(&t->id);
+	open_signing(t, 100, 60);
+	for (int i = 0; i < 3; i++) {
+		int first = done_count;
+
+		limit_file_size((rlim_t)(i + 1) * 60000);
+		for (int k = 0; k < 1200; k++) {
+			add(t, first + k);
+			if (k % 400 == 0)
+				add_patient(t);
+		}
+		wait_done(t, first + 1200);
+		for (int k = first; k < done_count; k++) {
+			assert_int_equal(order[k], k);
+			assert_true(!durables[k] || k == first || durables[k - 1]);
+			durable += durables[k];
+		}
+		assert_false(durables[done_count - 1]);
+		limit_file_size(RLIM_INFINITY);
+		wait_ok(t, true);
+	}
+	add(t, done_count);
+	wait_done(t, done_count + 1);
+	assert_true(durable > 0);
+	assert_int_equal(rows_with(t, "\"event\":\"tool.call\""), durable + 1);
+	assert_int_equal(rows_with(t, "\"event\":\"session.close\""), 9);
+	for (int k = 0; k < done_count; k++) {
+		char id[48];
+
+		(void)snprintf(id, sizeof(id), "\"req_%d\"", k);
+		if (k % 50 == 0)
+			assert_int_equal(rows_with(t, id), durables[k]);
+	}
+	audit_writer_close(t->w);
+	t->w = NULL;
+	(void)verify(t, &lines, &signed_seq);
+	assert_int_equal(signed_seq, lines);
+}
+
 static void a_journal_that_never_comes_back_does_not_keep_the_end_waiting(void **state)
 {
 	struct world *t = *state;
@@ -569,6 +630,7 @@ int main(void)
 		TEST(a_file_that_is_no_journal_is_left_alone),
 		TEST(there_is_one_writer),
 		TEST(a_full_disk_fails_the_rows_and_service_returns),
+		TEST(what_was_made_ready_falls_with_the_batch_before_it),
 		TEST(a_journal_that_never_comes_back_does_not_keep_the_end_waiting),
 		TEST(too_little_space_is_told_before_it_is_used_up),
 		TEST(interval_mode_syncs_later),
