@@ -22,11 +22,14 @@
 #define HTTP_PATH_MAX 1024
 #define HTTP_HEADER_MAX 8192
 
+struct spare;
+
 /* What every thread of a pool process shares, read only. */
 struct app {
 	const struct config *config; /* what the process booted with; a request uses rq->config */
 	struct db_pool *db;
 	struct apikey_cache *keys;
+	struct spare *spare; /* of this process, for long answers */
 	char dispatch_path[108];
 	int64_t started_at;
 	uint8_t cp_public_key[CRYPTO_PUBLIC_LEN];

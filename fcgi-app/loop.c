@@ -16,6 +16,7 @@
 #include "fcgi-app/mcp.h"
 #include "fcgi-app/mux.h"
 #include "fcgi-app/routes.h"
+#include "fcgi-app/spare.h"
 #include "shared/clock.h"
 #include "shared/log.h"
 #include "shared/mem.h"
@@ -23,8 +24,12 @@
 #define EVENTS 64
 /* A request up to this size may be served by the loop. */
 #define PEEK_MAX 16384
-/* An answer up to this size fits into the socket of a connection that has nothing else to carry. */
-#define AT_ONCE_MAX ((size_t)48 * 1024)
+/* What a connection's socket is asked to take for a front that is slower than we are; the kernel
+ * may grant less (net.core.wmem_max). */
+#define SOCKET_ROOM (512 * 1024)
+/* The kernel's own bookkeeping for each piece counts too. Into this part of the room an answer fits
+ * when the connection has nothing else to carry. */
+#define ROOM_PART 4
 /* How long the front may pause in the middle of a request. */
 #define READ_PATIENCE_S 20
 /* libfcgi waits with select() for a front that closes slowly: no larger file descriptors. The
@@ -90,10 +95,12 @@ struct loop {
 	int epoll, listen_fd, wake_fd, mux_fd;
 	bool listening;
 	int64_t accept_again_ms; /* 0: it is not paused */
+	int64_t spare_due_ms;
 	atomic_bool stopping;
 	struct conn *conns;
 	struct conn *gone;
 	size_t conn_count, conn_max;
+	size_t at_once; /* an answer up to this size can be written without waiting */
 	struct conn *first_due, *last_due;
 	pthread_mutex_t lock;
 	pthread_cond_t work;
@@ -312,6 +319,16 @@ static void free_gone(struct loop *l)
 	}
 }
 
+static void make_room(struct loop *l, int fd)
+{
+	int room = SOCKET_ROOM;
+	socklen_t len = sizeof(room);
+
+	(void)setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &room, sizeof(room));
+	if (getsockopt(fd, SOL_SOCKET, SO_SNDBUF, &room, &len) == 0 && room > 0)
+		l->at_once = (size_t)room / ROOM_PART;
+}
+
 static void conn_new(struct loop *l, int fd)
 {
 	const struct timeval patience = {.tv_sec = READ_PATIENCE_S};
@@ -331,6 +348,7 @@ static void conn_new(struct loop *l, int fd)
 	l->conns = c;
 	l->conn_count++;
 	(void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+	make_room(l, fd);
 	if (epoll_ctl(l->epoll, EPOLL_CTL_ADD, fd, &event) != 0) {
 		log_err("a connection can't be watched: %s", strerror(errno));
 		conn_close(c);
@@ -430,7 +448,7 @@ static void tell(struct conn *c, enum dispatch_event event, const struct msg *m)
 		}
 		return;
 	}
-	if (mcp_needs_thread(c->rq->call, event, m, AT_ONCE_MAX)) {
+	if (mcp_needs_thread(c->rq->call, event, m, c->loop->at_once)) {
 		news_put(&c->news, event, m);
 		to_thread(c);
 	} else if (!mcp_event(c->rq->call, event, m)) {
@@ -568,6 +586,7 @@ static void on_due(struct loop *l)
 		watch_listener(l, true);
 	while (l->first_due && l->first_due->due_ms <= now)
 		tell(l->first_due, DISPATCH_TIMEOUT, NULL);
+	l->spare_due_ms = spare_trim(l->app->spare, now);
 }
 
 /* Milliseconds for epoll_wait(), -1 for ever. */
@@ -577,6 +596,8 @@ static int time_left(const struct loop *l)
 
 	if (l->accept_again_ms && l->accept_again_ms < due)
 		due = l->accept_again_ms;
+	if (l->spare_due_ms < due)
+		due = l->spare_due_ms;
 	if (due == INT64_MAX)
 		return -1;
 	left = due - clock_mono_ms();
@@ -652,6 +673,7 @@ struct loop *loop_new(const struct app *app, struct generations *generations, in
 	l->generations = generations;
 	l->listen_fd = listen_fd;
 	l->mux_fd = -1;
+	l->spare_due_ms = INT64_MAX;
 	l->conn_max = FDS_MAX - FDS_OTHER - threads > CONNS_MIN
 		? (size_t)(FDS_MAX - FDS_OTHER - threads)
 		: CONNS_MIN;

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "fcgi-app/loop.h"
+#include "fcgi-app/spare.h"
 #include "shared/clock.h"
 #include "shared/log.h"
 #include "shared/mem.h"
@@ -243,6 +244,8 @@ static bool take_result(struct mcp_answer *a, const struct msg *m)
 		a->payload = m->payload;
 		a->len = m->payload_len;
 	} else {
+		if (!a->joined.data)
+			spare_take(a->spare, &a->joined);
 		buf_add(&a->joined, m->payload, m->payload_len);
 		a->payload = a->joined.data;
 		a->len = a->joined.len;
@@ -291,15 +294,19 @@ static void refuse_question(struct mcp_exchange *x, const void *json, size_t len
 }
 
 /* False: the agent is gone. */
+static bool give_event(struct mcp_exchange *x, const void *json, size_t len)
+{
+	if (x->stream->allowed)
+		return mcp_stream_event(x->stream, x->rq, json, len, clock_mono_ms());
+	refuse_question(x, json, len);
+	return true;
+}
+
+/* False: the agent is gone. */
 static bool take_event(struct mcp_exchange *x, const struct msg *m)
 {
 	bool here = true;
 
-	if (!x->stream->allowed) {
-		if (!m->more)
-			refuse_question(x, m->payload, m->payload_len);
-		return true;
-	}
 	if (m->more || x->event.len > 0)
 		buf_add(&x->event, m->payload, m->payload_len);
 	if (m->more)
@@ -308,11 +315,9 @@ static bool take_event(struct mcp_exchange *x, const struct msg *m)
 		log_warn("an event of a worker was dropped: it is longer than "
 			 "limits.max_result_bytes");
 	else if (x->event.len > 0)
-		here = mcp_stream_event(
-			x->stream, x->rq, x->event.data, x->event.len, clock_mono_ms());
+		here = give_event(x, x->event.data, x->event.len);
 	else
-		here = mcp_stream_event(
-			x->stream, x->rq, m->payload, m->payload_len, clock_mono_ms());
+		here = give_event(x, m->payload, m->payload_len);
 	buf_reset(&x->event);
 	return here;
 }
@@ -399,7 +404,7 @@ static void exchange_init(struct mcp_exchange *x, struct request *rq,
 		.grant = grant,
 		.legacy = m->era == MCP_LEGACY,
 		.deadline_ms = clock_mono_ms() + rq->config->call_timeout_ms + GRACE_MS};
-	*out = (struct mcp_answer){.kind = MCP_ANSWER_ERROR};
+	*out = (struct mcp_answer){.kind = MCP_ANSWER_ERROR, .spare = rq->app->spare};
 	buf_init(&out->joined, (size_t)rq->config->max_result_bytes);
 	buf_init(&x->event, (size_t)rq->config->max_result_bytes);
 }
@@ -553,5 +558,8 @@ void mcp_answer_keep(struct mcp_answer *a)
 
 void mcp_answer_free(struct mcp_answer *a)
 {
-	buf_free(&a->joined);
+	if (a->spare)
+		spare_give(a->spare, &a->joined, clock_mono_ms());
+	else
+		buf_free(&a->joined);
 }

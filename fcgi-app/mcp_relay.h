@@ -24,6 +24,7 @@ struct mcp_answer {
 	const uint8_t *payload; /* until mcp_answer_free() and the next message of tunneld */
 	size_t len;
 	struct buf joined; /* holds an answer that came in parts */
+	struct spare *spare; /* where its memory comes from */
 	struct mcp_error error;
 	char detail[300];
 	int64_t retry_after_ms;

@@ -13,6 +13,7 @@
 #define READ_MAX ((size_t)256 * 1024)
 /* Memory kept between messages. */
 #define KEEP ((size_t)64 * 1024)
+#define KEEP_IN (2 * READ_MAX)
 #define OUT_MAX ((size_t)64 * 1024 * 1024)
 
 struct slot {
@@ -319,41 +320,38 @@ static size_t handle_all(struct mux *x, const uint8_t *bytes, size_t len)
 	}
 }
 
-static void take(struct mux *x, const uint8_t *bytes, size_t len)
+/* What came is read behind the beginning of a frame that came before, so that it is there in one
+ * piece and is copied only as a whole frame, to where it belongs. */
+static ssize_t read_some(struct mux *x)
 {
-	size_t used;
+	uint8_t *room = buf_reserve(&x->in, READ_MAX);
+	ssize_t n;
 
-	if (x->in.len == 0) {
-		used = handle_all(x, bytes, len);
-		buf_add(&x->in, bytes + used, len - used);
-	} else {
-		buf_add(&x->in, bytes, len);
-		if (!x->in.failed) {
-			used = handle_all(x, x->in.data, x->in.len);
-			buf_consume(&x->in, used);
-		}
+	if (!room) {
+		errno = ENOMEM;
+		return -1;
 	}
-	if (x->in.failed)
-		x->broken = true;
-	if (x->in.len == 0 && x->in.cap > KEEP)
-		buf_free(&x->in);
+	do
+		n = recv(x->fd, room, READ_MAX, 0);
+	while (n < 0 && errno == EINTR);
+	if (n > 0)
+		buf_commit(&x->in, (size_t)n);
+	return n;
 }
 
 void mux_readable(struct mux *x)
 {
-	/* Of the loop's one thread. */
-	static uint8_t bytes[READ_MAX];
 	ssize_t n;
 
 	if (x->fd < 0)
 		return;
-	do
-		n = recv(x->fd, bytes, sizeof(bytes), 0);
-	while (n < 0 && errno == EINTR);
+	n = read_some(x);
 	if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
 		return;
 	if (n > 0)
-		take(x, bytes, (size_t)n);
+		buf_consume(&x->in, handle_all(x, x->in.data, x->in.len));
+	if (x->in.len == 0 && x->in.cap > KEEP_IN)
+		buf_free(&x->in);
 	if (n > 0 && !x->broken)
 		return;
 	lose(x,

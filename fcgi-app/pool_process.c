@@ -9,6 +9,7 @@
 #include "fcgi-app/generation.h"
 #include "fcgi-app/loop.h"
 #include "fcgi-app/pool.h"
+#include "fcgi-app/spare.h"
 #include "shared/clock.h"
 #include "shared/log.h"
 #include "shared/mem.h"
@@ -110,6 +111,7 @@ int pool_process(struct app *app, int listen_fd)
 		die("libfcgi can't be started");
 	prepare_signals(&signals);
 	app->db = db_pool_new(config->state_path, DB_HANDLES);
+	app->spare = spare_new();
 	app->keys = apikey_cache_new(KEYS_CACHED, config->argon2_concurrency);
 	generations_init(&p.generations, (struct config *)config);
 	p.loop = loop_new(app, &p.generations, listen_fd);
@@ -123,6 +125,7 @@ int pool_process(struct app *app, int listen_fd)
 	if (clean) {
 		loop_free(p.loop);
 		apikey_cache_free(app->keys);
+		spare_free(app->spare);
 		db_pool_free(app->db);
 		free(p.threads);
 		generations_free(&p.generations);
