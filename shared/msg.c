@@ -318,7 +318,12 @@ size_t frame_open(struct buf *b)
 
 void frame_close(struct buf *b, size_t start)
 {
-	size_t size = b->len - start - FRAME_PREFIX;
+	frame_close_with(b, start, 0);
+}
+
+void frame_close_with(struct buf *b, size_t start, size_t elsewhere)
+{
+	size_t size = b->len - start - FRAME_PREFIX + elsewhere;
 
 	if (b->failed)
 		return;

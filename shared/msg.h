@@ -119,6 +119,8 @@ enum frame_status frame_decode(const uint8_t *bytes, size_t len, size_t max, con
  * stands. */
 size_t frame_open(struct buf *b);
 void frame_close(struct buf *b, size_t start);
+/* The same when the message's last elsewhere bytes are not in b. */
+void frame_close_with(struct buf *b, size_t start, size_t elsewhere);
 
 /* On a connection with many calls (MANY, shared/dispatch.h) each message stands behind the name of
  * its call, inside the frame: big-endian slot and generation. A slot is used again once its call

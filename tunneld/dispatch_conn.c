@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "shared/log.h"
@@ -14,8 +15,13 @@
 
 #define READ_MAX ((size_t)256 * 1024)
 #define BACKLOG_LOW ((size_t)64 * 1024)
+/* What the socket is asked to take for a pool process that is busy; the kernel may grant less
+ * (net.core.wmem_max). */
+#define SOCKET_ROOM (512 * 1024)
 /* What waits for other answers to leave with it. */
 #define TOGETHER_MAX ((size_t)128 * 1024)
+/* A payload from this length on is not copied to leave with others. */
+#define STRAIGHT_MIN ((size_t)16 * 1024)
 /* Memory kept between answers. */
 #define OUT_KEEP ((size_t)256 * 1024)
 
@@ -86,8 +92,6 @@ static size_t on_backlog(const struct client *client)
 			offsetof(struct dispatch_conn, client)));
 }
 
-static const struct client_io client_io = {on_send, on_backlog};
-
 static void all_sent(struct dispatch_conn *c)
 {
 	if (c->out.cap > OUT_KEEP || !c->many)
@@ -118,25 +122,25 @@ static void on_writable(struct ev_loop *loop, ev_io *io, int events)
 		relay_client_drained(&c->client);
 }
 
-struct buf *dispatch_conn_out(struct dispatch_conn *c)
+/* What was queued can't go out. */
+static void give_up(struct dispatch_conn *c)
 {
-	return &c->out;
+	if (!c->broken)
+		break_off(c);
+	ev_io_stop(dispatch_server_loop(c->server), &c->writer);
+	all_sent(c);
 }
 
-void dispatch_conn_queued(struct dispatch_conn *c)
+static void queued(struct dispatch_conn *c)
 {
-	if (c->broken || c->out.failed) {
-		if (c->out.failed && !c->broken)
-			break_off(c);
-		ev_io_stop(dispatch_server_loop(c->server), &c->writer);
-		all_sent(c);
-	} else if (ev_is_active(&c->writer)) {
+	if (c->broken || c->out.failed)
+		give_up(c);
+	else if (ev_is_active(&c->writer))
 		return;
-	} else if (dispatch_conn_backlog(c) > TOGETHER_MAX) {
+	else if (!c->many || dispatch_conn_backlog(c) > TOGETHER_MAX)
 		dispatch_conn_flush(c);
-	} else {
+	else
 		dispatch_server_unsent(c);
-	}
 }
 
 void dispatch_conn_flush(struct dispatch_conn *c)
@@ -145,7 +149,6 @@ void dispatch_conn_flush(struct dispatch_conn *c)
 
 	if (c->broken || c->out.len == c->sent || ev_is_active(&c->writer))
 		return;
-	dispatch_server_hub(c->server)->metrics.dispatch_bytes_out += c->out.len;
 	n = send_some(c->reader.fd, c->out.data + c->sent, c->out.len - c->sent);
 	if (n < 0) {
 		break_off(c);
@@ -157,6 +160,68 @@ void dispatch_conn_flush(struct dispatch_conn *c)
 	else
 		ev_io_start(dispatch_server_loop(c->server), &c->writer);
 }
+
+/* What is queued and then a payload, in one system call. Only what the socket does not take is
+ * copied. */
+static void send_straight(struct dispatch_conn *c, const uint8_t *payload, size_t len)
+{
+	size_t before = dispatch_conn_backlog(c), taken;
+	struct iovec v[2] = {{c->out.data + c->sent, before}, {(uint8_t *)payload, len}};
+	struct msghdr m = {.msg_iov = v, .msg_iovlen = 2};
+	ssize_t n;
+
+	do
+		n = sendmsg(c->reader.fd, &m, MSG_NOSIGNAL);
+	while (n < 0 && errno == EINTR);
+	if (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK) {
+		give_up(c);
+		return;
+	}
+	taken = n > 0 ? (size_t)n : 0;
+	if (taken >= before) {
+		all_sent(c);
+		payload += taken - before;
+		len -= taken - before;
+	} else {
+		c->sent += taken;
+	}
+	buf_add(&c->out, payload, len);
+	if (c->out.failed)
+		give_up(c);
+	else if (c->out.len > c->sent)
+		ev_io_start(dispatch_server_loop(c->server), &c->writer);
+}
+
+void dispatch_conn_put(struct dispatch_conn *c, const struct frame_ref *ref, const void *head,
+	size_t head_len, const void *payload, size_t len)
+{
+	bool straight = len >= STRAIGHT_MIN && !c->broken && !ev_is_active(&c->writer);
+	size_t before = c->out.len, start = frame_open(&c->out);
+	uint8_t *name = ref ? buf_reserve(&c->out, FRAME_REF_LEN) : NULL;
+
+	if (name) {
+		frame_ref_put(name, *ref);
+		buf_commit(&c->out, FRAME_REF_LEN);
+	}
+	buf_add(&c->out, head, head_len);
+	if (!straight)
+		buf_add(&c->out, payload, len);
+	frame_close_with(&c->out, start, straight ? len : 0);
+	dispatch_server_hub(c->server)->metrics.dispatch_bytes_out +=
+		c->out.len - before + (straight ? len : 0);
+	if (straight && !c->out.failed)
+		send_straight(c, payload, len);
+	else
+		queued(c);
+}
+
+static void on_pass(
+	struct client *client, const struct buf *header, const void *payload, size_t len)
+{
+	dispatch_conn_put(conn_of(client), NULL, header->data, header->len, payload, len);
+}
+
+static const struct client_io client_io = {on_send, on_pass, on_backlog};
 
 /* --- reading -------------------------------------------------------------------------- */
 
@@ -243,7 +308,9 @@ struct dispatch_conn *dispatch_conn_new(
 	struct dispatch_server *server, struct ev_loop *loop, int fd)
 {
 	struct dispatch_conn *c = xcalloc(1, sizeof(*c));
+	const int room = SOCKET_ROOM;
 
+	(void)setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &room, sizeof(room));
 	c->client.io = &client_io;
 	c->server = server;
 	buf_init(&c->in, FRAME_PREFIX + FRAME_REF_LEN + MSG_MAX_DEFAULT + READ_MAX);

@@ -8,6 +8,7 @@
 #include <stdbool.h>
 
 #include "shared/buf.h"
+#include "shared/msg.h"
 #include "tunneld/relay.h"
 
 struct dispatch_many;
@@ -34,11 +35,12 @@ struct dispatch_conn *dispatch_conn_new(
 /* Closes and frees. Cancels what is under way. */
 void dispatch_conn_free(struct dispatch_conn *c);
 
-/* For a connection with many calls: frames are appended to this buffer, and dispatch_conn_queued()
- * told; they leave together in dispatch_conn_flush(), which the server calls before the loop waits.
- */
-struct buf *dispatch_conn_out(struct dispatch_conn *c);
-void dispatch_conn_queued(struct dispatch_conn *c);
+/* Sends one frame: the name of its call where there are many, and the message in two pieces, of
+ * which none is kept. Short ones of a connection with many calls leave together, in
+ * dispatch_conn_flush(), which the server calls before the loop waits; a long payload goes to the
+ * socket from where it is. */
+void dispatch_conn_put(struct dispatch_conn *c, const struct frame_ref *ref, const void *head,
+	size_t head_len, const void *payload, size_t len);
 void dispatch_conn_flush(struct dispatch_conn *c);
 /* Bytes that the peer has not taken. */
 size_t dispatch_conn_backlog(const struct dispatch_conn *c);

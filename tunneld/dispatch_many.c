@@ -47,35 +47,28 @@ static bool is_over(const struct one *o)
 }
 
 /* The frames that relay.c made, each with the name of its call. */
-static void put_named(struct buf *out, const struct buf *frames, struct frame_ref ref)
+static void on_send(struct client *client, struct buf *frames)
 {
+	struct one *o = one_of(client);
 	size_t at = 0, len, used;
 	const uint8_t *body;
 
 	while (frame_decode(frames->data + at, frames->len - at, SIZE_MAX, &body, &len, &used) ==
 		FRAME_READY) {
-		size_t start = frame_open(out);
-		uint8_t *name = buf_reserve(out, FRAME_REF_LEN);
-
-		if (!name)
-			return;
-		frame_ref_put(name, ref);
-		buf_commit(out, FRAME_REF_LEN);
-		buf_add(out, body, len);
-		frame_close(out, start);
+		dispatch_conn_put(o->many->conn, &o->ref, NULL, 0, body, len);
 		at += used;
 	}
+	buf_free(frames);
+	if (is_over(o))
+		end(o);
 }
 
-static void on_send(struct client *client, struct buf *frames)
+static void on_pass(
+	struct client *client, const struct buf *header, const void *payload, size_t len)
 {
 	struct one *o = one_of(client);
 
-	put_named(dispatch_conn_out(o->many->conn), frames, o->ref);
-	buf_free(frames);
-	dispatch_conn_queued(o->many->conn);
-	if (is_over(o))
-		end(o);
+	dispatch_conn_put(o->many->conn, &o->ref, header->data, header->len, payload, len);
 }
 
 static size_t on_backlog(const struct client *client)
@@ -86,7 +79,7 @@ static size_t on_backlog(const struct client *client)
 	return dispatch_conn_backlog(o->many->conn);
 }
 
-static const struct client_io client_io = {on_send, on_backlog};
+static const struct client_io client_io = {on_send, on_pass, on_backlog};
 
 /* --- calls ------------------------------------------------------------------------------- */
 

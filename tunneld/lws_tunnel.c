@@ -37,7 +37,6 @@ struct connection {
 	struct tunnel *tunnel;
 	struct outgoing *first, **last;
 	size_t backlog;
-	struct buf partial; /* a message that comes in several pieces; no memory otherwise */
 	int close_code;
 	bool ping;
 	/* In hub->unsent. */
@@ -144,7 +143,6 @@ static void established(struct lws *wsi, struct connection *c)
 		hub->config->trusted_proxy_count, ip);
 	c->wsi = wsi;
 	c->last = &c->first;
-	buf_init(&c->partial, MSG_MAX_DEFAULT);
 	c->tunnel = tunnel_new(hub, &tunnel_io, c, ip, clock_mono_ms());
 }
 
@@ -156,27 +154,13 @@ static void closed(struct hub *hub, struct connection *c)
 	c->tunnel = NULL;
 	while (c->first)
 		drop_first(c);
-	buf_free(&c->partial);
 }
 
 static void received(struct lws *wsi, struct connection *c, const uint8_t *bytes, size_t len)
 {
-	bool complete = lws_is_final_fragment(wsi) && lws_remaining_packet_payload(wsi) == 0;
+	bool last = lws_is_final_fragment(wsi) && lws_remaining_packet_payload(wsi) == 0;
 
-	if (!tunnel_may_buffer(c->tunnel, len))
-		return;
-	if (complete && c->partial.len == 0) {
-		tunnel_message(c->tunnel, bytes, len, clock_mono_ms());
-		return;
-	}
-	buf_add(&c->partial, bytes, len);
-	if (c->partial.failed)
-		tunnel_oversized(c->tunnel);
-	else if (complete)
-		tunnel_message(c->tunnel, c->partial.data, c->partial.len, clock_mono_ms());
-	else
-		return;
-	buf_free(&c->partial);
+	tunnel_received(c->tunnel, bytes, len, last, clock_mono_ms());
 }
 
 /* RFC 6455, 5.2: a whole binary message, unmasked, in front of its len bytes. */

@@ -63,12 +63,23 @@ void relay_fail(struct client *c, enum problem p, const char *detail, int64_t re
 		c->io->send(c, &f.buf);
 }
 
-/* Passes a worker's message on; the last part of a RESULT says how it ended. */
-static void put_worker_message(struct buf *b, const struct msg *m, const char *outcome)
+static void put_header(struct buf *b, const struct msg *m, bool more, const char *outcome)
+{
+	msg_begin(b, m->type, m->id);
+	if (more) {
+		msg_put_flag(b, "more", true);
+	} else if (outcome) {
+		msg_put_str(b, "outcome", outcome);
+		msg_put_str(b, "status", "ok");
+	}
+	msg_end(b, NULL, 0);
+}
+
+/* A worker's message in frames; the last part of a RESULT says how it ended. */
+static void keep_message(struct buf *b, const struct msg *m, const char *outcome)
 {
 	const uint8_t *p = m->payload;
 	size_t left = m->payload_len;
-	bool last;
 
 	buf_init(b, FRAMES_MAX);
 	(void)buf_reserve(b, left + 512);
@@ -77,18 +88,35 @@ static void put_worker_message(struct buf *b, const struct msg *m, const char *o
 		       start = frame_open(b);
 
 		left -= n;
-		last = left == 0 && !m->more;
-		msg_begin(b, m->type, m->id);
-		if (!last)
-			msg_put_flag(b, "more", true);
-		else if (outcome) {
-			msg_put_str(b, "outcome", outcome);
-			msg_put_str(b, "status", "ok");
-		}
-		msg_end(b, p, n);
+		put_header(b, m, left > 0 || m->more, outcome);
+		buf_add(b, p, n);
 		frame_close(b, start);
 		p += n;
 	} while (left > 0);
+}
+
+/* The same at once, from where it is. False: no memory. */
+static bool pass_message(struct client *c, const struct msg *m)
+{
+	const uint8_t *p = m->payload;
+	size_t left = m->payload_len;
+	struct buf header;
+	bool ok;
+
+	buf_init(&header, MSG_HEADER_MAX + 1);
+	do {
+		size_t n = left > FRAME_PAYLOAD_MAX ? FRAME_PAYLOAD_MAX : left;
+
+		left -= n;
+		buf_reset(&header);
+		put_header(&header, m, left > 0 || m->more, NULL);
+		ok = !header.failed;
+		if (ok)
+			c->io->pass(c, &header, p, n);
+		p += n;
+	} while (ok && left > 0);
+	buf_free(&header);
+	return ok;
 }
 
 static void pause_if_behind(struct client *c, struct session *s)
@@ -599,18 +627,13 @@ void relay_detach(struct client *c)
 static void pass_on(struct call *call, const struct msg *m)
 {
 	struct client *c = call->client;
-	struct buf b;
 
 	if (!c)
 		return; /* detached: nobody listens */
-	put_worker_message(&b, m, NULL);
-	if (b.failed) {
-		buf_free(&b);
+	if (pass_message(c, m))
+		pause_if_behind(c, call->session);
+	else
 		end_call(call, OUTCOME_OVERLOADED, PROBLEM_INTERNAL, "cancelled");
-		return;
-	}
-	c->io->send(c, &b);
-	pause_if_behind(c, call->session);
 }
 
 bool relay_event(struct hub *hub, struct session *s, const struct msg *m)
@@ -644,7 +667,7 @@ static bool finish(struct hub *hub, struct call *call, const struct msg *m)
 		(void)str_copy(call->row.record.snapshot_id, sizeof(call->row.record.snapshot_id),
 			snapshot_id);
 	if (call->client) {
-		put_worker_message(&call->answer, m, name);
+		keep_message(&call->answer, m, name);
 		relay_client_drained(call->client);
 	}
 	(void)call_step(&hub->calls, call, CALL_END);

@@ -17,6 +17,8 @@ struct client;
 struct client_io {
 	/* Sends frames; takes the buffer's memory over and leaves it empty. */
 	void (*send)(struct client *c, struct buf *frames);
+	/* Sends one message: its header line, and a payload from where it is. Keeps neither. */
+	void (*pass)(struct client *c, const struct buf *header, const void *payload, size_t len);
 	/* Bytes that the peer has not taken yet. */
 	size_t (*backlog)(const struct client *c);
 };

@@ -107,6 +107,7 @@ struct tunnel *tunnel_new(struct hub *hub, const struct tunnel_io *io, void *ctx
 	t->io = io;
 	t->ctx = ctx;
 	t->heard_ms = now_ms;
+	incoming_init(&t->incoming);
 	(void)str_copy(t->session.remote_ip, sizeof(t->session.remote_ip), remote_ip);
 	t->next = hub->tunnels;
 	if (t->next)
@@ -215,6 +216,7 @@ void tunnel_closed(struct tunnel *t)
 	if (t->next)
 		t->next->prev = t->prev;
 	t->hub->tunnel_count--;
+	incoming_reset(&t->incoming);
 	free(t);
 }
 
@@ -326,12 +328,6 @@ void tunnel_tick(struct hub *hub, int64_t now_ms)
 
 /* --- receiving ---------------------------------------------------------------------------------
  */
-
-bool tunnel_may_buffer(struct tunnel *t, size_t bytes)
-{
-	return t->state == TUNNEL_READY ||
-		(t->state == TUNNEL_GREETING && greeting_may_buffer(t, bytes));
-}
 
 static bool handle_snapshot(struct tunnel *t, const struct msg *m)
 {
@@ -455,24 +451,41 @@ static bool handle(struct tunnel *t, const struct msg *m, int64_t now_ms)
 	return m->type == MSG_UNKNOWN;
 }
 
-void tunnel_message(struct tunnel *t, const uint8_t *bytes, size_t len, int64_t now_ms)
+/* Memory is wanted for bytes that have come. False: no more (the tunnel has been ended). */
+static bool may_buffer(struct tunnel *t, size_t bytes)
+{
+	return t->state == TUNNEL_READY ||
+		(t->state == TUNNEL_GREETING && greeting_may_buffer(t, bytes));
+}
+
+static void take_piece(
+	struct tunnel *t, const uint8_t *bytes, size_t len, bool last, int64_t now_ms)
 {
 	struct msg m;
 
-	if (t->state == TUNNEL_ENDED)
+	switch (incoming_add(&t->incoming, bytes, len, last, &m)) {
+	case INCOMING_WAITS:
 		return;
-	t->heard_ms = now_ms;
-	t->hub->metrics.tunnel_bytes_in += len;
-	if (msg_parse(bytes, len, &m) != RC_OK) {
+	case INCOMING_MESSAGE:
+		break;
+	case INCOMING_BAD:
+	case INCOMING_TOO_LONG:
 		tunnel_end(t, TUNNEL_END_PROTOCOL_ERROR);
 		return;
 	}
-	t->hub->metrics.tunnel_in[m.type]++;
+	if (last)
+		t->hub->metrics.tunnel_in[m.type]++;
 	if (!handle(t, &m, now_ms))
 		tunnel_end(t, TUNNEL_END_PROTOCOL_ERROR);
 }
 
-void tunnel_oversized(struct tunnel *t)
+void tunnel_received(struct tunnel *t, const uint8_t *bytes, size_t len, bool last, int64_t now_ms)
 {
-	tunnel_end(t, TUNNEL_END_PROTOCOL_ERROR);
+	if (!may_buffer(t, len))
+		return;
+	t->heard_ms = now_ms;
+	t->hub->metrics.tunnel_bytes_in += len;
+	take_piece(t, bytes, len, last, now_ms);
+	if (last || t->state == TUNNEL_ENDED)
+		incoming_reset(&t->incoming);
 }

@@ -10,6 +10,7 @@
 #include "shared/handshake.h"
 #include "shared/msg.h"
 #include "tunneld/hub.h"
+#include "tunneld/incoming.h"
 
 /* Free bytes in front of each message that is sent, for the WebSocket frame's header. */
 #define TUNNEL_HEADROOM 32
@@ -57,6 +58,7 @@ struct tunnel {
 	enum tunnel_state state;
 	struct session session;
 	struct greeting *greeting; /* during the handshake */
+	struct incoming incoming; /* a message that comes in several pieces */
 	struct buf parts; /* of a manifest that comes in several messages */
 	uint8_t key[CRYPTO_KEY_LEN];
 	uint64_t signed_count; /* messages sent with a MAC */
@@ -71,12 +73,8 @@ struct tunnel *tunnel_new(struct hub *hub, const struct tunnel_io *io, void *ctx
 	const char *remote_ip, int64_t now_ms);
 /* The connection is gone: frees. */
 void tunnel_closed(struct tunnel *t);
-/* Memory is wanted for bytes that have come; false: no more (the tunnel has been ended). */
-bool tunnel_may_buffer(struct tunnel *t, size_t bytes);
-/* One whole message. */
-void tunnel_message(struct tunnel *t, const uint8_t *bytes, size_t len, int64_t now_ms);
-/* A message that is longer than any may be. */
-void tunnel_oversized(struct tunnel *t);
+/* A message, or a piece of one; last: the message is complete. */
+void tunnel_received(struct tunnel *t, const uint8_t *bytes, size_t len, bool last, int64_t now_ms);
 void tunnel_pong(struct tunnel *t, int64_t now_ms);
 /* The backlog is small again. */
 void tunnel_drained(struct tunnel *t);

@@ -306,7 +306,7 @@ static inline enum rc fake_hello_part(void *ctx, const struct buf *message)
 {
 	struct fake_worker *w = ctx;
 
-	tunnel_message(w->tunnel, message->data, message->len, clock_mono_ms());
+	tunnel_received(w->tunnel, message->data, message->len, true, clock_mono_ms());
 	return RC_OK;
 }
 
@@ -315,7 +315,7 @@ static inline void fake_say(struct fake_worker *w, const char *header, const cha
 	char text[8192];
 	int len = snprintf(text, sizeof(text), "%s\n%s", header, payload);
 
-	tunnel_message(w->tunnel, (const uint8_t *)text, (size_t)len, clock_mono_ms());
+	tunnel_received(w->tunnel, (const uint8_t *)text, (size_t)len, true, clock_mono_ms());
 }
 
 static inline void fake_result(
@@ -427,12 +427,21 @@ static inline void fake_frames(struct client *client, struct buf *frames)
 	buf_free(frames);
 }
 
+static inline void fake_pass(
+	struct client *client, const struct buf *header, const void *payload, size_t len)
+{
+	struct fake_client *c = (struct fake_client *)(void *)client;
+
+	caught_put(&c->got, header->data, header->len);
+	buf_add(&c->got.messages[c->got.count - 1], payload, len);
+}
+
 static inline size_t fake_client_backlog(const struct client *client)
 {
 	return ((const struct fake_client *)(const void *)client)->backlog;
 }
 
-static const struct client_io fake_client_io = {fake_frames, fake_client_backlog};
+static const struct client_io fake_client_io = {fake_frames, fake_pass, fake_client_backlog};
 
 static inline void fake_client_init(struct fake_client *c)
 {

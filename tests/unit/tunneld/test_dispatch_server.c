@@ -514,7 +514,7 @@ static void a_caller_that_reads_slowly_gets_everything(void **state)
 		assert_true(sent < 200);
 		buf_reset(&b);
 		buf_printf(&b, "{\"t\":\"RESULT\",\"id\":\"%s\",\"more\":true}\n%s", id, bytes);
-		tunnel_message(s->w.tunnel, b.data, b.len, clock_mono_ms());
+		tunnel_received(s->w.tunnel, b.data, b.len, true, clock_mono_ms());
 	}
 	/* Held back in this process is little more than one message; the rest is the kernel's. */
 	do {
@@ -533,6 +533,56 @@ static void a_caller_that_reads_slowly_gets_everything(void **state)
 	assert_memory_equal(m.payload, "end", 3);
 	buf_free(&b);
 	free(bytes);
+}
+
+/* A part of a result: its number, and then a byte that tells whose it is. */
+static void send_part(struct setup *s, const char *id, int number, char whose, size_t len)
+{
+	struct buf b;
+
+	buf_init(&b, MSG_MAX_DEFAULT);
+	buf_printf(&b, "{\"t\":\"RESULT\",\"id\":\"%s\",\"more\":true}\n%08d", id, number);
+	for (size_t i = 8; i < len; i++)
+		buf_char(&b, whose);
+	tunnel_received(s->w.tunnel, b.data, b.len, true, clock_mono_ms());
+	buf_free(&b);
+}
+
+static void long_and_short_parts_of_many_calls_keep_their_order(void **state)
+{
+	static const size_t lengths[] = {40000, 20, 16384, 16383};
+	struct setup *s = *state;
+	char ids[2][MSG_ID_MAX + 1], number[9] = "";
+	int sent[2] = {0, 0}, got[2] = {0, 0};
+	struct frame_ref ref;
+	struct msg m;
+
+	s->f->config.max_result_bytes = 64 << 20;
+	begin_many(s);
+	for (uint32_t i = 0; i < 2; i++) {
+		say_named(s, (struct frame_ref){i, 1}, "{\"t\":\"CALL\"" PLAIN_CALL "}");
+		m = next_call(s);
+		memcpy(ids[i], m.id, sizeof(ids[i]));
+	}
+	/* Until the process that does not read holds the tunnel up. */
+	for (int i = 0; !s->w.paused; i++) {
+		assert_true(i < 1000);
+		send_part(s, ids[i % 2], sent[i % 2]++, (char)('a' + i % 2), lengths[i % 4]);
+	}
+	while (got[0] < sent[0] || got[1] < sent[1]) {
+		m = hear_named(s, MSG_RESULT, &ref);
+		assert_int_equal(ref.generation, 1);
+		assert_true(m.more);
+		memcpy(number, m.payload, 8);
+		assert_int_equal(strtol(number, NULL, 10), got[ref.slot]);
+		assert_int_equal(m.payload_len, lengths[(2 * got[ref.slot] + (int)ref.slot) % 4]);
+		for (size_t i = 8; i < m.payload_len; i++)
+			assert_int_equal(m.payload[i], 'a' + (int)ref.slot);
+		got[ref.slot]++;
+		buf_consume(&s->in, (size_t)(m.payload - s->in.data) + m.payload_len);
+	}
+	turn(s);
+	assert_false(s->w.paused);
 }
 
 static void there_is_a_limit_to_connections(void **state)
@@ -577,6 +627,7 @@ int main(void)
 		TEST(a_slot_in_use_or_out_of_range_is_cut_off),
 		TEST(what_is_out_of_turn_or_malformed_is_cut_off),
 		TEST(a_caller_that_reads_slowly_gets_everything),
+		TEST(long_and_short_parts_of_many_calls_keep_their_order),
 		TEST(there_is_a_limit_to_connections),
 	};
 

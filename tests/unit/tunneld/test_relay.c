@@ -193,7 +193,7 @@ static void a_message_longer_than_a_frame_arrives_whole(void **state)
 	buf_printf(&b, "{\"t\":\"RESULT\",\"id\":\"%s\",\"outcome\":\"ok\"}\n", m.id);
 	for (size_t i = 0; i < len; i++)
 		buf_char(&b, (char)('a' + i % 23));
-	tunnel_message(s->w.tunnel, b.data, b.len, clock_mono_ms());
+	tunnel_received(s->w.tunnel, b.data, b.len, true, clock_mono_ms());
 	fixture_wait(s->f, caught_any, &s->c.got);
 	m = caught_next(&s->c.got, MSG_RESULT);
 	assert_true(m.more);

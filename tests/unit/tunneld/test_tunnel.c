@@ -245,20 +245,26 @@ static void a_manifest_comes_in_parts_and_is_bounded(void **state)
 
 static void strangers_share_a_bounded_memory(void **state)
 {
+	static const char known[] = "{\"t\":\"MANIFEST\"}\n";
 	struct fixture *f = *state;
+	uint8_t *piece = xcalloc(1, 1 << 20);
 	struct fake_worker w;
 
 	fake_connect(f, &w);
-	assert_true(tunnel_may_buffer(w.tunnel, 4096));
+	tunnel_received(w.tunnel, piece, 4096, false, clock_mono_ms());
 	assert_int_equal(f->hub.greeting_bytes, 4096);
-	assert_false(tunnel_may_buffer(w.tunnel, 1 << 20));
+	assert_int_equal(w.closed, 0);
+	tunnel_received(w.tunnel, piece, 1 << 20, false, clock_mono_ms());
 	assert_int_equal(w.closed, 4400);
-	assert_false(tunnel_may_buffer(w.tunnel, 1));
+	tunnel_received(w.tunnel, piece, 1, false, clock_mono_ms());
 	assert_int_equal(f->hub.greeting_bytes, 0);
 	fake_disconnect(&w);
 	fake_up(f, &w, "t_acme");
-	assert_true(tunnel_may_buffer(w.tunnel, 1 << 20));
+	memcpy(piece, known, sizeof(known) - 1);
+	tunnel_received(w.tunnel, piece, 1 << 20, false, clock_mono_ms());
+	assert_int_equal(w.closed, 0);
 	fake_disconnect(&w);
+	free(piece);
 }
 
 static void what_breaks_the_protocol_ends_the_session(void **state)
@@ -292,8 +298,8 @@ static void what_breaks_the_protocol_ends_the_session(void **state)
 			fake_connect(f, &w);
 		else
 			fake_up(f, &w, "t_acme");
-		tunnel_message(w.tunnel, (const uint8_t *)cases[i].bytes, strlen(cases[i].bytes),
-			clock_mono_ms());
+		tunnel_received(w.tunnel, (const uint8_t *)cases[i].bytes, strlen(cases[i].bytes),
+			true, clock_mono_ms());
 		assert_int_equal(w.closed, 4400);
 		assert_int_equal(f->hub.registry.session_count, 0);
 		/* What comes after that is not even looked at. */
@@ -365,7 +371,7 @@ static void a_busy_or_paused_worker_is_not_taken_for_dead(void **state)
 	fake_up(f, &w, "t_acme");
 	now = clock_mono_ms();
 	hub_tick(&f->hub, now + 15100);
-	tunnel_message(w.tunnel, (const uint8_t *)"{\"t\":\"FUTURE\"}\n", 15, now + 20000);
+	tunnel_received(w.tunnel, (const uint8_t *)"{\"t\":\"FUTURE\"}\n", 15, true, now + 20000);
 	hub_tick(&f->hub, now + 25200);
 	assert_int_equal(w.closed, 0);
 	hub_tick(&f->hub, now + 40300);
