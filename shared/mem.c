@@ -1,5 +1,6 @@
 #include "shared/mem.h"
 
+#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -46,6 +47,12 @@ char *xstrndup(const char *s, size_t len)
 	memcpy(copy, s, n);
 	copy[n] = '\0';
 	return copy;
+}
+
+void mem_keep(int bytes)
+{
+	(void)mallopt(M_TRIM_THRESHOLD, bytes);
+	(void)mallopt(M_MMAP_THRESHOLD, bytes / 2);
 }
 
 void mem_wipe(void *p, size_t len)

@@ -13,6 +13,11 @@ void *xrealloc(void *old, size_t size);
 char *xstrdup(const char *s);
 char *xstrndup(const char *s, size_t len);
 
+/* From here on what is freed at the top of the heap stays with the process, up to that many bytes,
+ * and pieces up to half of it come from the heap: for programs whose large pieces come and go all
+ * the time, as fresh pages are dear. */
+void mem_keep(int bytes);
+
 /* Overwrites memory in a way the compiler keeps. NULL with 0 is fine. */
 void mem_wipe(void *p, size_t len);
 /* Wipes a NUL-terminated string and frees it. NULL is fine. */

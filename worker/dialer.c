@@ -15,6 +15,8 @@
 #define STABLE_MS 5000 /* a session that lasted this long was a good one */
 #define CLOSE_GOING_AWAY 1001
 #define CLOSE_REPLACED 4409
+/* Results come and go: so much of their memory is not given back to the kernel in between. */
+#define KEEP_BYTES (8 * 1024 * 1024)
 
 struct dialer {
 	struct dialer_config config;
@@ -329,6 +331,7 @@ enum rc dialer_new(
 		.next = client_next,
 		.closed = client_closed};
 
+	mem_keep(KEEP_BYTES);
 	d->config = *config;
 	d->owner = *owner;
 	enum rc rc = lws_client_new(config->loop, config->ca_file, &callbacks, &d->client);
