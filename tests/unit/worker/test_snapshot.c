@@ -6,6 +6,7 @@
 #include <semaphore.h>
 #include <sys/wait.h>
 
+#include "tests/unit/worker/duckfix.h"
 #include "worker/snapshot.h"
 
 /* --- the masking property ------------------------------------------------------------ */
@@ -31,6 +32,9 @@ struct secret {
 };
 static struct secret *secrets;
 static size_t secret_count;
+/* What kept columns show: found, it proves that the search would find the others. */
+static struct secret shown[64];
+static size_t shown_count, shown_found;
 
 static void remember(const void *bytes, size_t len)
 {
@@ -84,8 +88,17 @@ static void bind_random(sqlite3_stmt *stmt, int i, bool secret)
 			sqlite3_bind_text(stmt, i, text, (int)len, SQLITE_TRANSIENT);
 		else
 			sqlite3_bind_blob(stmt, i, text, (int)len, SQLITE_TRANSIENT);
-		if (secret)
+		if (secret) {
+			char hex[17];
+
 			remember(text, 8);
+			for (int b = 0; b < 8; b++) /* as bytes are shown in a text */
+				sprintf(hex + 2 * b, "%02x", (uint8_t)text[b]);
+			remember(hex, 16);
+		} else if (shown_count < sizeof(shown) / sizeof(shown[0])) {
+			memcpy(shown[shown_count].bytes, text, 8);
+			shown[shown_count++].len = 8;
+		}
 	}
 }
 
@@ -118,7 +131,8 @@ static void put_table_yaml(char *yaml, const char *name, const char *relation, c
 
 	sprintf(yaml + strlen(yaml),
 		"  - name: %s\n%s    mask:\n      id: hash\n      person: redact\n      memo: "
-		"text\n      %s\n",
+		"text\n      born: date_shift\n      seen: {kind: bucket, to: month}\n      pay: "
+		"{kind: bucket, size: 1000}\n      %s\n",
 		name, relation, link);
 	for (int i = 0; i < COLUMNS; i++) {
 		if (roles[i] == ROLE_EXCLUDE)
@@ -157,6 +171,23 @@ static void bind_person(sqlite3_stmt *stmt, bool subject)
 	remember("123-45-6789", 11);
 }
 
+/* Two moments and an amount, which masks blur. */
+static void bind_blurred(sqlite3_stmt *stmt)
+{
+	char text[32];
+	int64_t pay = (int64_t)(draw() % 1000000000) * 1000 + 1000000000777;
+
+	for (int i = 5; i <= 6; i++) {
+		sprintf(text, "%d-%02d-%02d %02d:%02d:%02d", 1950 + (int)(draw() % 60),
+			1 + (int)(draw() % 12), 2 + (int)(draw() % 27), (int)(draw() % 24),
+			(int)(draw() % 60), 1 + (int)(draw() % 59));
+		sqlite3_bind_text(stmt, i, text, -1, SQLITE_TRANSIENT);
+		remember(text, strlen(text));
+	}
+	sqlite3_bind_int64(stmt, 7, pay);
+	remember(text, (size_t)sprintf(text, "%lld", (long long)pay));
+}
+
 static void fill_table(sqlite3 *db, const char *name, const char *link, const char *link_value,
 	int rows, const enum role *roles)
 {
@@ -166,14 +197,16 @@ static void fill_table(sqlite3 *db, const char *name, const char *link, const ch
 	size_t n;
 
 	n = (size_t)sprintf(sql,
-		"CREATE TABLE %s(id TEXT PRIMARY KEY, link%s TEXT, person TEXT, memo TEXT", name,
-		link);
+		"CREATE TABLE %s(id TEXT PRIMARY KEY, link%s TEXT, person TEXT, memo TEXT, born "
+		"TEXT, "
+		"seen TEXT, pay INTEGER",
+		name, link);
 	for (int i = 0; i < COLUMNS; i++)
 		n += (size_t)sprintf(sql + n, ", c%d %s", i,
 			is_numeric(i) ? types[2 + draw() % 4] : types[draw() % 2]);
 	sprintf(sql + n, ")");
 	assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
-	sprintf(sql, "INSERT INTO %s VALUES(?,?,?,?,?,?,?,?,?,?,?,?)", name);
+	sprintf(sql, "INSERT INTO %s VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)", name);
 	assert_int_equal(sqlite3_prepare_v2(db, sql, -1, &stmt, NULL), SQLITE_OK);
 	for (int r = 0; r < rows; r++) {
 		sprintf(id, "key-%s-%08llx", name, (unsigned long long)(draw() & 0xffffffff));
@@ -183,7 +216,8 @@ static void fill_table(sqlite3 *db, const char *name, const char *link, const ch
 		sqlite3_bind_text(stmt, 2, link_value, -1, SQLITE_TRANSIENT);
 		remember(id, strlen(id));
 		for (int i = 0; i < COLUMNS; i++)
-			bind_random(stmt, i + 5, roles[i] != ROLE_KEEP);
+			bind_random(stmt, i + 8, roles[i] != ROLE_KEEP);
+		bind_blurred(stmt);
 		bind_person(stmt, r == 0 && strcmp(name, "root") == 0);
 		assert_int_equal(sqlite3_step(stmt), SQLITE_DONE);
 		sqlite3_reset(stmt);
@@ -197,6 +231,12 @@ static void search(const char *where, const uint8_t *bytes, size_t len)
 		if (memmem(bytes, len, secrets[i].bytes, secrets[i].len))
 			fail_msg("raw value %zu (%.*s) is in %s", i, (int)secrets[i].len,
 				(const char *)secrets[i].bytes, where);
+}
+
+static void count_shown(const uint8_t *bytes, size_t len)
+{
+	for (size_t i = 0; i < shown_count; i++)
+		shown_found += memmem(bytes, len, shown[i].bytes, shown[i].len) != NULL;
 }
 
 static void search_files(const struct fix *f)
@@ -213,6 +253,7 @@ static void search_files(const struct fix *f)
 		assert_true(len < 8 << 20);
 		if (len > 0) {
 			search(e->d_name, bytes, (size_t)len);
+			count_shown(bytes, (size_t)len);
 			files++;
 		}
 		close(fd);
@@ -250,15 +291,18 @@ static void search_answers(struct fix *f)
 	assert_int_equal(atomic_load(&f->made), 1);
 }
 
-static void one_random_schema(uint64_t s)
+static void one_random_schema(uint64_t s, const char *library)
 {
-	char yaml[8192] = "root_table: root\nroot_filter_col: id\ntables:\n";
+	char yaml[8192];
 	enum role roles[3][COLUMNS];
 	struct fix f;
 	sqlite3 *db;
 
 	seed = s;
-	secret_count = 0;
+	secret_count = shown_count = 0;
+	sprintf(yaml, "%s%s%sroot_table: root\nroot_filter_col: id\ntables:\n",
+		library ? "  duckdb_library: " : "", library ? library : "",
+		library ? "\nsnapshot_engine: duckdb\n" : "");
 	for (int t = 0; t < 3; t++)
 		for (int i = 0; i < COLUMNS; i++)
 			roles[t][i] = (enum role)(draw() % ROLES);
@@ -313,24 +357,126 @@ static void search_log(const char *path)
 	fclose(file);
 }
 
-static void no_raw_value_anywhere(void **state)
+static void random_schemas(uint64_t count, const char *library)
 {
 	char path[] = "/tmp/airlock-log.XXXXXX";
 	int fd = mkstemp(path), before;
 
-	(void)state;
 	assert_true(fd >= 0);
 	close(fd);
+	shown_found = 0;
 	secrets = malloc(SECRETS_MAX * sizeof(*secrets));
-	for (uint64_t s = 1; s <= 25; s++) {
+	for (uint64_t s = 1; s <= count; s++) {
 		before = log_to(path);
-		one_random_schema(s * 7919);
+		one_random_schema(s * 7919, library);
 		assert_true(dup2(before, STDERR_FILENO) >= 0);
 		close(before);
 		search_log(path);
 	}
 	unlink(path);
 	free(secrets);
+	assert_true(shown_found > count);
+}
+
+static void no_raw_value_anywhere(void **state)
+{
+	(void)state;
+	random_schemas(25, NULL);
+}
+
+static void no_raw_value_anywhere_duckdb(void **state)
+{
+	(void)state;
+	if (!duckfix_library())
+		skip();
+	random_schemas(6, duckfix_library());
+}
+
+/* --- every mask, on both engines --------------------------------------------------------- */
+
+#define MASKED_SQL                                                                             \
+	"CREATE TABLE people(id INTEGER PRIMARY KEY, name TEXT, mail TEXT, phone TEXT, born "  \
+	"DATE, "                                                                               \
+	"pay INTEGER, weight REAL, age INTEGER, seen TEXT, iban TEXT, number INTEGER, secret " \
+	"TEXT, "                                                                               \
+	"gone TEXT, code TEXT, note TEXT);"                                                    \
+	"INSERT INTO people VALUES(1, 'Ann Vandervelde', 'Ann.V@Example.org', '+44 20 7946 "   \
+	"0958', "                                                                              \
+	"'1980-02-29', 52000, 71.25, 44, '2024-03-17 10:11:12', 'GB82WEST12345698765432', "    \
+	"4916017583, 'hush hush', 'away', 'AB-1234-77', "                                      \
+	"'Ann Vandervelde rang from +44 20 7946 0958 about ann.v@example.org');"               \
+	"CREATE TABLE visits(id INTEGER PRIMARY KEY, person_id INTEGER, mail TEXT, day DATE, " \
+	"cost "                                                                                \
+	"REAL, note TEXT);"                                                                    \
+	"INSERT INTO visits VALUES(1, 1, 'ann.v@example.org', '1980-02-29', 61234, NULL),"     \
+	"(2, 1, 'none at all', 'not a day', -0.5, 'pays with 4111 1111 1111 1111'),"           \
+	"(3, 1, NULL, NULL, NULL, 'Vandervelde')"
+#define MASKED_YAML                                                                              \
+	"root_table: people\ntables:\n  - name: people\n    mask: {name: redact, mail: email, "  \
+	"phone: partial, born: date_shift, pay: {kind: noise, percent: 10}, weight: {kind: "     \
+	"noise, "                                                                                \
+	"amount: 5}, age: {kind: bucket, size: 10}, seen: {kind: bucket, to: month}, iban: "     \
+	"token, number: token, secret: redact, gone: \"null\", code: hash, note: text}\n"        \
+	"  - name: visits\n    parent: people\n    fk: person_id\n    mask: {mail: email, day: " \
+	"date_shift, cost: {kind: bucket, size: 100}, note: text}\n"
+
+/* The rows of an answer, as JSON; free(). */
+static char *rows_of(struct fix *f, const char *sql)
+{
+	struct tool_result r;
+	char arguments[256], *from, *rows;
+
+	snprintf(arguments, sizeof(arguments), "{\"subject_id\":1,\"sql\":\"%s\"}", sql);
+	fix_call(f, "execute_sql", arguments, &r);
+	if (r.outcome != TOOL_OK || !(from = strstr(fix_text(&r), "\"rows\":[")))
+		fail_msg("%s: %s", sql, fix_text(&r));
+	rows = strndup(from, (size_t)(strstr(from, "snapshot_id") - from));
+	buf_free(&r.json);
+	return rows;
+}
+
+static void masks_alike_on_both_engines(void **state)
+{
+	static const char *const statements[] = {"SELECT * FROM people",
+		"SELECT * FROM visits ORDER BY id",
+		/* Equal values stay equal across tables, numbers stay numbers, dates sort. */
+		"SELECT p.id, v.id FROM people p JOIN visits v ON v.mail = p.mail",
+		"SELECT v.id FROM people p JOIN visits v ON v.day = p.born",
+		"SELECT pay > 40000 AND pay < 60000, weight > 60, age FROM people"};
+	static const char *const raw[] = {"Vandervelde", "ann.v", "7946", "1980-02-29", "52000",
+		"71.25", "61234", "10:11:12", "12345698765432", "4916017583", "hush", "away",
+		"AB-1234", "4111 1111"};
+	char yaml[4096];
+	struct fix lite, duck;
+
+	(void)state;
+	if (!duckfix_library())
+		skip();
+	snprintf(yaml, sizeof(yaml), "  duckdb_library: %s\nsnapshot_engine: duckdb\n%s",
+		duckfix_library(), MASKED_YAML);
+	fix_open(&lite, MASKED_SQL, MASKED_YAML);
+	fix_open(&duck, MASKED_SQL, yaml);
+	for (size_t i = 0; i < sizeof(statements) / sizeof(statements[0]); i++) {
+		char *a = rows_of(&lite, statements[i]), *b = rows_of(&duck, statements[i]);
+
+		assert_string_equal(a, b);
+		for (size_t k = 0; k < sizeof(raw) / sizeof(raw[0]); k++)
+			if (strstr(b, raw[k]))
+				fail_msg("%s is in %s", raw[k], b);
+		if (i == 0) {
+			assert_non_null(strstr(b, "@example.org\",\"****0958\""));
+			assert_non_null(strstr(b, ",\"[40,50)\",\"2024-03-01\","));
+			assert_non_null(strstr(b, "\"[redacted]\",null,\"h_"));
+			assert_non_null(
+				strstr(b, "\"[redacted] rang from [phone] about [email]\""));
+		} else {
+			assert_null(strstr(b, "\"rows\":[]"));
+		}
+		free(a);
+		free(b);
+	}
+	fix_close(&lite);
+	fix_close(&duck);
 }
 
 /* --- life and death ------------------------------------------------------------------- */
@@ -809,10 +955,12 @@ static void held_while_dropped(void **state)
 	slow_close(&s);
 }
 
-int main(void)
+int main(int argc, char *argv[])
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(no_raw_value_anywhere),
+		cmocka_unit_test(no_raw_value_anywhere_duckdb),
+		cmocka_unit_test(masks_alike_on_both_engines),
 		cmocka_unit_test(made_once_and_kept),
 		cmocka_unit_test(ttl),
 		cmocka_unit_test(least_recently_used_goes),
@@ -826,5 +974,6 @@ int main(void)
 		cmocka_unit_test(held_while_dropped),
 	};
 
+	DUCKFIX_MAIN(argc, argv);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
