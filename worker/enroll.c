@@ -372,7 +372,7 @@ int worker_enroll(const struct enroll_options *options)
 {
 	struct enrolling x = {.options = options};
 	struct wconfig *wconfig = NULL;
-	struct wconfig_error werr = {""};
+	struct wconfig_error werr = {.text = ""};
 	struct identity_error err;
 	int lock_fd = -1, status = 1;
 

@@ -241,11 +241,27 @@ static bool count_rows(const struct wconfig *c, const struct source_ops *ops, st
 	return true;
 }
 
+/* Every mistake is a line of its own. */
+static void tell_mistake(void *ctx, const char *text)
+{
+	int *count = ctx;
+
+	(*count)++;
+	log_err("%s", text);
+}
+
+static void tell_sum(const char *path, int mistakes)
+{
+	if (mistakes > 1)
+		log_err("%s: %d mistakes", path, mistakes);
+}
+
 static enum rc check_database(const struct wconfig *c, const struct inspect_options *o)
 {
+	int mistakes = 0;
 	struct budget unlimited = {.check = NULL};
 	struct source_error source_err = {.text = ""};
-	struct wconfig_error err = {""};
+	struct wconfig_error err = {.each = tell_mistake, .ctx = &mistakes};
 	const struct source_ops *ops = NULL;
 	struct source_schema *schema = NULL;
 	struct source *source = NULL;
@@ -263,8 +279,9 @@ static enum rc check_database(const struct wconfig *c, const struct inspect_opti
 		rc = ops->schema(source, &unlimited, &schema, &source_err);
 	if (rc == RC_OK)
 		rc = plan_build(c, schema, &plan, &err);
-	if (rc != RC_OK)
-		log_err("%s", err.text[0] ? err.text : source_err.text);
+	if (rc != RC_OK && mistakes == 0)
+		log_err("%s", source_err.text);
+	tell_sum(o->config_path, mistakes);
 	if (rc == RC_OK && o->subject &&
 		!count_rows(c, ops, source, plan, o->subject, &rows, &unmasked))
 		rc = RC_INVALID;
@@ -286,12 +303,15 @@ static enum rc check_database(const struct wconfig *c, const struct inspect_opti
 
 int inspect_check(const struct inspect_options *options)
 {
-	struct wconfig_error err = {""};
+	int mistakes = 0;
+	struct wconfig_error err = {.each = tell_mistake, .ctx = &mistakes};
 	struct wconfig *c = NULL;
 	enum rc rc = wconfig_load(options->config_path, &c, &err);
 
 	if (rc != RC_OK) {
-		log_err("%s", err.text);
+		if (mistakes == 0)
+			log_err("%s", err.text);
+		tell_sum(options->config_path, mistakes);
 		return 1;
 	}
 	rc = check_database(c, options);

@@ -21,16 +21,20 @@ static enum rc fail(struct work *w, int line, const char *fmt, ...) PRINTF_LIKE(
 
 static enum rc fail(struct work *w, int line, const char *fmt, ...)
 {
-	size_t size = sizeof(w->err->text);
 	va_list ap;
-	int n = snprintf(w->err->text, size, "%s:%d: ", w->c->path, line);
 
-	if (n < 0 || (size_t)n >= size)
-		n = 0;
 	va_start(ap, fmt);
-	vsnprintf(w->err->text + n, size - (size_t)n, fmt, ap);
+	wconfig_mistake(w->err, w->c->path, (size_t)line, fmt, ap);
 	va_end(ap);
 	return RC_INVALID;
+}
+
+/* Adds the result of a part to that of the whole. False: stop at the first mistake. */
+static bool go_on(const struct work *w, enum rc part, enum rc *whole)
+{
+	if (part != RC_OK)
+		*whole = part;
+	return part == RC_OK || w->err->each;
 }
 
 /* --- order ---------------------------------------------------------------------- */
@@ -108,9 +112,9 @@ static enum rc put_in_order(struct work *w)
 				moved = done[i] = true;
 		}
 	}
-	for (size_t i = 0; i < w->c->table_count && rc == RC_OK; i++)
-		if (!done[i])
-			rc = not_placed(w, &w->c->tables[i]);
+	for (size_t i = 0; i < w->c->table_count; i++)
+		if (!done[i] && !go_on(w, not_placed(w, &w->c->tables[i]), &rc))
+			break;
 	free(done);
 	return rc;
 }
@@ -167,17 +171,21 @@ static bool is_listed(const struct wconfig_table *t, const char *name)
 /* Under strict nobody forgets a column, also not one that the database gets later. */
 static enum rc all_decided(struct work *w, const struct plan_table *t)
 {
+	enum rc rc = RC_OK;
+
 	for (size_t i = 0; w->c->strict && i < t->column_count; i++)
-		if (t->columns[i].shown && !is_listed(t->conf, t->columns[i].name))
-			return fail(w, t->conf->line,
-				"strict: table '%s' says nothing about column '%s': list it under "
-				"mask "
-				"(keep shows it) or exclude_columns",
-				t->conf->name, t->columns[i].name);
-	return RC_OK;
+		if (t->columns[i].shown && !is_listed(t->conf, t->columns[i].name) &&
+			!go_on(w,
+				fail(w, t->conf->line,
+					"strict: table '%s' says nothing about column '%s': list "
+					"it under mask (keep shows it) or exclude_columns",
+					t->conf->name, t->columns[i].name),
+				&rc))
+			break;
+	return rc;
 }
 
-static enum rc read_columns(struct work *w, struct plan_table *t, const struct source_table *st)
+static void copy_columns(const struct work *w, struct plan_table *t, const struct source_table *st)
 {
 	t->columns = xcalloc(st->column_count + 1, sizeof(*t->columns));
 	t->column_count = st->column_count;
@@ -191,34 +199,52 @@ static enum rc read_columns(struct work *w, struct plan_table *t, const struct s
 		c->shown = true;
 		c->collect = -1;
 	}
-	for (size_t i = 0; i < t->conf->mask_count; i++) {
-		const struct wconfig_column *wanted = &t->conf->masks[i];
-		struct plan_column *c = column(t, wanted->name);
-		char why[256];
+}
 
-		if (!c)
-			return no_column(w, t, wanted->line, wanted->name, "in mask");
-		c->mask = wanted->mask;
-		if (mask_spec_fits(&c->mask, c->kind, why, sizeof(why)) != RC_OK)
-			return fail(w, wanted->line, "'%s.%s' (%s): %s", t->conf->name, c->name,
-				*c->type ? c->type : "no type", why);
-		w->plan->has_text |= c->mask.kind == MASK_TEXT;
-	}
-	for (size_t i = 0; i < t->conf->exclude_count; i++) {
-		struct plan_column *c = column(t, t->conf->exclude_columns[i]);
+static enum rc set_mask(struct work *w, struct plan_table *t, const struct wconfig_column *wanted)
+{
+	struct plan_column *c = column(t, wanted->name);
+	char why[256];
 
-		if (!c)
-			return no_column(w, t, t->conf->line, t->conf->exclude_columns[i],
-				"in exclude_columns");
-		c->shown = false;
-	}
+	if (!c)
+		return no_column(w, t, wanted->line, wanted->name, "in mask");
+	c->mask = wanted->mask;
+	if (mask_spec_fits(&c->mask, c->kind, why, sizeof(why)) != RC_OK)
+		return fail(w, wanted->line, "'%s.%s' (%s): %s", t->conf->name, c->name,
+			*c->type ? c->type : "no type", why);
+	w->plan->has_text |= c->mask.kind == MASK_TEXT;
+	return RC_OK;
+}
+
+static enum rc leave_out(struct work *w, struct plan_table *t, const char *name)
+{
+	struct plan_column *c = column(t, name);
+
+	if (!c)
+		return no_column(w, t, t->conf->line, name, "in exclude_columns");
+	c->shown = false;
+	return RC_OK;
+}
+
+static enum rc read_columns(struct work *w, struct plan_table *t, const struct source_table *st)
+{
+	enum rc rc = RC_OK;
+
+	copy_columns(w, t, st);
+	for (size_t i = 0; i < t->conf->mask_count; i++)
+		if (!go_on(w, set_mask(w, t, &t->conf->masks[i]), &rc))
+			return rc;
+	for (size_t i = 0; i < t->conf->exclude_count; i++)
+		if (!go_on(w, leave_out(w, t, t->conf->exclude_columns[i]), &rc))
+			return rc;
 	for (size_t i = 0; i < t->column_count; i++)
 		t->shown_count += t->columns[i].shown;
 	if (t->shown_count == 0 || t->shown_count > COLUMNS_MAX)
 		return fail(w, t->conf->line,
 			"table '%s' would have %zu columns in a snapshot; 1 to %d are possible",
 			t->conf->name, t->shown_count, COLUMNS_MAX);
-	return all_decided(w, t);
+	(void)go_on(w, all_decided(w, t), &rc);
+	return rc;
 }
 
 /* --- relations -------------------------------------------------------------------- */
@@ -241,7 +267,8 @@ static enum rc relate(struct work *w, struct plan_table *t, const char *own, con
 	if (!a)
 		return no_column(w, t, t->conf->line, own, own_role);
 	if (!b)
-		return no_column(w, from, from->conf->line, far, far_role);
+		return no_column(w, from, t->how == PLAN_VIA ? t->conf->line : from->conf->line,
+			far, far_role);
 	keep_joinable(w, t, a);
 	keep_joinable(w, from, b);
 	if (a->shown && b->shown && (a->mask.kind == MASK_KEEP) != (b->mask.kind == MASK_KEEP)) {
@@ -314,21 +341,29 @@ static enum rc bind_table(struct work *w, struct plan_table *t)
 {
 	const struct wconfig_table *conf = t->conf;
 	const struct source_table *st = source_schema_table(w->schema, conf->name);
-	enum rc rc = st ? read_columns(w, t, st) : no_table(w, conf);
+	enum rc rc = RC_OK;
 
-	if (rc == RC_OK)
-		rc = isolate(w, t);
-	if (rc != RC_OK)
+	if (!st)
+		return no_table(w, conf);
+	if (!go_on(w, read_columns(w, t, st), &rc) || !go_on(w, isolate(w, t), &rc))
 		return rc;
+	/* About a table that is not there nothing more can be said. */
+	if (t->how != PLAN_ROOT && !w->plan->tables[t->from].columns)
+		return RC_INVALID;
 	switch (t->how) {
 	case PLAN_ROOT:
-		return relate_root(w, t);
+		(void)go_on(w, relate_root(w, t), &rc);
+		break;
 	case PLAN_CHILD:
-		return relate(w, t, conf->fk, "fk", w->plan->tables[t->from].conf->key, "key");
+		(void)go_on(w,
+			relate(w, t, conf->fk, "fk", w->plan->tables[t->from].conf->key, "key"),
+			&rc);
+		break;
 	case PLAN_VIA:
-		return relate(w, t, conf->key, "key", conf->via_fk, "via_fk");
+		(void)go_on(w, relate(w, t, conf->key, "key", conf->via_fk, "via_fk"), &rc);
+		break;
 	}
-	return RC_INVALID;
+	return rc;
 }
 
 static void make_shape(struct plan *p)
@@ -365,8 +400,8 @@ enum rc plan_build(const struct wconfig *c, const struct source_schema *s, struc
 	p->keylist_count = 1;
 	p->tenant_value = c->isolation.value;
 	rc = put_in_order(&w);
-	for (size_t i = 0; i < p->table_count && rc == RC_OK; i++)
-		rc = bind_table(&w, &p->tables[i]);
+	for (size_t i = 0; i < p->table_count && (rc == RC_OK || err->each); i++)
+		(void)go_on(&w, bind_table(&w, &p->tables[i]), &rc);
 	if (rc != RC_OK) {
 		plan_release(p);
 		return rc;

@@ -229,11 +229,27 @@ static bool looks_like_reference(const struct source_table *t, const char *colum
 
 static struct pii judge(const struct source_table *t, size_t i, const struct pii_shapes *shapes)
 {
-	struct pii p = pii_by_name(t->columns[i].name);
-
 	if (relates(t, t->columns[i].name))
-		return (struct pii){.mask = MASK_KEEP};
-	return p.mask == MASK_KEEP ? pii_by_shape(&shapes[i]) : p;
+		return (struct pii){.mask = mask_spec_default(MASK_KEEP)};
+	return pii_judge(t->columns[i].name, t->columns[i].kind, &shapes[i]);
+}
+
+/* As airlock.yaml says it. */
+static void put_mask(struct buf *out, const struct mask_spec *m)
+{
+	switch (m->kind) {
+	case MASK_NULL:
+		buf_str(out, "\"null\"");
+		break;
+	case MASK_NOISE:
+		buf_printf(out, "{kind: noise, percent: %g}", m->percent);
+		break;
+	case MASK_BUCKET:
+		buf_printf(out, "{kind: bucket, size: %g}", m->size);
+		break;
+	default:
+		buf_str(out, mask_name(m->kind));
+	}
 }
 
 static void put_masks(struct work *w, const struct source_table *t, const struct pii_shapes *shapes)
@@ -243,14 +259,15 @@ static void put_masks(struct work *w, const struct source_table *t, const struct
 	for (size_t i = 0; i < t->column_count; i++) {
 		struct pii p = judge(t, i, shapes);
 
-		if (p.mask == MASK_KEEP || p.exclude)
+		if (p.mask.kind == MASK_KEEP || p.exclude)
 			continue;
 		buf_str(w->out, any ? "" : "    mask:\n");
 		any = true;
 		buf_str(w->out, "      ");
 		put_name(w->out, t->columns[i].name);
-		buf_printf(w->out, p.mask == MASK_NULL ? ": \"%s\" # %s\n" : ": %s # %s\n",
-			mask_name(p.mask), p.reason);
+		buf_str(w->out, ": ");
+		put_mask(w->out, &p.mask);
+		buf_printf(w->out, " # %s\n", p.reason);
 	}
 	any = false;
 	for (size_t i = 0; i < t->column_count; i++) {

@@ -499,7 +499,7 @@ static void dialer_left(void *ctx)
 
 static bool open_tools(struct run *r)
 {
-	struct wconfig_error err = {""};
+	struct wconfig_error err = {.text = ""};
 	enum rc rc;
 
 	if (r->wconfig->root_table == NULL) {
@@ -616,7 +616,7 @@ static void tear_down(struct run *r)
 int worker_run(const struct run_options *options)
 {
 	struct run r = {.lock_fd = -1, .database_url = secretenv_take("DATABASE_URL")};
-	struct wconfig_error err = {""};
+	struct wconfig_error err = {.text = ""};
 
 	if (wconfig_load(options->config_path, &r.wconfig, &err) != RC_OK) {
 		log_err("%s", err.text);

@@ -293,7 +293,7 @@ static bool read_arguments(struct work *w, const struct argument *known, size_t 
 static bool get_plan(struct work *w)
 {
 	struct tools *t = w->t;
-	struct wconfig_error err = {""};
+	struct wconfig_error err = {.text = ""};
 	enum rc rc = RC_OK;
 
 	plan_release(w->plan);

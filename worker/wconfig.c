@@ -32,14 +32,19 @@ struct parse {
 	struct wconfig_error *err;
 };
 
-static void say(
+void wconfig_mistake(
 	struct wconfig_error *err, const char *name, size_t line, const char *fmt, va_list ap)
 {
-	int n = snprintf(err->text, sizeof(err->text), "%s:%zu: ", name, line);
+	char text[sizeof(err->text)];
+	int n = snprintf(text, sizeof(text), "%s:%zu: ", name, line);
 
-	if (n < 0 || (size_t)n >= sizeof(err->text))
+	if (n < 0 || (size_t)n >= sizeof(text))
 		n = 0;
-	vsnprintf(err->text + n, sizeof(err->text) - (size_t)n, fmt, ap);
+	vsnprintf(text + n, sizeof(text) - (size_t)n, fmt, ap);
+	if (err->each)
+		err->each(err->ctx, text);
+	if (!err->each || !err->text[0])
+		memcpy(err->text, text, sizeof(text));
 }
 
 static enum rc fail_at(struct parse *p, size_t line, const char *fmt, ...) PRINTF_LIKE(3, 4);
@@ -49,9 +54,17 @@ static enum rc fail_at(struct parse *p, size_t line, const char *fmt, ...)
 	va_list ap;
 
 	va_start(ap, fmt);
-	say(p->err, p->name, line, fmt, ap);
+	wconfig_mistake(p->err, p->name, line, fmt, ap);
 	va_end(ap);
 	return RC_INVALID;
+}
+
+/* Adds the result of a part to that of the whole. False: stop at the first mistake. */
+static bool go_on(const struct parse *p, enum rc part, enum rc *whole)
+{
+	if (part != RC_OK)
+		*whole = part;
+	return part == RC_OK || p->err->each;
 }
 
 #define fail(p, node, ...) fail_at(p, (node)->start_mark.line + 1, __VA_ARGS__)
@@ -185,13 +198,32 @@ static const char *key_text(yaml_node_t *n)
 		: NULL;
 }
 
-/* Calls each() for every pair after checking that keys are texts and none comes twice. */
-static enum rc each_pair(struct parse *p, yaml_node_t *map, const char *what,
-	enum rc (*each)(struct parse *p, yaml_node_t *key_node, const char *key, yaml_node_t *value,
-		void *ctx),
-	void *ctx)
+typedef enum rc pair_fn(
+	struct parse *p, yaml_node_t *key_node, const char *key, yaml_node_t *value, void *ctx);
+
+/* One pair, of which the keys are texts and none comes twice. */
+static enum rc read_pair(struct parse *p, yaml_node_t *map, const yaml_node_pair_t *at,
+	const char *what, pair_fn *each, void *ctx)
+{
+	yaml_node_t *k = node(p, at->key);
+	const char *key = key_text(k);
+
+	if (!key || !text_name_ok(key, NAME_MAX_BYTES))
+		return fail(p, k, "a key in %s is not a name", what);
+	for (yaml_node_pair_t *before = map->data.mapping.pairs.start; before < at; before++) {
+		const char *other = key_text(node(p, before->key));
+
+		if (other && strcmp(other, key) == 0)
+			return fail(p, k, "duplicate key '%s' in %s", key, what);
+	}
+	return each(p, k, key, node(p, at->value), ctx);
+}
+
+static enum rc each_pair(
+	struct parse *p, yaml_node_t *map, const char *what, pair_fn *each, void *ctx)
 {
 	yaml_node_pair_t *first, *end;
+	enum rc rc = RC_OK;
 
 	if (map->type != YAML_MAPPING_NODE)
 		return fail(p, map, "%s must be a mapping of keys to values", what);
@@ -199,24 +231,10 @@ static enum rc each_pair(struct parse *p, yaml_node_t *map, const char *what,
 	end = map->data.mapping.pairs.top;
 	if (end - first > COLUMNS_MAX)
 		return fail(p, map, "%s has more than %d keys", what, COLUMNS_MAX);
-	for (yaml_node_pair_t *at = first; at < end; at++) {
-		yaml_node_t *k = node(p, at->key);
-		const char *key = key_text(k);
-		enum rc rc;
-
-		if (!key || !text_name_ok(key, NAME_MAX_BYTES))
-			return fail(p, k, "a key in %s is not a name", what);
-		for (yaml_node_pair_t *before = first; before < at; before++) {
-			const char *other = key_text(node(p, before->key));
-
-			if (other && strcmp(other, key) == 0)
-				return fail(p, k, "duplicate key '%s' in %s", key, what);
-		}
-		rc = each(p, k, key, node(p, at->value), ctx);
-		if (rc != RC_OK)
-			return rc;
-	}
-	return RC_OK;
+	for (yaml_node_pair_t *at = first; at < end; at++)
+		if (!go_on(p, read_pair(p, map, at, what, each, ctx), &rc))
+			break;
+	return rc;
 }
 
 struct keyed {
@@ -514,13 +532,17 @@ static enum rc top_tables(struct parse *p, yaml_node_t *v, const char *key, void
 	if (rc != RC_OK)
 		return rc;
 	c->tables = xcalloc(count + 1, sizeof(*c->tables));
-	for (size_t i = 0; i < count && rc == RC_OK; i++) {
+	for (size_t i = 0; i < count; i++) {
+		enum rc one;
+
 		c->table_count = i + 1;
-		rc = read_table(p, node(p, items[i]), &c->tables[i]);
-		for (size_t k = 0; k < i && rc == RC_OK; k++)
-			if (strcmp(c->tables[k].name, c->tables[i].name) == 0)
-				rc = fail(p, node(p, items[i]), "table '%s' is listed twice",
+		one = read_table(p, node(p, items[i]), &c->tables[i]);
+		for (size_t k = 0; k < i && one == RC_OK; k++)
+			if (c->tables[k].name && strcmp(c->tables[k].name, c->tables[i].name) == 0)
+				one = fail(p, node(p, items[i]), "table '%s' is listed twice",
 					c->tables[i].name);
+		if (!go_on(p, one, &rc))
+			break;
 	}
 	return rc;
 }
@@ -665,13 +687,16 @@ static enum rc top_queries(struct parse *p, yaml_node_t *v, const char *key, voi
 	if (rc != RC_OK)
 		return rc;
 	c->queries = xcalloc(count + 1, sizeof(*c->queries));
-	for (size_t i = 0; i < count && rc == RC_OK; i++) {
+	for (size_t i = 0; i < count; i++) {
 		yaml_node_t *n = node(p, items[i]);
+		enum rc one;
 
 		c->query_count = i + 1;
-		rc = read_map(p, n, "a sample query", keys, COUNT(keys), &c->queries[i]);
-		if (rc == RC_OK && (!c->queries[i].title || !c->queries[i].sql))
-			rc = fail(p, n, "a sample query needs title and sql");
+		one = read_map(p, n, "a sample query", keys, COUNT(keys), &c->queries[i]);
+		if (one == RC_OK && (!c->queries[i].title || !c->queries[i].sql))
+			one = fail(p, n, "a sample query needs title and sql");
+		if (!go_on(p, one, &rc))
+			break;
 	}
 	return rc;
 }
@@ -812,13 +837,18 @@ static enum rc top_upstreams(struct parse *p, yaml_node_t *v, const char *key, v
 	if (rc != RC_OK)
 		return rc;
 	c->upstreams = xcalloc(count + 1, sizeof(*c->upstreams));
-	for (size_t i = 0; i < count && rc == RC_OK; i++) {
+	for (size_t i = 0; i < count; i++) {
+		enum rc one;
+
 		c->upstream_count = i + 1;
-		rc = read_upstream(p, node(p, items[i]), &c->upstreams[i]);
-		for (size_t k = 0; k < i && rc == RC_OK; k++)
-			if (strcmp(c->upstreams[k].name, c->upstreams[i].name) == 0)
-				rc = fail(p, node(p, items[i]), "upstream '%s' is listed twice",
+		one = read_upstream(p, node(p, items[i]), &c->upstreams[i]);
+		for (size_t k = 0; k < i && one == RC_OK; k++)
+			if (c->upstreams[k].name &&
+				strcmp(c->upstreams[k].name, c->upstreams[i].name) == 0)
+				one = fail(p, node(p, items[i]), "upstream '%s' is listed twice",
 					c->upstreams[i].name);
+		if (!go_on(p, one, &rc))
+			break;
 	}
 	return rc;
 }
@@ -865,17 +895,32 @@ static enum rc check_isolation(struct parse *p)
 	const struct wconfig_isolation *iso = &p->c->isolation;
 	enum rc rc = RC_OK;
 
-	for (size_t i = 0; i < iso->column_count && rc == RC_OK; i++)
-		rc = check_isolated(p, &iso->columns[i]);
-	for (size_t i = 0; i < iso->shared_count && rc == RC_OK; i++) {
-		rc = check_isolated(p, &iso->shared[i]);
-		if (rc == RC_OK && strcmp(iso->shared[i].table, p->c->root_table) == 0)
-			rc = fail_at(p, (size_t)iso->shared[i].line,
+	for (size_t i = 0; i < iso->column_count; i++)
+		if (!go_on(p, check_isolated(p, &iso->columns[i]), &rc))
+			return rc;
+	for (size_t i = 0; i < iso->shared_count; i++) {
+		enum rc one = check_isolated(p, &iso->shared[i]);
+
+		if (one == RC_OK && strcmp(iso->shared[i].table, p->c->root_table) == 0)
+			one = fail_at(p, (size_t)iso->shared[i].line,
 				"tenant_isolation: the root_table '%s' can't be shared: it says "
 				"which tenant the subject belongs to",
 				p->c->root_table);
+		if (!go_on(p, one, &rc))
+			break;
 	}
 	return rc;
+}
+
+static enum rc no_root(struct parse *p, yaml_node_t *root)
+{
+	const char *names[TABLES_MAX], *nearest;
+
+	for (size_t i = 0; i < p->c->table_count; i++)
+		names[i] = p->c->tables[i].name;
+	nearest = text_nearest(p->c->root_table, names, p->c->table_count);
+	return fail(p, root, "root_table '%s' is not among tables%s%s%s", p->c->root_table,
+		nearest ? "; did you mean '" : "", nearest ? nearest : "", nearest ? "'?" : "");
 }
 
 /* What only the whole file can show. */
@@ -900,26 +945,26 @@ static enum rc check(struct parse *p, yaml_node_t *root)
 	if (!c->root_table)
 		return fail(
 			p, root, "root_table is missing: the table whose row a snapshot is about");
-	for (size_t i = 0; i < c->table_count && rc == RC_OK; i++) {
+	for (size_t i = 0; i < c->table_count; i++) {
 		const struct wconfig_table *t = &c->tables[i];
 
 		if (strcmp(t->name, c->root_table) == 0)
 			rt = t;
-		if (t->parent || t->via)
-			rc = check_relation(
-				p, t, t->parent ? t->parent : t->via, t->parent ? "parent" : "via");
+		if ((t->parent || t->via) &&
+			!go_on(p,
+				check_relation(p, t, t->parent ? t->parent : t->via,
+					t->parent ? "parent" : "via"),
+				&rc))
+			return rc;
 	}
-	if (rc != RC_OK)
-		return rc;
-	rc = check_isolation(p);
-	if (rc != RC_OK)
+	if (!go_on(p, check_isolation(p), &rc))
 		return rc;
 	if (!rt)
-		return fail(p, root, "root_table '%s' is not among tables", c->root_table);
+		return no_root(p, root);
 	if (rt->parent || rt->via)
 		return fail_at(p, (size_t)rt->line,
 			"table '%s' is the root_table: it can't have parent or via", rt->name);
-	return RC_OK;
+	return rc;
 }
 
 static void set_defaults(struct wconfig *c, const char *name)

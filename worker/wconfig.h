@@ -5,6 +5,7 @@
 #define WORKER_WCONFIG_H
 
 #include <stdbool.h>
+#include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -109,8 +110,15 @@ struct wconfig {
 };
 
 struct wconfig_error {
-	char text[512]; /* file:line: what is wrong and the nearest right name */
+	char text[512]; /* file:line: what is wrong and the nearest right name; of several the first
+			 */
+	/* Unless NULL: told of every mistake, and reading goes on after one where it can. */
+	void (*each)(void *ctx, const char *text);
+	void *ctx;
 };
+/* Writes one down. */
+void wconfig_mistake(struct wconfig_error *err, const char *name, size_t line, const char *fmt,
+	va_list ap) __attribute__((format(printf, 4, 0)));
 
 /* RC_INVALID with *err. Pure but for reading the file. Free with wconfig_free(). */
 enum rc wconfig_load(const char *path, struct wconfig **out, struct wconfig_error *err) MUST_CHECK;

@@ -263,7 +263,7 @@ static void export_and_copy(
 int main(int argc, char *argv[])
 {
 	static const uint8_t secret[32] = {7};
-	struct wconfig_error err = {""};
+	struct wconfig_error err = {.text = ""};
 	struct wconfig *c;
 	struct tools *t;
 	long before;

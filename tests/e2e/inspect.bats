@@ -28,7 +28,7 @@ worker() { "$BIN/airlock-worker" "$@"; }
 	run cat airlock.yaml
 	assert_output --partial 'root_table: customers # guessed'
 	assert_output --partial 'full_name: redact # named like a person'
-	assert_output --partial 'contact: hash # values look like mail addresses'
+	assert_output --partial 'contact: email # values look like mail addresses'
 	assert_output --partial '- password_hash # named like a secret'
 	assert_output --partial 'not followed: boss_id -> customers, which is the table itself'
 	assert_output --partial 'shop_id: named like a reference'

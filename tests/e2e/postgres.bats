@@ -135,7 +135,7 @@ message() { ask "$@" | jq -r 'select(.result.isError) | .result.content[0].text'
 	run cat airlock.yaml
 	assert_line --partial 'root_table: customers'
 	assert_line '  - name: "billing.invoices"'
-	assert_line '      note: redact # named like free text'
+	assert_line '      note: text # named like free text; redact hides all of it'
 	assert_output --partial 'not followed: referred_by -> customers, which is the table itself'
 	refute_output --partial canary
 	run "$BIN/airlock-worker" check --subject 7

@@ -21,7 +21,7 @@ static void check_table(const struct wconfig_table *t)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct wconfig_error err = {""};
+	struct wconfig_error err = {.text = ""};
 	struct wconfig *c = NULL;
 	bool has_root = false;
 

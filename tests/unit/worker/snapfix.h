@@ -83,7 +83,7 @@ static inline void fix_dirs(struct fix *f, const char *sql)
 
 static inline void fix_config(struct fix *f, const char *yaml)
 {
-	struct wconfig_error err = {""};
+	struct wconfig_error err = {.text = ""};
 	char *text = malloc(strlen(yaml) + 256);
 
 	sprintf(text, "worker:\n  data_dir: %s\n%s", f->data, yaml);
@@ -101,7 +101,7 @@ static inline enum rc fix_tools(struct fix *f, struct wconfig_error *err)
 
 static inline void fix_open(struct fix *f, const char *sql, const char *yaml)
 {
-	struct wconfig_error err = {""};
+	struct wconfig_error err = {.text = ""};
 
 	fix_dirs(f, sql);
 	fix_config(f, yaml);

@@ -212,7 +212,7 @@ static void tenants_must_fit(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		struct wconfig_error err = {""};
+		struct wconfig_error err = {.text = ""};
 		char yaml[512];
 		struct fix f;
 

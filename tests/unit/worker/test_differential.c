@@ -60,7 +60,7 @@ static PGconn *conn;
 
 static void open_worker(struct fix *f, const char *yaml)
 {
-	struct wconfig_error err = {""};
+	struct wconfig_error err = {.text = ""};
 
 	fix_dirs(f, NULL);
 	pgfix_url(&server, "airlock", "", f->url, sizeof(f->url));

@@ -44,7 +44,7 @@ static void order(void **state)
 		HEAD "  - {name: items, parent: orders, fk: order_id}\n"
 		     "  - {name: products, via: orders, via_fk: product_id}\n" ORDERS ROOT;
 	static const char *const expected[] = {"customers", "orders", "items", "products"};
-	struct wconfig_error err = {""};
+	struct wconfig_error err = {.text = ""};
 	struct plan *p;
 
 	(void)state;
@@ -73,7 +73,7 @@ static void masks(void **state)
 		"root_table: customers\ndefault_mask: redact\ntables:\n"
 		"  - {name: customers, mask: {boss: keep}, exclude_columns: [email]}\n"
 		"  - {name: orders, parent: customers, fk: customer_id, mask: {note: null}}\n";
-	struct wconfig_error err = {""};
+	struct wconfig_error err = {.text = ""};
 	struct plan *p;
 
 	(void)state;
@@ -145,7 +145,7 @@ static void refusals(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		struct wconfig_error err = {""};
+		struct wconfig_error err = {.text = ""};
 		struct plan *p;
 
 		assert_int_equal(build(cases[i].yaml, &p, &err), RC_INVALID);
@@ -157,7 +157,7 @@ static void refusals(void **state)
 
 static void strict(void **state)
 {
-	struct wconfig_error err = {""};
+	struct wconfig_error err = {.text = ""};
 	struct plan *p;
 
 	(void)state;
@@ -256,9 +256,69 @@ static int clean(void **state)
 	return 0;
 }
 
+static void keep_mistake(void *ctx, const char *text)
+{
+	struct buf *all = ctx;
+
+	buf_str(all, text);
+	buf_char(all, '\n');
+}
+
+/* Who asks for all mistakes is told them all; what hangs on a table that is missing is not one. */
+static void all_mistakes(void **state)
+{
+	static const char yaml[] =
+		"root_table: customers\nroot_filter_col: ide\ntables:\n"
+		"  - {name: customers, mask: {emial: hash, name: noise}, exclude_columns: [bos]}\n"
+		"  - {name: ordres, parent: customers, fk: customer_id}\n"
+		"  - {name: items, parent: ordres, fk: order_id, mask: {prize: hash}}\n"
+		"  - {name: orders, parent: customers, fk: custmer_id}\n"
+		"  - {name: products, via: orders, via_fk: produkt_id}\n";
+	struct wconfig_error err = {.each = keep_mistake};
+	struct plan *p;
+	struct buf all;
+
+	(void)state;
+	buf_init(&all, 1 << 16);
+	err.ctx = &all;
+	assert_int_equal(build(yaml, &p, &err), RC_INVALID);
+	assert_null(p);
+	buf_char(&all, '\0');
+	assert_string_equal((const char *)all.data,
+		"a.yaml:4: table 'customers' has no column 'emial' (in mask); did you mean "
+		"'email'?\n"
+		"a.yaml:4: 'customers.name' (TEXT): noise is for numbers, and the column holds "
+		"text\n"
+		"a.yaml:4: table 'customers' has no column 'bos' (in exclude_columns); did you "
+		"mean 'boss'?\n"
+		"a.yaml:4: table 'customers' has no column 'ide' (root_filter_col); did you mean "
+		"'id'?\n"
+		"a.yaml:5: the database has no table 'ordres'; did you mean 'orders'?\n"
+		"a.yaml:6: table 'items' has no column 'prize' (in mask); did you mean 'price'?\n"
+		"a.yaml:7: table 'orders' has no column 'custmer_id' (fk); did you mean "
+		"'customer_id'?\n"
+		"a.yaml:8: table 'orders' has no column 'produkt_id' (via_fk); did you mean "
+		"'product_id'?\n");
+	buf_free(&all);
+	/* Those of the order are told with the rest. */
+	buf_init(&all, 1 << 16);
+	err = (struct wconfig_error){.each = keep_mistake, .ctx = &all};
+	assert_int_equal(build(HEAD ROOT "  - {name: items, parent: orders, fk: order_id}\n"
+					 "  - {name: orders, parent: items, fk: id}\n"
+					 "  - {name: products}\n",
+				 &p, &err),
+		RC_INVALID);
+	buf_char(&all, '\0');
+	assert_non_null(
+		strstr((const char *)all.data, "a.yaml:4: table 'items' is part of a cycle"));
+	assert_non_null(strstr((const char *)all.data, "a.yaml:6: nothing leads from root_table"));
+	buf_free(&all);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(all_mistakes),
 		cmocka_unit_test_teardown(order, clean),
 		cmocka_unit_test_teardown(masks, clean),
 		cmocka_unit_test_teardown(refusals, clean),

@@ -75,7 +75,7 @@ static void wait_for(const struct pgfix *p, const char *sql, const char *want)
 
 static void open_on(const struct pgfix *p, const char *yaml)
 {
-	struct wconfig_error err = {""};
+	struct wconfig_error err = {.text = ""};
 
 	fix_dirs(&f, NULL);
 	pgfix_url(p, "reader", "", f.url, sizeof(f.url));

@@ -322,7 +322,7 @@ static void one_random_schema(uint64_t s, const char *library)
 	sqlite3_close(db);
 	fix_config(&f, yaml);
 	{
-		struct wconfig_error err = {""};
+		struct wconfig_error err = {.text = ""};
 
 		if (fix_tools(&f, &err) != RC_OK)
 			fail_msg("%s", err.text);
@@ -581,7 +581,7 @@ static void least_recently_used_goes(void **state)
 static void leftovers(void **state)
 {
 	static const char ours[] = "s_abcdefghijklmnopqrstuvwxyz";
-	struct wconfig_error err = {""};
+	struct wconfig_error err = {.text = ""};
 	char path[256];
 	struct tools *second = NULL;
 	struct fix f;
@@ -629,7 +629,7 @@ static void leftovers(void **state)
 
 static void bad_directory(void **state)
 {
-	struct wconfig_error err = {""};
+	struct wconfig_error err = {.text = ""};
 	struct fix f;
 	FILE *file;
 
@@ -795,7 +795,7 @@ static void slow_open(struct slow *s)
 		{.name = "customers", .columns = customers, .column_count = 2},
 		{.name = "orders", .columns = orders, .column_count = 3}};
 	struct source_schema schema = {tables, 2};
-	struct wconfig_error err = {""};
+	struct wconfig_error err = {.text = ""};
 
 	fix_dirs(&s->f, NULL);
 	fix_config(&s->f, YAML);

@@ -546,7 +546,7 @@ static struct fix f;
 
 static void open_tools(const char *sql, const char *yaml, const char *more)
 {
-	struct wconfig_error err = {""};
+	struct wconfig_error err = {.text = ""};
 
 	pgfix_sql(&pg, sql, NULL);
 	fix_dirs(&f, NULL);
@@ -631,7 +631,7 @@ static void goes_and_comes_back(void **state)
 
 static void starts_without_it(void **state)
 {
-	struct wconfig_error err = {""};
+	struct wconfig_error err = {.text = ""};
 
 	(void)state;
 	pgfix_sql(&pg, PEOPLE, NULL);

@@ -394,7 +394,7 @@ static void close_interrupts(void **state)
 /* The database is away when the worker starts, comes, goes and comes back. */
 static void source_comes_and_goes(void **state)
 {
-	struct wconfig_error err = {""};
+	struct wconfig_error err = {.text = ""};
 	char away[128];
 
 	(void)state;
@@ -437,7 +437,7 @@ static void schema_changes(void **state)
 
 static void does_not_fit(void **state)
 {
-	struct wconfig_error err = {""};
+	struct wconfig_error err = {.text = ""};
 	struct tools *t = NULL;
 
 	(void)state;

@@ -22,7 +22,7 @@ static enum rc parse(const char *text, struct wconfig **c, struct wconfig_error 
 
 static void defaults(void **state)
 {
-	struct wconfig_error err;
+	struct wconfig_error err = {.text = ""};
 	struct wconfig *c;
 
 	(void)state;
@@ -75,7 +75,7 @@ static void everything(void **state)
 		"sample_queries:\n"
 		"  - title: All\n"
 		"    sql: SELECT 1\n";
-	struct wconfig_error err;
+	struct wconfig_error err = {.text = ""};
 	struct wconfig *c;
 
 	(void)state;
@@ -211,7 +211,7 @@ static void refusals(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		struct wconfig_error err = {""};
+		struct wconfig_error err = {.text = ""};
 		struct wconfig *c;
 
 		assert_int_equal(parse(cases[i].text, &c, &err), RC_INVALID);
@@ -224,7 +224,7 @@ static void refusals(void **state)
 
 static void too_long(void **state)
 {
-	struct wconfig_error err = {""};
+	struct wconfig_error err = {.text = ""};
 	char *text = malloc(2 << 20);
 	struct wconfig *c;
 	size_t n;
@@ -250,7 +250,7 @@ static void files(void **state)
 {
 	static const char *const names[] = {"conf/airlock.example.yaml", "demo/fintech.yaml",
 		"demo/healthcare.yaml", "demo/hr.yaml"};
-	struct wconfig_error err = {""};
+	struct wconfig_error err = {.text = ""};
 	struct wconfig *c;
 
 	(void)state;
@@ -290,7 +290,7 @@ static void example_is_complete(void **state)
 
 static void upstreams(void **state)
 {
-	struct wconfig_error err;
+	struct wconfig_error err = {.text = ""};
 	struct wconfig *c;
 
 	(void)state;
@@ -346,7 +346,7 @@ static void wrong_upstreams_are_refused_by_line(void **state)
 		{"upstreams:\n  - {name: a, url: \"https://localhost/\"}\n", "a.yaml:2: 'url'"},
 		{"upstreams:\n  - {name: a, command: [x]}\ntables:\n  - name: t\n", "root_table"},
 	};
-	struct wconfig_error err;
+	struct wconfig_error err = {.text = ""};
 	struct wconfig *c;
 
 	(void)state;
@@ -354,6 +354,56 @@ static void wrong_upstreams_are_refused_by_line(void **state)
 		assert_int_equal(parse(cases[i].yaml, &c, &err), RC_INVALID);
 		if (strstr(err.text, cases[i].says) == NULL)
 			fail_msg("%s: %s", cases[i].yaml, err.text);
+	}
+}
+
+static void keep_mistake(void *ctx, const char *text)
+{
+	char(*list)[512] = ctx;
+	int n = 0;
+
+	while (list[n][0])
+		n++;
+	assert_true(n < 15);
+	snprintf(list[n], sizeof(list[n]), "%s", text);
+}
+
+/* Who asks for all mistakes is told them all, in the order of the file. */
+static void all_mistakes(void **state)
+{
+	static const char *const both[] = {
+		"root_table: t\nstrct: true\ntables:\n"
+		"  - {name: t, mask: {a: hsh, b: {kind: partial, lst: 4}, c: keep}}\n"
+		"  - {naem: u}\n"
+		"  - {name: t, fk: x}\n"
+		"snapshot_engine: oracle\nupstreams: [{nme: x}]\nlimits: {snapshots_max: 0}\n",
+		"root_table: tt\ntables:\n  - {name: t1}\n  - {name: u, parent: t2, fk: a}\n"
+		"  - {name: v, via: w, via_fk: b}\n"
+		"tenant_isolation: {column: c, shared: [x1], columns: {y1: z}}\n"};
+	static const char *const wants[2][10] = {
+		{"a.yaml:2: ", "did you mean 'hash'?", "did you mean 'last'?",
+			"did you mean 'name'?",
+			"a.yaml:6: ", "a.yaml:7: ", "a.yaml:8: ", "a.yaml:9: ", NULL},
+		{"parent 't2' of table 'u'", "via 'w' of table 'v'", "tenant_isolation names 'y1'",
+			"tenant_isolation names 'x1'", "root_table 'tt' is not among tables",
+			NULL}};
+
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		char list[16][512] = {""};
+		struct wconfig_error err = {.each = keep_mistake, .ctx = list};
+		struct wconfig *c = NULL;
+		int n = 0;
+
+		assert_int_equal(
+			wconfig_parse("a.yaml", both[i], strlen(both[i]), &c, &err), RC_INVALID);
+		assert_null(c);
+		for (; wants[i][n]; n++)
+			if (!strstr(list[n], wants[i][n]))
+				fail_msg("%d: %s, not %s", n, list[n], wants[i][n]);
+		if (list[n][0])
+			fail_msg("%s", list[n]);
+		assert_string_equal(err.text, list[0]);
 	}
 }
 
@@ -368,6 +418,7 @@ int main(void)
 		cmocka_unit_test(too_long),
 		cmocka_unit_test(files),
 		cmocka_unit_test(example_is_complete),
+		cmocka_unit_test(all_mistakes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
