@@ -158,7 +158,7 @@ static void waits_for_whole_messages(void **state)
 		assert_int_equal(dispatch_wait(d, -1, 0, &m), DISPATCH_TIMEOUT);
 	}
 	answer_bytes(t, wire + 20, sizeof(wire) - 1 - 20);
-	assert_int_equal(dispatch_wait(d, -1, clock_mono_ms() + 2000, &m), DISPATCH_MESSAGE);
+	assert_int_equal(dispatch_wait(d, -1, clock_mono_ms() + 30000, &m), DISPATCH_MESSAGE);
 	assert_int_equal(m.type, MSG_RESULT);
 	assert_int_equal(m.payload_len, 2);
 	assert_memory_equal(m.payload, "hi", 2);
@@ -193,7 +193,7 @@ static void takes_the_largest_message(void **state)
 	struct msg m;
 
 	assert_int_equal(pthread_create(&sender, NULL, send_big, t), 0);
-	assert_int_equal(dispatch_wait(d, -1, clock_mono_ms() + 10000, &m), DISPATCH_MESSAGE);
+	assert_int_equal(dispatch_wait(d, -1, clock_mono_ms() + 30000, &m), DISPATCH_MESSAGE);
 	assert_int_equal(m.payload_len, MSG_MAX_DEFAULT - 15);
 	assert_int_equal(m.payload[m.payload_len - 1], 'x');
 	assert_int_equal(pthread_join(sender, NULL), 0);
@@ -214,8 +214,8 @@ static void nonsense_loses_the_daemon(void **state)
 		struct dispatch *d = connected(t);
 
 		answer_bytes(t, cases[i].bytes, cases[i].len);
-		assert_int_equal(dispatch_wait(d, -1, clock_mono_ms() + 2000, &m), DISPATCH_LOST);
-		assert_int_equal(dispatch_wait(d, -1, clock_mono_ms() + 2000, &m), DISPATCH_LOST);
+		assert_int_equal(dispatch_wait(d, -1, clock_mono_ms() + 30000, &m), DISPATCH_LOST);
+		assert_int_equal(dispatch_wait(d, -1, clock_mono_ms() + 30000, &m), DISPATCH_LOST);
 		dispatch_close(d);
 	}
 }
@@ -401,7 +401,7 @@ static void nothing_of_one_exchange_reaches_the_next(void **state)
 	msg_end(b, NULL, 0);
 	assert_int_equal(dispatch_send(d), RC_OK);
 	answer(t, "{\"t\":\"RESULT\",\"more\":true}\nx");
-	assert_int_equal(dispatch_wait(d, -1, clock_mono_ms() + 2000, &m), DISPATCH_MESSAGE);
+	assert_int_equal(dispatch_wait(d, -1, clock_mono_ms() + 30000, &m), DISPATCH_MESSAGE);
 	answer(t, "{\"t\":\"RESULT\"}\nsecret of another");
 	assert_int_equal(dispatch_mine(t->path, &d, &fresh), RC_OK);
 	assert_true(fresh);

@@ -33,7 +33,7 @@
 	"\"tools\":["                                                                         \
 	"{\"name\":\"execute_sql\",\"inputSchema\":{\"type\":\"object\"}},{\"name\":\"get_"   \
 	"schema\",\"inputSchema\":{\"type\":\"object\"}}]}"
-#define PATIENCE_MS 5000
+#define PATIENCE_MS 30000
 #define SENT_MAX 64
 
 struct fixture {

@@ -28,7 +28,7 @@
 #include "tunneld/journal.h"
 #include "tunneld/torn.h"
 
-#define PATIENCE_MS 8000
+#define PATIENCE_MS 30000
 
 struct world {
 	char dir[32];

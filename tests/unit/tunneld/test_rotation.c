@@ -27,7 +27,7 @@
 #include "tunneld/journal.h"
 
 #define KILLS 40
-#define PATIENCE_MS 8000
+#define PATIENCE_MS 30000
 
 struct world {
 	char dir[32], path[64];

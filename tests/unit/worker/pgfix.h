@@ -108,4 +108,21 @@ static inline void pgfix_sql(const struct pgfix *p, const char *sql, char **out)
 	PQfinish(conn);
 }
 
+/* Until the first value of the query is this. */
+static inline void pgfix_wait(const struct pgfix *p, const char *sql, const char *want)
+{
+	int64_t give_up_at = clock_mono_ms() + 60000;
+	char *got = NULL;
+
+	for (;;) {
+		free(got);
+		pgfix_sql(p, sql, &got);
+		if (strcmp(got, want) == 0 || clock_mono_ms() >= give_up_at)
+			break;
+		poll(NULL, 0, 20);
+	}
+	assert_string_equal(got, want);
+	free(got);
+}
+
 #endif

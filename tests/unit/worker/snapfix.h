@@ -142,6 +142,8 @@ static inline int fix_files(const struct fix *f, const char *suffix)
 	return n;
 }
 
+#define FIX_DEADLINE_MS 60000 /* of a call that says no other */
+
 /* Calls a tool; the caller buf_free()s out->json. */
 static inline void fix_call_until(struct fix *f, const char *name, const char *arguments,
 	int64_t deadline_ms, const atomic_bool *cancelled, struct tool_result *out)
@@ -168,7 +170,7 @@ static inline void fix_call_until(struct fix *f, const char *name, const char *a
 static inline void fix_call(
 	struct fix *f, const char *name, const char *arguments, struct tool_result *out)
 {
-	fix_call_until(f, name, arguments, 20000, NULL, out);
+	fix_call_until(f, name, arguments, FIX_DEADLINE_MS, NULL, out);
 }
 
 #define fix_text(r) ((const char *)(r)->json.data)

@@ -12,8 +12,8 @@
 #define CORPUS "tests/unit/worker/attacks.txt"
 #define SECRET "outside secret"
 #define TIMEOUT_MS 120
-#define PATIENCE_MS 20000
-#define LATE_MS 10000 /* the machine may be busy; without a deadline these run for minutes */
+#define PATIENCE_MS 30000
+#define LATE_MS 30000 /* the machine may be busy; without a deadline these run for minutes */
 #define MEMORY ((int64_t)32 << 20)
 /* What a process may come to: the library, the snapshot, what the statement may have. */
 #define RESIDENT_MAX_KIB (256L << 10)

@@ -10,7 +10,7 @@ static struct fix f;
 	"INSERT INTO people SELECT i, 'canary-name-' || i FROM generate_series(1, 2000) i;"      \
 	"CREATE TABLE visits(id int PRIMARY KEY, person_id int, note text);"                     \
 	"INSERT INTO visits SELECT i, 1 + i % 20, 'note ' || i FROM generate_series(1, 4000) i;" \
-	"CREATE VIEW slow AS SELECT id, pg_sleep(0.15)::text AS s, id % 20 + 1 AS person_id "    \
+	"CREATE VIEW slow AS SELECT id, pg_sleep(1)::text AS s, id % 20 + 1 AS person_id "       \
 	"FROM people; GRANT SELECT ON ALL TABLES IN SCHEMA public TO reader"
 
 #define YAML                                                                    \
@@ -57,22 +57,6 @@ static int stop(void **state)
 	return 0;
 }
 
-/* Until the first value of the query is this, and no longer than 20 s. */
-static void wait_for(const struct pgfix *p, const char *sql, const char *want)
-{
-	char *got = NULL;
-
-	for (int i = 0; i < 1000; i++) {
-		free(got);
-		pgfix_sql(p, sql, &got);
-		if (strcmp(got, want) == 0)
-			break;
-		poll(NULL, 0, 20);
-	}
-	assert_string_equal(got, want);
-	free(got);
-}
-
 static void open_on(const struct pgfix *p, const char *yaml)
 {
 	struct wconfig_error err = {.text = ""};
@@ -90,15 +74,15 @@ static void lags(void **state)
 	open_on(&standby, YAML "limits: {replica_max_lag_s: 1}\n");
 	pgfix_sql(&primary, "UPDATE people SET name = name WHERE id = 2", NULL);
 	/* Nothing was written for a while, and it is not behind for that. */
-	wait_for(&standby,
+	pgfix_wait(&standby,
 		"SELECT clock_timestamp() - pg_last_xact_replay_timestamp() > interval '1.1 s' AND "
 		"pg_last_wal_receive_lsn() = pg_last_wal_replay_lsn()",
 		"t");
 	fix_expect(&f, "get_schema", "{\"subject_id\":1}", TOOL_OK, "visits");
 	pgfix_sql(&standby, "SELECT pg_wal_replay_pause()", NULL);
-	wait_for(&standby, "SELECT pg_get_wal_replay_pause_state()", "paused");
+	pgfix_wait(&standby, "SELECT pg_get_wal_replay_pause_state()", "paused");
 	pgfix_sql(&primary, "UPDATE people SET name = name WHERE id = 1", NULL);
-	wait_for(&standby,
+	pgfix_wait(&standby,
 		"SELECT pg_last_wal_receive_lsn() > pg_last_wal_replay_lsn() AND "
 		"clock_timestamp() - pg_last_xact_replay_timestamp() > interval '1 s'",
 		"t");
@@ -106,7 +90,7 @@ static void lags(void **state)
 		"the database replica is more than 1 s behind: try again in a minute");
 	fix_expect(&f, "get_schema", "{\"subject_id\":1}", TOOL_OK, NULL); /* held */
 	pgfix_sql(&standby, "SELECT pg_wal_replay_resume()", NULL);
-	wait_for(&standby, "SELECT pg_last_wal_receive_lsn() = pg_last_wal_replay_lsn()", "t");
+	pgfix_wait(&standby, "SELECT pg_last_wal_receive_lsn() = pg_last_wal_replay_lsn()", "t");
 	fix_expect(&f, "get_schema", "{\"subject_id\":2}", TOOL_OK, "visits");
 	fix_close(&f);
 }
@@ -156,7 +140,7 @@ static void conflicts(void **state)
 	pgfix_sql(&standby, "SELECT pg_reload_conf()", NULL);
 	open_on(&standby, SLOW_YAML);
 	call_begin(&c, "{\"subject_id\":3}");
-	wait_for(&standby, READING, "1");
+	pgfix_wait(&standby, READING, "1");
 	pgfix_sql(&primary, "DELETE FROM people WHERE id > 1500", NULL);
 	pgfix_sql(&primary, "VACUUM people", NULL);
 	call_end(&c, TOOL_ERROR, "the database replica interrupted the copy: try again now");
@@ -164,7 +148,7 @@ static void conflicts(void **state)
 		"CREATE OR REPLACE VIEW slow AS SELECT id, ''::text AS s, id % 20 + 1 "
 		"AS person_id FROM people",
 		NULL);
-	wait_for(&standby,
+	pgfix_wait(&standby,
 		"SELECT pg_last_wal_receive_lsn() = pg_last_wal_replay_lsn() AND "
 		"pg_get_viewdef('slow') NOT LIKE '%sleep%'",
 		"t");
@@ -179,12 +163,12 @@ static void drops(void **state)
 
 	(void)state;
 	pgfix_sql(&primary,
-		"CREATE OR REPLACE VIEW slow AS SELECT id, pg_sleep(0.15)::text AS s, "
+		"CREATE OR REPLACE VIEW slow AS SELECT id, pg_sleep(1)::text AS s, "
 		"id % 20 + 1 AS person_id FROM people",
 		NULL);
 	open_on(&primary, SLOW_YAML);
 	call_begin(&c, "{\"subject_id\":4}");
-	wait_for(&primary, READING, "1");
+	pgfix_wait(&primary, READING, "1");
 	pgfix_sql(&primary,
 		"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'reader'",
 		NULL);
@@ -192,7 +176,7 @@ static void drops(void **state)
 	assert_int_equal(fix_files(&f, ".db"), 0);
 	/* The whole server goes away without a word. */
 	call_begin(&c, "{\"subject_id\":4}");
-	wait_for(&primary, READING, "1");
+	pgfix_wait(&primary, READING, "1");
 	kill(primary.pid, SIGQUIT);
 	assert_int_equal(waitpid(primary.pid, NULL, 0), primary.pid);
 	call_end(&c, TOOL_ERROR, "try again in a minute");
@@ -228,7 +212,7 @@ static void full(void **state)
 		"the database has no free connection at the moment: try again in a minute");
 	while (count > 0)
 		PQfinish(held[--count]);
-	wait_for(&primary, "SELECT count(*) FROM pg_stat_activity WHERE usename = 'reader'", "0");
+	pgfix_wait(&primary, "SELECT count(*) FROM pg_stat_activity WHERE usename = 'reader'", "0");
 	fix_expect(&f, "get_schema", "{\"subject_id\":5}", TOOL_OK, "visits");
 	fix_close(&f);
 }
