@@ -192,14 +192,13 @@ static const struct engine_column order_columns[] = {{"id", COLUMN_INT},
 static const struct engine_table tables[] = {{"orders", order_columns, 5}};
 static const struct engine_shape shape = {tables, 1};
 
-static struct engine *make_plain(const struct engine_ops *ops, const char *dir)
+static struct engine *make_plain(const struct engine_ops *ops, const char *dir, const char *path)
 {
 	struct engine_build *b;
 	struct engine *e;
-	char tmp[512], path[512];
+	char tmp[512];
 
 	snprintf(tmp, sizeof(tmp), "%s/plain.tmp", dir);
-	snprintf(path, sizeof(path), "%s/plain.db", dir);
 	if (ops->create(tmp, &shape, 1 << 28, &b) != RC_OK)
 		fail("create");
 	for (int i = 0; i < 3000; i++) {
@@ -212,16 +211,18 @@ static struct engine *make_plain(const struct engine_ops *ops, const char *dir)
 	}
 	if (ops->seal(b, path) != RC_OK || ops->open(path, &shape, &e) != RC_OK)
 		fail("seal");
-	(void)unlink(path);
 	return e;
 }
 
 static void warm(struct tools *t, const struct wconfig *c)
 {
 	const struct engine_ops *ops = tools_engine(c);
-	struct engine *plain = make_plain(ops, c->data_dir);
 	struct samples tool = {.count = 0}, engine = {.count = 0};
+	struct engine *plain;
+	char path[512];
 
+	snprintf(path, sizeof(path), "%s/plain.db", c->data_dir);
+	plain = make_plain(ops, c->data_dir, path);
 	for (int i = 0; i < WARM_CALLS; i++) {
 		double a = call(t, 1, QUERY), b = engine_call(ops, plain, QUERY);
 
@@ -235,6 +236,7 @@ static void warm(struct tools *t, const struct wconfig *c)
 	printf("\"warm_tool_ms\":%.4f,\"warm_engine_ms\":%.4f,\"warm_tool_p99_ms\":%.4f,",
 		tool.ms[tool.count / 2], engine.ms[engine.count / 2], tool.ms[tool.count * 99 / 100]);
 	ops->close(plain);
+	(void)unlink(path); /* an engine may open it anew at any time */
 }
 
 static void export_and_copy(

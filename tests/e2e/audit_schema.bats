@@ -124,7 +124,7 @@ lines_of_old_logs() {
 	stack_new
 	printf 'tenants:\n  t_old: {name: Old}\n' >"$STATE/state.yaml"
 	stack_env "AIRLOCK_CP_STATE_PATH=$STATE/state.yaml"
-	stack_config limits.call_timeout_ms 1000
+	stack_config limits.call_timeout_ms 3000
 	stack_config limits.streams_per_tenant 1
 	stack_config limits.stream_keepalive_ms 300
 	stack_config audit.checkpoint_rows 5

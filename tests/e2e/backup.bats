@@ -82,7 +82,7 @@ ctl() {
 	assert_success
 	tunneld_up
 	app_up
-	wait_until 20 sessions_are fintech 1
+	wait_until sessions_are fintech 1
 	assert_equal "$(call 3)" 200
 	# The log goes on behind what was restored; changes are audited once, as ever.
 	admin POST /v1/admin/tenants '{"slug":"after","name":"After"}'

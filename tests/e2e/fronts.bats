@@ -66,7 +66,7 @@ teardown_file() { stack_down; }
 
 @test "a forwarded address counts only from a trusted proxy: the loopback client is one" {
 	mcp hr "$KEY" "$CALL" -H 'X-Forwarded-For: 203.0.113.9'
-	run bash -c 'tail -n 1 "$AUDIT" | jq -r .remote_ip'
+	run jq -rn 'last(inputs | select(.event == "tool.call")) | .remote_ip' "$AUDIT"
 	assert_output --regexp '^(127\.0\.0\.1|::1|203\.0\.113\.9)$'
 }
 

@@ -15,12 +15,15 @@ setup_file() {
 
 teardown_file() { stack_down; }
 
-setup() { ROWS_BEFORE=$(wc -l <"$AUDIT"); }
+setup() { ROWS_BEFORE=$(rows | wc -l); }
 
-# Only one line came into the journal since setup(), and it matches.
+# The journal without the lines that come by time.
+rows() { grep -vE '"event":"(checkpoint|worker\.vouch)"' "$AUDIT"; }
+
+# Only one row came into the journal since setup(), and it matches.
 assert_one_row() {
-	assert_equal "$(wc -l <"$AUDIT")" $((ROWS_BEFORE + 1))
-	assert_equal "$(tail -n 1 "$AUDIT" | jq -c "$1")" "$2"
+	assert_equal "$(rows | wc -l)" $((ROWS_BEFORE + 1))
+	assert_equal "$(rows | tail -n 1 | jq -c "$1")" "$2"
 }
 
 @test "a wrong key is 401 with the way to the metadata" {
@@ -41,7 +44,7 @@ assert_one_row() {
 @test "another tenant's key and an unknown tenant look the same" {
 	local other
 	other=$(mint_key t_hr)
-	ROWS_BEFORE=$(wc -l <"$AUDIT")
+	ROWS_BEFORE=$(rows | wc -l)
 	run mcp fintech "$other" "$CALL"
 	assert_line --index 1 401
 	local first
@@ -64,7 +67,7 @@ assert_one_row() {
 	done
 	admin DELETE "/v1/admin/tenants/t_fintech/keys/$id"
 	for i in $(seq 40); do
-		ROWS_BEFORE=$(wc -l <"$AUDIT")
+		ROWS_BEFORE=$(rows | wc -l)
 		run mcp fintech "$key" '{"jsonrpc":"2.0","id":1,"method":"ping"}'
 		assert_line --index 1 401
 		assert_equal "$(jq -r .code <<<"${lines[0]}")" unauthorized
@@ -75,7 +78,7 @@ assert_one_row() {
 @test "a key that may not call a tool is denied, and the worker never hears of it" {
 	local key
 	key=$(mint_key t_fintech '"tools":["get_schema"]')
-	ROWS_BEFORE=$(wc -l <"$AUDIT")
+	ROWS_BEFORE=$(rows | wc -l)
 	run mcp fintech "$key" "$CALL"
 	assert_line --index 1 403
 	assert_equal "$(jq -c '[.id, .error.data.code]' <<<"${lines[0]}")" '[1,"denied"]'
@@ -196,7 +199,7 @@ assert_one_row() {
 	assert_line --index 1 403
 	assert_equal "$(sessions_of fintech)" 0
 	admin PATCH /v1/admin/tenants/t_fintech '{"suspended":false}'
-	wait_until 20 sessions_are fintech 1
+	wait_until sessions_are fintech 1
 	run mcp fintech "$KEY" "$CALL"
 	assert_line --index 1 200
 }

@@ -6,6 +6,7 @@ setup_file() {
 	stack_new
 	stack_config audit.rotate_bytes 3000
 	stack_config audit.compress false # the tests read the lines
+	stack_config audit.checkpoint_seconds 3600 # and count them
 	stack_up
 	for name in one two three four five; do
 		admin POST /v1/admin/tenants "{\"slug\":\"$name\",\"name\":\"=Tenant \\\"$name\\\"\"}" >/dev/null

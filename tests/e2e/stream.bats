@@ -5,7 +5,14 @@ load lib/stack.bash
 setup_file() {
 	stack_new
 	stack_up
-	worker_up fintech
+	worker_enroll fintech
+	cat >>"$STACK/workers/worker-fintech/airlock.yaml" <<YAML
+
+upstreams:
+  - {name: server, prefix: "", command: ["$NODE", "$REPO/tests/e2e/lib/legacy-server.mjs"]}
+YAML
+	worker_start fintech
+	wait_until sessions_are fintech 1
 	KEY=$(mint_key t_fintech)
 	SUBJECT=$(first_subject fintech)
 	export KEY SUBJECT
@@ -13,8 +20,20 @@ setup_file() {
 
 teardown_file() { stack_down; }
 
-# A statement that takes a few seconds.
-lasting() { sql_call "$SUBJECT" "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < $1) SELECT count(*) AS n FROM n" "$2"; }
+# A call that lasts until the file is there.
+lasting() { # FILE ID
+	jq -cn --arg f "$1" --argjson id "$2" '{jsonrpc:"2.0",id:$id,method:"tools/call",params:{name:"wait",arguments:{file:$f}}}'
+}
+
+in_flight() { [[ $(admin GET /v1/admin/status | jq -e '.. | .calls_in_flight? // .calls? // empty | numbers') == "$1" ]]; }
+
+# In the background, so that the test can go on: mcp's output is in $BATS_TEST_TMPDIR/NAME, its pid in $AGENT.
+agent() { # NAME mcp-arguments
+	local name=$1
+	shift
+	mcp fintech "$KEY" "$@" >"$BATS_TEST_TMPDIR/$name" 3>&- &
+	AGENT=$!
+}
 
 @test "a quick answer is plain JSON, although a stream would do" {
 	run mcp fintech "$KEY" "$(sql_call "$SUBJECT" 'SELECT 1 AS one')" -D "$BATS_TEST_TMPDIR/headers"
@@ -22,18 +41,22 @@ lasting() { sql_call "$SUBJECT" "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELE
 	assert grep -qi '^content-type: application/json' "$BATS_TEST_TMPDIR/headers"
 }
 
-@test "a slow answer becomes a stream with a first event and the result" {
-	run mcp fintech "$KEY" "$(lasting 12000000 5)" -D "$BATS_TEST_TMPDIR/headers" -H 'MCP-Protocol-Version: 2025-11-25'
+@test "a slow answer becomes a stream with a first event and the result, or stays JSON for who accepts nothing else" {
+	local go=$BATS_TEST_TMPDIR/go plain
+	ACCEPT=application/json agent json "$(lasting "$go" 6)" -D "$BATS_TEST_TMPDIR/json-headers"
+	plain=$AGENT
+	wait_until in_flight 1
+	agent stream "$(lasting "$go" 5)" -D "$BATS_TEST_TMPDIR/headers" -H 'MCP-Protocol-Version: 2025-11-25' -N
+	# The later one is slow enough to be a stream by now, and so the earlier one would be.
+	wait_until grep -q '^id: req_' "$BATS_TEST_TMPDIR/stream"
+	touch "$go"
+	wait "$AGENT" "$plain"
 	assert grep -qi '^content-type: text/event-stream' "$BATS_TEST_TMPDIR/headers"
-	assert_line --regexp '^id: req_'
+	run cat "$BATS_TEST_TMPDIR/stream"
 	assert_line 'retry: 1000'
 	assert_equal "$(grep '^data: {' <<<"$output" | sed 's/^data: //' | jq -c '[.id, (.result != null)]')" '[5,true]'
-}
-
-@test "a slow answer stays one JSON object for who accepts nothing else" {
-	run curl -sS -m 60 -H "Authorization: Bearer $KEY" -H 'Content-Type: application/json' -H 'Accept: application/json' \
-		--data-binary "$(lasting 12000000 6)" "$URL/mcp/fintech"
-	assert_equal "$(jq -c .id <<<"$output")" 6
+	assert grep -qi '^content-type: application/json' "$BATS_TEST_TMPDIR/json-headers"
+	assert_equal "$(head -n 1 "$BATS_TEST_TMPDIR/json" | jq -c '[.id, (.result != null)]')" '[6,true]'
 }
 
 @test "initialize names the client's session" {

@@ -17,7 +17,9 @@ upstreams:
     prefix: ""
     command: ["$NODE", "$REPO/tests/e2e/lib/legacy-server.mjs"]
     env: [AIRLOCK_E2E_LISTED]
-    timeout_ms: 4000
+  - name: hurried
+    command: ["$NODE", "$REPO/tests/e2e/lib/legacy-server.mjs", tools]
+    timeout_ms: 1500
 YAML
 	stack_env AIRLOCK_E2E_LISTED=listed AIRLOCK_E2E_HIDDEN=hidden
 	worker_start fintech
@@ -52,8 +54,8 @@ modern() {
 	ANSWER=${lines[0]}
 }
 
-spy_pid() {
-	call tools/call '{"name":"whoami","arguments":{}}'
+spy_pid() { # [PREFIX]
+	call tools/call "{\"name\":\"${1:-}whoami\",\"arguments\":{}}"
 	SPY=$(jq -er '.result.content[0].text | fromjson | .pid' <<<"$ANSWER")
 }
 
@@ -232,7 +234,10 @@ neighbour_answers() {
 	neighbour_answers
 	spy_pid
 	assert_equal "$SPY" "$before"
-	# The worker has read 64 MiB and kept nothing of them.
+}
+
+@test "of the flood's 64 MiB the worker kept nothing" {
+	[[ $BUILD != */san ]] || skip 'a sanitizer holds freed memory back'
 	run awk '/^VmHWM/ { print ($2 < 100000 ? "bounded" : $2) }' "/proc/$(pid_of worker-fintech)/status"
 	assert_output bounded
 }
@@ -244,10 +249,10 @@ neighbour_answers() {
 }
 
 @test "an upstream that hangs times out its call, and harms no neighbour" {
-	spy_pid
+	wait_until spy_pid hurried_
 	echo "$SPY" >"$BATS_FILE_TMPDIR/hung"
-	ACCEPT=application/json call tools/call '{"name":"hang","arguments":{}}'
-	assert_equal "$(jq -c '[.error.code, (.error.message | contains("\"spy\""))]' <<<"$ANSWER")" '[-32052,true]'
+	ACCEPT=application/json call tools/call '{"name":"hurried_hang","arguments":{}}'
+	assert_equal "$(jq -c '[.error.code, (.error.message | contains("\"hurried\""))]' <<<"$ANSWER")" '[-32052,true]'
 	neighbour_answers
 }
 
@@ -357,8 +362,8 @@ YAML
 }
 
 @test "the upstream that hung was started again" {
-	again() { ACCEPT=application/json spy_pid && [[ $SPY != "$(cat "$BATS_FILE_TMPDIR/hung")" ]]; }
-	wait_until 30 again
+	again() { ACCEPT=application/json spy_pid hurried_ && [[ $SPY != "$(cat "$BATS_FILE_TMPDIR/hung")" ]]; }
+	wait_until again
 }
 
 @test "no log holds a sanitizer's report" { assert_logs_clean; }

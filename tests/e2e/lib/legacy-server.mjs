@@ -1,11 +1,15 @@
-// A small MCP server of the revisions before 2026-07-28, over stdio, that behaves badly on request.
+// A small MCP server of the revisions before 2026-07-28, over stdio, that behaves badly on request. With the argument "tools"
+// it has tools alone.
 //   whoami  its pid and environment      ask   asks the client for a colour and returns the answer
 //   die     ends without an answer       hang  never answers, nor anything else from then on
 //   chatter 64 MiB of notifications, then its pid         garbage  2000 lines that are no JSON, then nothing
 //   huge    a result of 20 MiB
 //   linger  never answers               cancelled  how many calls were cancelled here
 //   withdraw  asks, takes the question back and returns
+//   wait    answers when there is the file that it was given
 //   touch   says that its resource was updated            grow     has one tool more and says so
+import { existsSync } from "node:fs";
+
 const send = (message) => process.stdout.write(`${JSON.stringify({ jsonrpc: "2.0", ...message })}\n`);
 const text = (value) => ({ content: [{ type: "text", text: JSON.stringify(value) }] });
 const tool = (name) => ({ name, description: name, inputSchema: { type: "object" } });
@@ -33,6 +37,14 @@ const TOOLS = {
     for (let i = 0; i < 2000; i++) process.stdout.write("this is no JSON\n");
     return new Promise(() => {});
   },
+  wait: (_, { file }) =>
+    new Promise((resolve) => {
+      const look = setInterval(() => {
+        if (!existsSync(file)) return;
+        clearInterval(look);
+        resolve(text("waited"));
+      }, 20);
+    }),
   touch: () => {
     send({ method: "notifications/resources/updated", params: { uri: "spy://one" } });
     return text("touched");
@@ -65,13 +77,13 @@ const TOOLS = {
 const METHODS = {
   initialize: () => ({
     protocolVersion: "2025-11-25",
-    capabilities: { tools: { listChanged: true }, resources: { subscribe: true }, logging: {} },
+    capabilities: process.argv[2] === "tools" ? { tools: {} } : { tools: { listChanged: true }, resources: { subscribe: true }, logging: {} },
     serverInfo: { name: "legacy-server", version: "1" },
   }),
   ping: () => ({}),
   "logging/setLevel": () => ({}),
   "tools/list": () => ({ tools: Object.keys(TOOLS).map(tool) }),
-  "tools/call": ({ name }, id) => TOOLS[name](id),
+  "tools/call": ({ name, arguments: given }, id) => TOOLS[name](id, given),
   "resources/list": () => ({ resources: [{ uri: "spy://one", name: "one" }] }),
   "resources/subscribe": () => ({}),
   "resources/unsubscribe": () => ({}),

@@ -18,9 +18,9 @@ bats_load_library bats-support
 bats_load_library bats-assert
 bats_load_library bats-file
 
-# Waits in steps of 20 ms until a command succeeds; fails with its name after SECONDS (default 15).
+# Waits in steps of 20 ms until a command succeeds; fails with its name after SECONDS (default 30).
 wait_until() {
-	local limit=15 deadline
+	local limit=30 deadline
 	if [[ $1 =~ ^[0-9]+$ ]]; then
 		limit=$1
 		shift
@@ -44,11 +44,12 @@ pause() {
 	read -rt 0.02 -u "$PAUSE_FD" unused || true
 }
 
+# A port that nobody listens on and that this run of bats has not given out before.
 free_port() {
 	local port
 	for _ in $(seq 50); do
 		port=$((20000 + RANDOM % 10000))
-		if ! (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then
+		if ! (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null && mkdir "$BATS_RUN_TMPDIR/port-$port" 2>/dev/null; then
 			echo "$port"
 			return
 		fi
@@ -300,7 +301,7 @@ worker_of_upstreams() {
 		>"$dir/airlock.yaml"
 	cat >>"$dir/airlock.yaml"
 	start "$name" "$BIN/airlock-worker" run --config "$dir/airlock.yaml"
-	wait_until 30 sessions_are "$slug" $((before + 1)) || {
+	wait_until sessions_are "$slug" $((before + 1)) || {
 		tail -n 20 "$LOG"/*.log >&2
 		return 1
 	}
