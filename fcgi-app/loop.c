@@ -444,7 +444,7 @@ static void tell(struct conn *c, enum dispatch_event event, const struct msg *m)
 		/* The agent takes too slowly what its worker says. */
 		if (c->news.bytes > NEWS_MAX && c->call.open) {
 			mux_leave(c->loop->mux, &c->call, MSG_GONE);
-			news_put(&c->news, DISPATCH_HANGUP, NULL);
+			news_put(&c->news, DISPATCH_BEHIND, NULL);
 		}
 		return;
 	}

@@ -340,6 +340,16 @@ static enum mcp_progress agent_gone(struct mcp_exchange *x)
 	return MCP_LEFT;
 }
 
+/* The agent is told, behind all that waits for it, since to it the stream would only seem short. */
+static enum mcp_progress agent_behind(struct mcp_exchange *x)
+{
+	log_info("the agent takes too slowly what its worker sends; its call is cancelled");
+	(void)str_copy(x->answer->detail, sizeof(x->answer->detail),
+		"The server's messages came faster than they were taken.");
+	fail(x->answer, PROBLEM_CANCELLED);
+	return MCP_LEFT;
+}
+
 static enum mcp_progress take_message(struct mcp_exchange *x, const struct msg *m)
 {
 	switch (m->type) {
@@ -381,6 +391,8 @@ enum mcp_progress mcp_relay_event(
 		return take_silence(x);
 	case DISPATCH_HANGUP:
 		return agent_gone(x);
+	case DISPATCH_BEHIND:
+		return agent_behind(x);
 	case DISPATCH_LOST:
 		break;
 	}

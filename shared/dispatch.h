@@ -77,6 +77,8 @@ enum dispatch_event {
 	DISPATCH_TIMEOUT,
 	DISPATCH_HANGUP, /* watch_fd's peer went away: close d to cancel */
 	DISPATCH_LOST, /* tunneld went away or sent nonsense */
+	DISPATCH_BEHIND, /* more waits than may: said by who keeps messages, not by dispatch_wait()
+			  */
 };
 /* Waits for a message until deadline (clock_mono_ms; -1: for ever). watch_fd (-1: none) is polled
  * for a hang-up meanwhile. */

@@ -29,6 +29,8 @@ YAML
 	export KEY SUBJECT
 }
 
+teardown() { [[ -z ${STOPPED:-} ]] || pkill -CONT -P "$STOPPED" || true; }
+
 teardown_file() { stack_down; }
 
 rpc() { # METHOD PARAMS [ID]
@@ -225,15 +227,38 @@ neighbour_answers() {
 	wait_until again
 }
 
-@test "a flood of messages is bounded, and the answer comes behind it" {
+chatter() { # MIB [curl args]
+	local mib=$1
+	shift
+	mcp fintech "$KEY" "$(rpc tools/call "{\"name\":\"chatter\",\"arguments\":{\"mib\":$mib}}")" -N -o "$BATS_TEST_TMPDIR/flood" "$@"
+}
+
+@test "a flood of messages reaches who takes it, and the answer comes behind it" {
 	spy_pid
 	local before=$SPY
-	run mcp fintech "$KEY" "$(rpc tools/call '{"name":"chatter","arguments":{}}')" -o "$BATS_TEST_TMPDIR/flood"
+	run chatter 12
 	assert_success
+	assert_equal "$(grep -c notifications/message "$BATS_TEST_TMPDIR/flood")" 192
 	assert_equal "$(grep -o '"pid\\":[0-9]*' "$BATS_TEST_TMPDIR/flood" | tail -n 1)" "\"pid\\\":$before"
 	neighbour_answers
+}
+
+@test "a flood that its client does not take ends the call, which it is told, and harms no neighbour" {
 	spy_pid
+	local before=$SPY
+	chatter 64 >/dev/null 3>&- &
+	STOPPED=$!
+	wait_until test -s "$BATS_TEST_TMPDIR/flood"
+	pkill -STOP -P "$STOPPED"
+	wait_until audit_count_is '.event == "tool.call" and .outcome == "cancelled"' 1
+	neighbour_answers
+	ACCEPT=application/json spy_pid # for what is left of the flood belongs to no call
 	assert_equal "$SPY" "$before"
+	pkill -CONT -P "$STOPPED"
+	wait "$STOPPED"
+	assert_equal "$(sed -n 's/^data: //p' "$BATS_TEST_TMPDIR/flood" | tail -n 1 | jq -c '[.error.code, .error.data.code]')" '[-32057,"cancelled"]'
+	run grep -o 'came faster than they were taken' "$BATS_TEST_TMPDIR/flood"
+	assert_success
 }
 
 @test "of the flood's 64 MiB the worker kept nothing" {

@@ -2,7 +2,7 @@
 // it has tools alone.
 //   whoami  its pid and environment      ask   asks the client for a colour and returns the answer
 //   die     ends without an answer       hang  never answers, nor anything else from then on
-//   chatter 64 MiB of notifications, then its pid         garbage  2000 lines that are no JSON, then nothing
+//   chatter as many MiB of notifications as it is told, then its pid         garbage  2000 lines that are no JSON, then nothing
 //   huge    a result of 20 MiB
 //   linger  never answers               cancelled  how many calls were cancelled here
 //   withdraw  asks, takes the question back and returns
@@ -25,9 +25,9 @@ const TOOLS = {
     deaf = true;
     return new Promise(() => {});
   },
-  chatter: async () => {
+  chatter: async (_, { mib }) => {
     const params = { level: "info", data: "x".repeat(64 * 1024) };
-    for (let i = 0; i < 1024; i++) {
+    for (let i = 0; i < mib * 16; i++) {
       send({ method: "notifications/message", params });
       if (process.stdout.writableNeedDrain) await new Promise((resolve) => process.stdout.once("drain", resolve));
     }
