@@ -12,7 +12,7 @@ static const struct print_column columns[] = {
 	{"WORKER", "worker_id", PRINT_TEXT},
 };
 static const struct items tokens = {
-	"/enrollments", "enrollments", "id", columns, sizeof(columns) / sizeof(columns[0])};
+	"/enrollments", "enrollments", columns, sizeof(columns) / sizeof(columns[0])};
 
 enum status cmd_enroll_create(const struct args *args)
 {

@@ -17,7 +17,7 @@ enum status items_list(const struct args *args, const struct items *items)
 	api_close(&api);
 	if (status != STATUS_OK)
 		return status;
-	return api_show_list(args, array, items->id, items->columns, items->column_count);
+	return api_show_list(args, array, "id", items->columns, items->column_count);
 }
 
 enum status items_revoke(const struct args *args, const struct items *items)

@@ -8,7 +8,6 @@
 struct items {
 	const char *suffix; /* of the path: "/keys" */
 	const char *member; /* of the answer: "keys" */
-	const char *id; /* what --quiet prints: "id" */
 	const struct print_column *columns;
 	size_t column_count;
 };

@@ -12,8 +12,7 @@ static const struct print_column columns[] = {
 	{"EXPIRES", "expires_at", PRINT_TIME},
 	{"REVOKED", "revoked_at", PRINT_FLAG},
 };
-static const struct items keys = {
-	"/keys", "keys", "id", columns, sizeof(columns) / sizeof(columns[0])};
+static const struct items keys = {"/keys", "keys", columns, sizeof(columns) / sizeof(columns[0])};
 
 static json_t *tools(const struct args *args)
 {

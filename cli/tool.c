@@ -2,11 +2,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cli/items.h"
+#include "cli/api.h"
 #include "shared/jscan.h"
 #include "shared/manifest.h"
 
 #define SHOWN_MAX ((size_t)16 * 1024 * 1024)
+#define FINGERPRINT_SHOWN 19
 
 static const struct print_column columns[] = {
 	{"NAME", "name", PRINT_TEXT},
@@ -17,12 +18,40 @@ static const struct print_column columns[] = {
 	{"BY", "pinned_by", PRINT_TEXT},
 	{"DIFFERS ON", "differs_on", PRINT_COUNT},
 };
-static const struct items tools = {
-	"/tools", "tools", "name", columns, sizeof(columns) / sizeof(columns[0])};
+/* As much of a fingerprint as a table has room for; --json and show have all of it. */
+static void shorten_fingerprints(json_t *tools)
+{
+	json_t *tool;
+	size_t i;
+
+	json_array_foreach(tools, i, tool)
+	{
+		const char *text = json_string_value(json_object_get(tool, "fingerprint"));
+
+		if (text && strlen(text) > FINGERPRINT_SHOWN)
+			json_object_set_new(tool, "fingerprint",
+				json_sprintf("%.*s...", FINGERPRINT_SHOWN, text));
+	}
+}
 
 enum status cmd_tool_list(const struct args *args)
 {
-	return items_list(args, &tools);
+	char path[API_PATH_MAX];
+	json_t *tools;
+	struct api api;
+	enum status status = api_tenant_path(args->operand[0], "/tools", path);
+
+	if (status == STATUS_OK)
+		status = api_open_admin(args, &api);
+	if (status != STATUS_OK)
+		return status;
+	status = api_list(&api, path, "tools", &tools);
+	api_close(&api);
+	if (status != STATUS_OK)
+		return status;
+	if (!args_has(args, ARG_JSON))
+		shorten_fingerprints(tools);
+	return api_show_list(args, tools, "name", columns, sizeof(columns) / sizeof(columns[0]));
 }
 
 /* The tool that is meant; NULL, printed, when it is none. */
@@ -118,10 +147,10 @@ static enum status show(const struct args *args, json_t *tool)
 	if (args_has(args, ARG_JSON))
 		return api_show_object(args, tool, "fingerprint");
 	brief = json_copy(tool);
-	if (state && strcmp(state, "changed") == 0) {
+	if (state && strcmp(state, "changed") == 0)
 		json_object_del(brief, "definition");
+	if (state && strcmp(state, "gone") != 0)
 		json_object_del(brief, "pinned_definition");
-	}
 	buf_init(&out, SHOWN_MAX);
 	print_object(&out, brief);
 	put_changes(&out, tool);

@@ -12,7 +12,7 @@ static const struct print_column columns[] = {
 	{"LAST SEEN", "last_seen_at", PRINT_TIME},
 };
 static const struct items workers = {
-	"/workers", "workers", "id", columns, sizeof(columns) / sizeof(columns[0])};
+	"/workers", "workers", columns, sizeof(columns) / sizeof(columns[0])};
 
 enum status cmd_worker_list(const struct args *args)
 {
