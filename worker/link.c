@@ -7,6 +7,7 @@
 
 #include "shared/audit_vouch.h"
 #include "shared/mem.h"
+#include "shared/text.h"
 
 /* What a control plane may ask us to keep in memory, whatever its limits say. */
 #define REQUEST_CEILING ((int64_t)64 << 20)
@@ -498,6 +499,13 @@ static enum link_end take_ack(struct link *l, const struct msg *m)
 	return LINK_GOES_ON;
 }
 
+/* A field that may become a header of HTTP. */
+static void take_line(const struct msg *m, const char *name, char *dst, size_t cap)
+{
+	if (msg_str(m, name, dst, cap) != RC_OK || !text_name_ok(dst, cap))
+		dst[0] = '\0';
+}
+
 /* A first part names the method; what comes without one belongs to a call that is gone. */
 static struct call *begin_call(struct link *l, const struct msg *m)
 {
@@ -511,8 +519,8 @@ static struct call *begin_call(struct link *l, const struct msg *m)
 	(void)msg_str(m, "request_id", c->in.request_id, sizeof c->in.request_id);
 	(void)msg_str(m, "key_id", c->in.key_id, sizeof c->in.key_id);
 	(void)msg_str(m, "key_name", c->in.key_name, sizeof c->in.key_name);
-	(void)msg_str(m, "traceparent", c->in.traceparent, sizeof c->in.traceparent);
-	(void)msg_str(m, "tracestate", c->in.tracestate, sizeof c->in.tracestate);
+	take_line(m, "traceparent", c->in.traceparent, sizeof c->in.traceparent);
+	take_line(m, "tracestate", c->in.tracestate, sizeof c->in.tracestate);
 	(void)msg_str(m, "method", c->in.method, sizeof c->in.method);
 	(void)msg_str(m, "tool", c->in.tool, sizeof c->in.tool);
 	(void)msg_str(m, "era", c->in.era, sizeof c->in.era);

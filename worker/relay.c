@@ -111,6 +111,14 @@ static struct jscan on_http_tool(void *ctx, struct jscan name)
 	return upstream_marked_tool(s->u, name);
 }
 
+static bool on_http_trace(
+	void *ctx, uint64_t number, const char **traceparent, const char **tracestate)
+{
+	const struct server *s = ctx;
+
+	return upstream_trace(s->u, number, traceparent, tracestate);
+}
+
 static void on_http_lost(void *ctx)
 {
 	struct server *s = ctx;
@@ -257,6 +265,7 @@ static void init_server(struct relay *r, struct server *s, const struct wconfig_
 		.failed = on_http_failed,
 		.too_long = on_http_too_long,
 		.tool = on_http_tool,
+		.trace = on_http_trace,
 		.lost = on_http_lost};
 
 	s->relay = r;

@@ -73,6 +73,12 @@ static void answer(struct relay *r, struct rcall *c, const char *result)
 static enum rc hand_over(
 	struct rcall *c, struct server *s, const char *text, size_t len, bool quiet, int64_t now)
 {
+	const struct upstream_identity who = {.tenant_id = c->tenant_id,
+		.key_id = c->in.key_id,
+		.key_name = c->in.key_name,
+		.request_id = c->in.request_id,
+		.traceparent = c->in.traceparent,
+		.tracestate = c->in.tracestate};
 	struct upstream_call call = {.call = c,
 		.id = c->in.id,
 		.text = text,
@@ -81,16 +87,10 @@ static enum rc hand_over(
 		.listen = c->listen,
 		.quiet = quiet,
 		.deadline_ms = c->deadline_ms,
-		.result_max = c->result_max};
-	const struct upstream_identity who = {.tenant_id = c->tenant_id,
-		.key_id = c->in.key_id,
-		.key_name = c->in.key_name,
-		.request_id = c->in.request_id,
-		.traceparent = c->in.traceparent,
-		.tracestate = c->in.tracestate};
+		.result_max = c->result_max,
+		.identity = &who,
+		.tell = s->conf->forward_identity};
 
-	if (s->conf->forward_identity)
-		call.identity = &who;
 	return upstream_call(s->u, &call, now);
 }
 

@@ -110,6 +110,8 @@ void upstream_forget(struct upstream *u, struct pending *p)
 	free(p->text);
 	free(p->state);
 	free(p->identity);
+	free(p->traceparent);
+	free(p->tracestate);
 	free(p);
 }
 
@@ -508,8 +510,12 @@ static void describe(
 	(void)jscan_get(root, "params", &params);
 	upstream_set_token(p, params);
 	(void)jscan_get(params, "_meta", &meta);
-	if (c->identity != NULL)
+	if (c->identity != NULL && c->tell)
 		p->identity = upstream_meta_identity(c->identity, meta);
+	if (c->identity != NULL && c->identity->traceparent[0] != '\0') {
+		p->traceparent = xstrdup(c->identity->traceparent);
+		p->tracestate = xstrdup(c->identity->tracestate);
+	}
 	(void)jscan_get(meta, META "logLevel", &v);
 	p->log_level = p->modern ? level_of(v) : strcmp(p->method, "tools/call") == 0 ? 0 : -1;
 	(void)jscan_get(meta, META "clientCapabilities", &v);
@@ -933,6 +939,22 @@ struct jscan upstream_instructions(const struct upstream *u)
 const struct buf *upstream_tools(const struct upstream *u)
 {
 	return &u->tools;
+}
+
+bool upstream_trace(const struct upstream *u, uint64_t number, const char **traceparent,
+	const char **tracestate)
+{
+	const struct pending *p;
+
+	LIST_FOREACH(p, &u->pending, entry)
+	{
+		if (p->number != number || p->traceparent == NULL)
+			continue;
+		*traceparent = p->traceparent;
+		*tracestate = p->tracestate;
+		return true;
+	}
+	return false;
 }
 
 struct jscan upstream_marked_tool(const struct upstream *u, struct jscan name)

@@ -83,7 +83,8 @@ struct upstream_call {
 	bool quiet; /* its acknowledgement is not passed on */
 	int64_t deadline_ms;
 	size_t result_max;
-	const struct upstream_identity *identity; /* goes on with the request; NULL: it does not */
+	const struct upstream_identity *identity; /* or NULL */
+	bool tell; /* the identity goes on in the request */
 };
 /* RC_OK: a result follows, perhaps from within. RC_LIMIT: too many in hand; RC_UNAVAILABLE: it is
  * not ready. */
@@ -96,6 +97,10 @@ void upstream_reply(
 /* To a legacy server that is ready: notes an interest in a resource. */
 void upstream_subscribe(struct upstream *u, struct jscan uri);
 
+/* The trace context of the HTTP request that this one came with, "" without one. False: there is no
+ * such request in hand. Good until the upstream's next message. */
+bool upstream_trace(const struct upstream *u, uint64_t number, const char **traceparent,
+	const char **tracestate);
 bool upstream_ready(const struct upstream *u);
 bool upstream_modern(const struct upstream *u);
 size_t upstream_calls(const struct upstream *u);

@@ -397,6 +397,19 @@ static void add_modern_headers(struct transfer *t, const char *method, struct js
 	mcp_headers(method, params, tool, add_line, t);
 }
 
+/* Of the agent's own HTTP request (www.w3.org/TR/trace-context). */
+static void add_trace(struct transfer *t)
+{
+	const char *traceparent, *tracestate;
+
+	if (t->number == 0 ||
+		!t->http->owner.trace(t->http->owner.ctx, t->number, &traceparent, &tracestate))
+		return;
+	add_header(t, "traceparent", traceparent);
+	if (tracestate[0] != '\0')
+		add_header(t, "tracestate", tracestate);
+}
+
 static void on_again(struct ev_loop *loop, ev_timer *w, int revents)
 {
 	struct transfer *t = w->data;
@@ -545,6 +558,7 @@ enum rc upstream_http_send(struct upstream_http *h, const char *text, size_t len
 		add_modern_headers(t, method, params);
 	else
 		add_legacy_headers(t);
+	add_trace(t);
 	set_up(t);
 	if (strcmp(method, "notifications/initialized") == 0)
 		open_stream(h);

@@ -26,6 +26,9 @@ struct upstream_http_owner {
 	void (*too_long)(void *ctx, uint64_t number);
 	/* The definition of a tool whose schema marks arguments for headers, or JSCAN_NONE. */
 	struct jscan (*tool)(void *ctx, struct jscan name);
+	/* The trace context that goes with this request; false: none. */
+	bool (*trace)(
+		void *ctx, uint64_t number, const char **traceparent, const char **tracestate);
 	/* The server has forgotten the session. */
 	void (*lost)(void *ctx);
 };

@@ -45,6 +45,7 @@ struct pending {
 	STAILQ_HEAD(, asked) asked;
 	char *state; /* requestState of a modern server, as JSON text */
 	char *identity; /* members for _meta, or NULL */
+	char *traceparent, *tracestate; /* NULL: none */
 	uint8_t binding[32]; /* of a parked call: what it was about */
 	struct buf late; /* the result that came while it was parked */
 };

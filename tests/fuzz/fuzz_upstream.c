@@ -107,7 +107,8 @@ static const struct upstream_identity who = {.tenant_id = "t_a",
 static void call(struct rig *r, bool modern, bool told, const char *text, size_t len, int64_t now)
 {
 	struct upstream_call c = {.id = "c_1",
-		.identity = told ? &who : NULL,
+		.identity = &who,
+		.tell = told,
 		.text = text,
 		.len = len,
 		.modern = modern,

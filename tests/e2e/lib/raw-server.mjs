@@ -1,7 +1,7 @@
 // An MCP server that treats JSON as bytes: the result of its tools is the very text of the call's arguments, as it came in.
 //   raw       answers at once            raw_stream  reports progress and logs before
 // usage: raw-server.mjs legacy|modern           over stdio
-//        raw-server.mjs legacy|modern http      over Streamable HTTP; prints its URL when ready
+//        raw-server.mjs legacy|modern http      over Streamable HTTP; prints its URL when ready, and the trace of requests that have one
 import { createServer } from "node:http";
 
 const [era, transport] = process.argv.slice(2);
@@ -64,6 +64,8 @@ function overHttp() {
     const chunks = [];
     for await (const chunk of request) chunks.push(chunk);
     const text = Buffer.concat(chunks);
+    const { traceparent, tracestate } = request.headers;
+    if (traceparent !== undefined) process.stdout.write(`trace ${request.headers["mcp-method"]} ${traceparent} ${tracestate}\n`);
     if (JSON.parse(text.toString()).id === undefined) return response.writeHead(202).end();
     let streams = false;
     serve(text, (bytes, last) => {

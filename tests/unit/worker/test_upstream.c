@@ -139,6 +139,7 @@ static const struct upstream_identity *identity;
 static enum rc call(struct rig *r, int n, bool modern, const char *text)
 {
 	struct upstream_call c = {.identity = identity,
+		.tell = identity != NULL,
 		.call = &calls[n],
 		.id = "c_1",
 		.text = text,
