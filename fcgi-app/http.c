@@ -699,18 +699,19 @@ enum rc http_audit(struct request *rq, const struct audit_record *r)
 	return rc;
 }
 
-void http_audit_later(struct request *rq, const struct audit_record *r)
+enum rc http_audit_later(struct request *rq, const struct audit_record *r)
 {
-	struct db *db = NULL;
+	struct db *db;
 	enum rc rc;
 
 	if (http_defer(rq))
-		return;
+		return RC_UNAVAILABLE;
 	rc = db_pool_get(rq->app->db, &db);
-	if (rc == RC_OK)
+	if (rc == RC_OK) {
 		rc = outbox_put(db, r);
-	if (db)
 		db_pool_put(rq->app->db, db);
+	}
 	if (rc != RC_OK)
 		log_err("the audit row of a refused request could not be kept (%s)", rc_name(rc));
+	return rc;
 }

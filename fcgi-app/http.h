@@ -147,7 +147,8 @@ enum rc http_dispatch(struct request *rq, enum rc (*exchange)(struct dispatch *d
  * PROBLEM_AUDIT_DOWN. */
 enum rc http_audit(struct request *rq, const struct audit_record *r) MUST_CHECK;
 /* The same while tunneld is away: by the state database's outbox, which it drains when it is back.
- * For callers who are known: each row costs a commit. A row that can't be kept is logged. */
-void http_audit_later(struct request *rq, const struct audit_record *r);
+ * For callers who are known: each row costs a commit. When the row can't be kept the caller answers
+ * PROBLEM_AUDIT_DOWN. */
+enum rc http_audit_later(struct request *rq, const struct audit_record *r) MUST_CHECK;
 
 #endif

@@ -365,7 +365,7 @@ static bool guide_call(struct request *rq, const struct apikey_grant *grant,
 
 /* Nobody can write a row now. It comes into the journal once the tunnel daemon is back; should the
  * daemon have died between a call's own row and its answer, the two rows have one request id. */
-static void write_down_later(
+static enum rc write_down_later(
 	struct request *rq, const struct apikey_grant *grant, const struct mcp_request *m)
 {
 	struct audit_record r = rq->who;
@@ -376,7 +376,7 @@ static void write_down_later(
 	(void)str_copy(r.tool, sizeof(r.tool), m->tool);
 	(void)str_copy(r.outcome, sizeof(r.outcome), problem_code(PROBLEM_TUNNEL_DOWN));
 	r.bytes_in = (int64_t)m->message.len;
-	http_audit_later(rq, &r);
+	return http_audit_later(rq, &r);
 }
 
 static bool is_subscription(const struct mcp_request *m)
@@ -416,10 +416,11 @@ static void take_answer(struct request *rq, const struct apikey_grant *grant,
 		r->status = mcp_result_status(m->era, r->answer.payload, r->answer.len);
 		note_subscription(rq, grant, m, r);
 	} else if (!r->gone) {
-		if (r->answer.error.problem == PROBLEM_TUNNEL_DOWN)
-			write_down_later(rq, grant, m);
 		r->retry_after_ms = r->answer.retry_after_ms;
 		reply_error(rq, r, m->id, &r->answer.error);
+		if (r->answer.error.problem == PROBLEM_TUNNEL_DOWN &&
+			write_down_later(rq, grant, m) != RC_OK)
+			reply_problem(rq, r, m->id, PROBLEM_AUDIT_DOWN, NULL);
 	}
 }
 

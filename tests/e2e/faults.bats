@@ -88,6 +88,12 @@ call_in_flight() { admin GET /v1/admin/status | jq -e '.. | .calls_in_flight? //
 	assert_equal "$(jq -c .error.data.code <<<"${lines[0]}")" '"tunnel_daemon_unreachable"'
 	local refused
 	refused=$(jq -er .error.data.request_id <<<"${lines[0]}")
+	# What can't even be kept for later is said to be the audit log's want.
+	sqlite3 "$STATE/state.db" "CREATE TRIGGER full BEFORE INSERT ON outbox BEGIN SELECT RAISE(ABORT, 'full'); END"
+	run mcp fintech "$KEY" "$CALL"
+	assert_line --index 1 503
+	assert_equal "$(jq -c .error.data.code <<<"${lines[0]}")" '"audit_unavailable"'
+	sqlite3 "$STATE/state.db" 'DROP TRIGGER full'
 	run admin POST /v1/admin/tenants '{"slug":"lost","name":"Lost"}'
 	assert_failure
 	assert_equal "$(jq -r .code <<<"$output")" tunnel_daemon_unreachable
