@@ -25,7 +25,8 @@ struct mcp_stream {
 	bool primes; /* clients of 2025-11-25 expect an event with an id first */
 	bool open;
 	int parts; /* of a heartbeat that are still to be sent */
-	int64_t tick_ms; /* clock_mono_ms() of the next heartbeat or part of it, or of the opening */
+	int64_t tick_ms; /* clock_mono_ms() of the next heartbeat or part of it, or of the opening
+			  */
 };
 
 void mcp_stream_init(struct mcp_stream *s, bool allowed, bool primes, int64_t now_ms);
@@ -33,7 +34,7 @@ void mcp_stream_init(struct mcp_stream *s, bool allowed, bool primes, int64_t no
  * goes out at once. */
 bool mcp_stream_event(
 	struct mcp_stream *s, struct request *rq, const void *json, size_t len, int64_t now_ms);
-/* Nothing has come until tick_ms: opens the stream, or sends a part of a comment. False: the agent is
- * gone. */
+/* Nothing has come until tick_ms: opens the stream, or sends a part of a comment. False: the agent
+ * is gone. */
 bool mcp_stream_tick(struct mcp_stream *s, struct request *rq, int64_t now_ms);
 #endif

@@ -143,10 +143,10 @@ enum rc worker_revoke(
  * the worker is away). Not audited here. */
 enum rc worker_seen(struct db *db, const char *id, const char *version, int64_t seen_at,
 	const char *manifest, size_t manifest_len, const char *digest) MUST_CHECK;
-/* What this worker said last, when that is not of this digest: RC_NOTFOUND when it is, or the worker
- * never said anything. Caller frees *manifest. */
-enum rc worker_other_manifest(struct db *db, const char *id, const char *digest, char **manifest,
-	size_t *len) MUST_CHECK;
+/* What this worker said last, when that is not of this digest: RC_NOTFOUND when it is, or the
+ * worker never said anything. Caller frees *manifest. */
+enum rc worker_other_manifest(
+	struct db *db, const char *id, const char *digest, char **manifest, size_t *len) MUST_CHECK;
 /* The manifest of the tenant's worker seen last. RC_NOTFOUND when there is none. Caller frees
  * *manifest. */
 enum rc worker_manifest(struct db *db, const char *tenant_id, char **manifest, size_t *len,

@@ -92,7 +92,7 @@ static void bind_random(sqlite3_stmt *stmt, int i, bool secret)
 			char hex[17];
 
 			remember(text, 8);
-			for (int b = 0; b < 8; b++) /* as bytes are shown in a text */
+			for (size_t b = 0; b < 8; b++) /* as bytes are shown in a text */
 				sprintf(hex + 2 * b, "%02x", (uint8_t)text[b]);
 			remember(hex, 16);
 		} else if (shown_count < sizeof(shown) / sizeof(shown[0])) {
@@ -424,13 +424,15 @@ static void no_raw_value_anywhere_duckdb(void **state)
 static char *rows_of(struct fix *f, const char *sql)
 {
 	struct tool_result r;
-	char arguments[256], *from, *rows;
+	char arguments[256], *from, *end, *rows;
 
 	snprintf(arguments, sizeof(arguments), "{\"subject_id\":1,\"sql\":\"%s\"}", sql);
 	fix_call(f, "execute_sql", arguments, &r);
-	if (r.outcome != TOOL_OK || !(from = strstr(fix_text(&r), "\"rows\":[")))
+	from = strstr(fix_text(&r), "\"rows\":[");
+	end = from ? strstr(from, "snapshot_id") : NULL;
+	if (r.outcome != TOOL_OK || !end)
 		fail_msg("%s: %s", sql, fix_text(&r));
-	rows = strndup(from, (size_t)(strstr(from, "snapshot_id") - from));
+	rows = strndup(from, (size_t)(end - from));
 	buf_free(&r.json);
 	return rows;
 }
