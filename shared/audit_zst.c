@@ -7,6 +7,7 @@
 #include <unistd.h>
 #include <zstd.h>
 
+#include "shared/file.h"
 #include "shared/log.h"
 #include "shared/mem.h"
 
@@ -231,22 +232,6 @@ enum rc audit_zst_read(struct audit_zst_reader *r, void *bytes, size_t *len)
 	return more || r->between ? RC_OK : RC_INVALID;
 }
 
-static bool pread_all(int fd, uint8_t *bytes, size_t len, off_t from)
-{
-	while (len > 0) {
-		ssize_t n = pread(fd, bytes, len, from);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return false;
-		bytes += n;
-		len -= (size_t)n;
-		from += n;
-	}
-	return true;
-}
-
 /* Fills frames when the file ends with a table that describes all of it. */
 static void look_for_table(struct audit_zst_reader *r)
 {
@@ -257,7 +242,7 @@ static void look_for_table(struct audit_zst_reader *r)
 
 	r->looked = true;
 	if (fstat(r->fd, &st) != 0 || st.st_size < HEADER_LEN + FOOTER_LEN ||
-		!pread_all(r->fd, footer, sizeof(footer), st.st_size - FOOTER_LEN) ||
+		!file_read_at(r->fd, footer, sizeof(footer), st.st_size - FOOTER_LEN) ||
 		get32(footer + 5) != TABLE_MAGIC || (footer[4] & 0x7c) != 0)
 		return;
 	count = get32(footer);
@@ -267,7 +252,7 @@ static void look_for_table(struct audit_zst_reader *r)
 		return;
 	entries = xmalloc(count * entry);
 	r->frames = xcalloc(count, sizeof(*r->frames));
-	if (!pread_all(r->fd, entries, count * entry,
+	if (!file_read_at(r->fd, entries, count * entry,
 		    st.st_size - FOOTER_LEN - (off_t)(count * entry)))
 		count = 0;
 	for (size_t i = 0; i < count; i++) {

@@ -280,6 +280,26 @@ enum rc file_read(const char *path, size_t max, char **data, size_t *len)
 	return rc;
 }
 
+bool file_read_at(int fd, void *bytes, size_t len, off_t at)
+{
+	char *to = bytes;
+
+	while (len > 0) {
+		ssize_t n = pread(fd, to, len, at);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n == 0)
+			errno = EIO;
+		if (n <= 0)
+			return false;
+		to += n;
+		len -= (size_t)n;
+		at += n;
+	}
+	return true;
+}
+
 int file_lock(const char *path)
 {
 	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);

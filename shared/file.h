@@ -6,6 +6,7 @@
 #include <limits.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/types.h>
 
 #include "shared/rc.h"
 
@@ -22,6 +23,9 @@ void file_sweep(const char *path);
 /* Reads a whole file of at most max bytes; caller frees *data (NUL-terminated one past len).
  * RC_NOTFOUND, RC_DENIED (permissions), RC_LIMIT (longer than max), RC_UNAVAILABLE. */
 enum rc file_read(const char *path, size_t max, char **data, size_t *len) MUST_CHECK;
+/* Reads exactly len bytes at a place of an open file. False with errno: they can't be read, or
+ * (EIO) the file has fewer. */
+bool file_read_at(int fd, void *bytes, size_t len, off_t at) MUST_CHECK;
 /* fsyncs the directory that holds path. */
 enum rc file_sync_dir(const char *path) MUST_CHECK;
 /* The directory part of path ("." when it has none). False when it does not fit. */

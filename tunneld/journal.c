@@ -31,22 +31,12 @@
 static enum rc read_tail(int fd, off_t size, const char *path, char *tail, size_t *len)
 {
 	off_t from = size > TAIL_MAX ? size - TAIL_MAX : 0;
-	size_t at = 0, want = (size_t)(size - from);
 
-	while (at < want) {
-		ssize_t n = pread(fd, tail + at, want - at, from + (off_t)at);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0) {
-			log_err("cannot read the end of %s: %s", path,
-				n < 0 ? strerror(errno) : "it shrank");
-			return RC_INTERNAL;
-		}
-		at += (size_t)n;
-	}
-	*len = want;
-	return RC_OK;
+	*len = (size_t)(size - from);
+	if (file_read_at(fd, tail, *len, from))
+		return RC_OK;
+	log_err("cannot read the end of %s: %s", path, strerror(errno));
+	return RC_INTERNAL;
 }
 
 /* A crash in the middle of an append leaves a line without its end: nobody was answered for it. It

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "shared/file.h"
 #include "shared/log.h"
 
 #define BLOCK 4096
@@ -19,24 +20,6 @@ static bool write_at(int fd, const uint8_t *bytes, size_t len, off_t at)
 
 		if (n < 0 && errno == EINTR)
 			continue;
-		if (n <= 0)
-			return false;
-		bytes += n;
-		len -= (size_t)n;
-		at += n;
-	}
-	return true;
-}
-
-static bool read_at(int fd, uint8_t *bytes, size_t len, off_t at)
-{
-	while (len > 0) {
-		ssize_t n = pread(fd, bytes, len, at);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n == 0)
-			errno = EIO;
 		if (n <= 0)
 			return false;
 		bytes += n;
@@ -63,7 +46,7 @@ bool logfile_init(struct logfile *f, int fd, off_t size)
 	*f = (struct logfile){
 		.fd = fd, .size = size, .synced = size, .kept_at = size - (off_t)rest};
 	buf_init(&f->kept, BLOCK + UNSYNCED_MAX);
-	if (!buf_reserve(&f->kept, BLOCK) || !read_at(fd, f->kept.data, rest, f->kept_at)) {
+	if (!buf_reserve(&f->kept, BLOCK) || !file_read_at(fd, f->kept.data, rest, f->kept_at)) {
 		buf_free(&f->kept);
 		return false;
 	}
@@ -91,7 +74,7 @@ static bool same_on_disk(const struct logfile *f)
 	while (at < f->kept.len) {
 		size_t n = f->kept.len - at < CHUNK ? f->kept.len - at : CHUNK;
 
-		if (!read_at(f->fd, chunk, n, f->kept_at + (off_t)at))
+		if (!file_read_at(f->fd, chunk, n, f->kept_at + (off_t)at))
 			return false;
 		if (memcmp(chunk, f->kept.data + at, n) != 0) {
 			errno = EIO;

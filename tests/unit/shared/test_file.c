@@ -209,6 +209,26 @@ static void locks(void **state)
 	assert_int_equal(file_lock(in_dir("none/lock")), -1);
 }
 
+static void reads_at_a_place_all_or_nothing(void **state)
+{
+	char bytes[8] = "........";
+	int fd;
+
+	(void)state;
+	assert_int_equal(file_write_new(in_dir("at"), "0123456789", 10, 0600), RC_OK);
+	fd = open(in_dir("at"), O_RDONLY);
+	assert_true(fd >= 0);
+	assert_true(file_read_at(fd, bytes, 4, 6));
+	assert_memory_equal(bytes, "6789....", 8);
+	assert_true(file_read_at(fd, bytes, 0, 99));
+	errno = 0;
+	assert_false(file_read_at(fd, bytes, 5, 6));
+	assert_int_equal(errno, EIO);
+	assert_int_equal(close(fd), 0);
+	assert_false(file_read_at(fd, bytes, 1, 0));
+	assert_int_equal(errno, EBADF);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -217,6 +237,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(
 			a_failed_write_leaves_nothing, make_dir, remove_dir),
 		cmocka_unit_test_setup_teardown(reads_within_a_bound, make_dir, remove_dir),
+		cmocka_unit_test_setup_teardown(
+			reads_at_a_place_all_or_nothing, make_dir, remove_dir),
 		cmocka_unit_test(reads_what_has_no_size),
 		cmocka_unit_test_setup_teardown(sweeps_its_own_leftovers, make_dir, remove_dir),
 		cmocka_unit_test_setup_teardown(directories, make_dir, remove_dir),
