@@ -30,7 +30,7 @@ struct audit_stream {
 	char org_id[STORE_ID_MAX + 1];
 	int64_t after;
 	struct audit_watcher *watcher; /* while OPEN */
-	const struct audit_stream_io *io;
+	const struct stream_reader *io;
 	void *ctx;
 	bool beating; /* a comment is to go out */
 	int untaken;
@@ -132,7 +132,7 @@ bool audit_stream_offer(struct hub *hub, const struct msg *m, int64_t now_ms,
 }
 
 struct audit_stream *audit_stream_claim(struct hub *hub, const char *ticket,
-	const struct audit_stream_io *io, void *ctx, int64_t now_ms)
+	const struct stream_reader *io, void *ctx, int64_t now_ms)
 {
 	struct audit_streams *all = &hub->audit_streams;
 	struct map_node *n = map_get(&all->tickets, ticket);

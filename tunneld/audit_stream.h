@@ -15,6 +15,7 @@
 #include "tunneld/audit_feed.h"
 #include "tunneld/deadline.h"
 #include "tunneld/map.h"
+#include "tunneld/stream_reader.h"
 
 struct hub;
 
@@ -23,14 +24,6 @@ struct hub;
 #define AUDIT_STREAM_TICKET_MS 10000
 /* Signs of life that were not taken in a row: then the reader is gone or far too slow. */
 #define AUDIT_STREAM_UNTAKEN_MAX 4
-
-/* What it asks of the connection that reads it. */
-struct audit_stream_io {
-	/* There is something to write. */
-	void (*wake)(void *ctx);
-	/* Let go once there is nothing more to write, or (cut) at once. */
-	void (*close)(void *ctx, bool cut);
-};
 
 struct audit_stream;
 struct audit_streams {
@@ -51,7 +44,7 @@ bool audit_stream_offer(struct hub *hub, const struct msg *m, int64_t now_ms,
 	char ticket[AUDIT_STREAM_TICKET_LEN + 1], enum problem *why);
 /* The front has come with a ticket. NULL: there is no such. */
 struct audit_stream *audit_stream_claim(struct hub *hub, const char *ticket,
-	const struct audit_stream_io *io, void *ctx, int64_t now_ms);
+	const struct stream_reader *io, void *ctx, int64_t now_ms);
 /* Appends what is to be written now; nothing when there is nothing. */
 void audit_stream_next(struct hub *hub, struct audit_stream *s, struct buf *out);
 bool audit_stream_ended(const struct audit_stream *s);

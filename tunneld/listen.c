@@ -430,7 +430,7 @@ static void watch(struct hub *hub, struct listener *l, int64_t now_ms)
 	hub_arm(hub, l->beat.due_ms);
 }
 
-struct listener *listen_claim(struct hub *hub, const char *ticket, const struct listener_io *io,
+struct listener *listen_claim(struct hub *hub, const char *ticket, const struct stream_reader *io,
 	void *ctx, int64_t now_ms)
 {
 	struct map_node *n = map_get(&hub->listens.tickets, ticket);

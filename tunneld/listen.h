@@ -2,7 +2,7 @@
  * the GET stream of the versions before it. fcgi-app has checked the key and hands a stream over as
  * a one-time ticket, with which the front comes to fetch it. That a list has changed costs a stream
  * one bit until its reader takes it; only events of a worker are queued, and not without bound.
- * Time is an argument; bytes on the wire are lws_listen.c's matter. */
+ * Time is an argument; bytes on the wire are lws_sse.c's matter. */
 #ifndef TUNNELD_LISTEN_H
 #define TUNNELD_LISTEN_H
 
@@ -17,6 +17,7 @@
 #include "tunneld/deadline.h"
 #include "tunneld/map.h"
 #include "tunneld/registry.h"
+#include "tunneld/stream_reader.h"
 #include "tunneld/watch.h"
 
 struct audit_record;
@@ -60,13 +61,6 @@ enum {
 	LISTEN_RESULT = 16, /* the end, in MCP's words */
 };
 
-struct listener_io {
-	/* listen_next() has something. */
-	void (*wake)(void *ctx);
-	/* Let go once listen_next() has nothing more, or (cut) at once. */
-	void (*close)(void *ctx, bool cut);
-};
-
 /* OPENING: its audit row is on the way to the disk. OFFERED: the ticket is out. */
 enum listener_state { LISTENER_OPENING, LISTENER_OFFERED, LISTENER_OPEN, LISTENER_ENDED };
 
@@ -78,7 +72,7 @@ struct listener {
 	struct listener *prev, *next; /* of the same tenant */
 	struct listen_tenant *tenant;
 	struct session *session; /* of the worker that knows of it; NULL: none */
-	const struct listener_io *io;
+	const struct stream_reader *io;
 	void *ctx;
 	enum listener_state state;
 	bool modern;
@@ -129,7 +123,7 @@ bool listen_offer(struct hub *hub, struct listener *l, int64_t now_ms) MUST_CHEC
 void listen_drop(struct hub *hub, struct listener *l);
 
 /* The front has come with a ticket. NULL: there is no such. */
-struct listener *listen_claim(struct hub *hub, const char *ticket, const struct listener_io *io,
+struct listener *listen_claim(struct hub *hub, const char *ticket, const struct stream_reader *io,
 	void *ctx, int64_t now_ms);
 /* Appends the answer's headers that fcgi-app gave, complete lines; once. */
 void listen_take_headers(struct listener *l, struct buf *out);

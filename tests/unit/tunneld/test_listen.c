@@ -41,7 +41,7 @@ static void reader_close(void *ctx, bool cut)
 	r->cut = cut;
 }
 
-static const struct listener_io reader_io = {reader_wake, reader_close};
+static const struct stream_reader reader_io = {reader_wake, reader_close};
 
 static void add_key(struct fixture *f, const char *tenant_id, const char *id, int64_t expires_at)
 {
