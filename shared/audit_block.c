@@ -152,7 +152,8 @@ enum rc audit_block_places(
 		if (!varint_get(&at, end, &line) || !varint_get(&at, end, &later) ||
 			line > INT32_MAX)
 			return RC_INVALID;
-		ms += varint_unfold(later);
+		/* Unsigned, since damaged bytes may say anything. */
+		ms = (int64_t)((uint64_t)ms + (uint64_t)varint_unfold(later));
 		out[i] = (struct audit_row_place){offset, (uint32_t)line, ms};
 		offset += (int64_t)line + 1;
 	}
