@@ -14,9 +14,9 @@
 #include <unistd.h>
 
 #include "cli/api.h"
-#include "cli/audit_verify.h"
+#include "cli/doctor_internal.h"
+#include "shared/audit_form.h"
 #include "shared/audit_reader.h"
-#include "shared/audit_segments.h"
 #include "shared/clock.h"
 #include "shared/config.h"
 #include "shared/crypto.h"
@@ -34,21 +34,10 @@
 #define CLOCK_SLACK_MS 5000
 #define ANSWER_MAX 65536
 
-enum grade { GOOD, WARNING, FAULT, SKIPPED };
 static const char *const grade_names[] = {"ok", "warning", "fault", "skipped"};
 
-struct doctor {
-	const struct args *args;
-	json_t *findings;
-	bool fault;
-	struct config c;
-	struct crypto_identity id;
-	bool have_key;
-};
-
-/* remedy is "" where none is needed. */
-static void PRINTF_LIKE(5, 6) find(struct doctor *d, const char *check, enum grade grade,
-	const char *remedy, const char *fmt, ...)
+void doctor_find(struct doctor *d, const char *check, enum doctor_grade grade, const char *remedy,
+	const char *fmt, ...)
 {
 	char detail[TEXT_MAX];
 	json_t *j;
@@ -57,7 +46,7 @@ static void PRINTF_LIKE(5, 6) find(struct doctor *d, const char *check, enum gra
 	va_start(ap, fmt);
 	(void)vsnprintf(detail, sizeof(detail), fmt, ap);
 	va_end(ap);
-	d->fault = d->fault || grade == FAULT;
+	d->fault = d->fault || grade == DOCTOR_FAULT;
 	j = json_pack(
 		"{s:s, s:s, s:s}", "check", check, "result", grade_names[grade], "detail", detail);
 	if (j && *remedy)
@@ -77,32 +66,33 @@ static bool check_config(struct doctor *d)
 	buf_init(&warnings, 65536);
 	rc = config_try(NULL, 0, &d->c, &warnings, &err);
 	if (rc != RC_OK)
-		find(d, "config", FAULT,
+		doctor_find(d, "config", DOCTOR_FAULT,
 			"Correct it; conf/config.example.yaml explains every key. Run this with "
 			"the "
 			"daemons' environment.",
 			"%s", err.text);
 	else if (warnings.len > 0)
-		find(d, "config", WARNING, "Unset what is not meant, or correct its name.", "%.*s",
+		doctor_find(d, "config", DOCTOR_WARNING,
+			"Unset what is not meant, or correct its name.", "%.*s",
 			(int)strcspn((const char *)warnings.data, "\n"),
 			(const char *)warnings.data);
 	else
-		find(d, "config", GOOD, "", "%s is valid", d->c.config_path);
+		doctor_find(d, "config", DOCTOR_GOOD, "", "%s is valid", d->c.config_path);
 	buf_free(&warnings);
 	if (rc != RC_OK)
 		return false;
 	if (strncmp(d->c.public_url, "https://", 8) != 0 && !d->c.allow_localhost)
-		find(d, "public_url", WARNING,
+		doctor_find(d, "public_url", DOCTOR_WARNING,
 			"End TLS in the web server in front and give AIRLOCK_CP_PUBLIC_URL an "
 			"https URL.",
 			"%s is not https: keys cross the network in the clear", d->c.public_url);
 	if (!d->c.session_secret)
-		find(d, "session_secret", WARNING,
+		doctor_find(d, "session_secret", DOCTOR_WARNING,
 			"Set AIRLOCK_SESSION_SECRET (openssl rand -hex 32) to sign in to the "
 			"console.",
 			"AIRLOCK_SESSION_SECRET is not set: only the operator token works");
 	if (d->c.demo_tenants && !d->c.allow_localhost)
-		find(d, "demo_tenants", WARNING,
+		doctor_find(d, "demo_tenants", DOCTOR_WARNING,
 			"Set AIRLOCK_DEMO_TENANT_REGISTER=false and delete what is not yours.",
 			"the three demo tenants are registered at start");
 	return true;
@@ -120,19 +110,20 @@ static void check_file(
 
 	if (stat(path, &st) != 0) {
 		*good = false;
-		find(d, "permissions", FAULT,
+		doctor_find(d, "permissions", DOCTOR_FAULT,
 			"Start the daemons once, or run airlockctl init as their user.", "%s: %s",
 			path, strerror(errno));
 	} else if (st.st_mode & forbidden) {
 		*good = false;
 		(void)snprintf(remedy, sizeof(remedy), "chmod %s '%s'",
 			S_ISDIR(st.st_mode) ? "700" : "600", path);
-		find(d, "permissions", FAULT, remedy, "%s has mode %03o: others may get at it",
-			path, (unsigned)(st.st_mode & 0777));
+		doctor_find(d, "permissions", DOCTOR_FAULT, remedy,
+			"%s has mode %03o: others may get at it", path,
+			(unsigned)(st.st_mode & 0777));
 	} else if (st.st_uid != owner) {
 		*good = false;
 		(void)snprintf(remedy, sizeof(remedy), "chown %ld '%s'", (long)owner, path);
-		find(d, "permissions", FAULT, remedy,
+		doctor_find(d, "permissions", DOCTOR_FAULT, remedy,
 			"%s is of user %ld, and the state's directory of user %ld", path,
 			(long)st.st_uid, (long)owner);
 	}
@@ -145,8 +136,9 @@ static void check_permissions(struct doctor *d)
 	bool good = true;
 
 	if (!file_dir(d->c.state_path, dir) || stat(dir, &st) != 0) {
-		find(d, "permissions", FAULT, "Mount the state volume, or run airlockctl init.",
-			"%s: %s", d->c.state_path, strerror(errno));
+		doctor_find(d, "permissions", DOCTOR_FAULT,
+			"Mount the state volume, or run airlockctl init.", "%s: %s",
+			d->c.state_path, strerror(errno));
 		return;
 	}
 	check_file(d, dir, 022, st.st_uid, &good);
@@ -156,7 +148,8 @@ static void check_permissions(struct doctor *d)
 	check_file(d, d->c.snapshot_dir, 077, st.st_uid, &good);
 	check_file(d, d->c.config_path, 022, st.st_uid, &good);
 	if (good)
-		find(d, "permissions", GOOD, "", "the state in %s is for its owner alone", dir);
+		doctor_find(d, "permissions", DOCTOR_GOOD, "",
+			"the state in %s is for its owner alone", dir);
 }
 
 static void check_volume(struct doctor *d, const char *what, const char *path, int64_t min)
@@ -166,13 +159,14 @@ static void check_volume(struct doctor *d, const char *what, const char *path, i
 	int percent;
 
 	if (statvfs(path, &v) != 0) {
-		find(d, "disk", FAULT, "Mount the state volume.", "%s: %s", path, strerror(errno));
+		doctor_find(d, "disk", DOCTOR_FAULT, "Mount the state volume.", "%s: %s", path,
+			strerror(errno));
 		return;
 	}
 	left = (int64_t)(v.f_bavail * v.f_frsize);
 	percent = v.f_blocks > 0 ? (int)(v.f_bavail * 100 / v.f_blocks) : 100;
 	if (left < min || left < 1048576)
-		find(d, "disk", FAULT,
+		doctor_find(d, "disk", DOCTOR_FAULT,
 			"Make room or enlarge the volume; service returns by itself. See "
 			"docs/audit-log.md "
 			"for rotation and retention.",
@@ -180,13 +174,15 @@ static void check_volume(struct doctor *d, const char *what, const char *path, i
 			"refused",
 			what, (long long)left);
 	else if (v.f_files > 0 && v.f_favail < 1000)
-		find(d, "disk", FAULT, "Remove files or make a file system with more inodes.",
+		doctor_find(d, "disk", DOCTOR_FAULT,
+			"Remove files or make a file system with more inodes.",
 			"%s: only %lld more files can be made", what, (long long)v.f_favail);
 	else if (percent < DISK_LOW_PERCENT)
-		find(d, "disk", WARNING, "Make room or enlarge the volume before it is full.",
-			"%s: %d%% is left", what, percent);
+		doctor_find(d, "disk", DOCTOR_WARNING,
+			"Make room or enlarge the volume before it is full.", "%s: %d%% is left",
+			what, percent);
 	else
-		find(d, "disk", GOOD, "", "%s: %d%% is left, %lld MB", what, percent,
+		doctor_find(d, "disk", DOCTOR_GOOD, "", "%s: %d%% is left, %lld MB", what, percent,
 			(long long)(left / 1000000));
 }
 
@@ -195,141 +191,39 @@ static void check_schema(struct doctor *d)
 	struct db_look look;
 
 	if (db_look(d->c.state_path, &look) != RC_OK)
-		find(d, "schema", FAULT, "Restore a backup: airlockctl restore.",
+		doctor_find(d, "schema", DOCTOR_FAULT, "Restore a backup: airlockctl restore.",
 			"%s can't be read as a database", d->c.state_path);
 	else if (!look.sound)
-		find(d, "schema", FAULT,
+		doctor_find(d, "schema", DOCTOR_FAULT,
 			"Stop the daemons and restore a backup: airlockctl restore.",
 			"%s is damaged", d->c.state_path);
 	else if (look.schema > look.known)
-		find(d, "schema", FAULT, "Install the version that wrote it, or restore a backup.",
+		doctor_find(d, "schema", DOCTOR_FAULT,
+			"Install the version that wrote it, or restore a backup.",
 			"%s has schema %d, and this version knows %d", d->c.state_path, look.schema,
 			look.known);
 	else if (look.schema < look.known)
-		find(d, "schema", WARNING, "Restart the daemons: they bring it up to date.",
+		doctor_find(d, "schema", DOCTOR_WARNING,
+			"Restart the daemons: they bring it up to date.",
 			"%s has schema %d, and this version %d", d->c.state_path, look.schema,
 			look.known);
 	else
-		find(d, "schema", GOOD, "", "the database is sound, schema %d", look.schema);
+		doctor_find(d, "schema", DOCTOR_GOOD, "", "the database is sound, schema %d",
+			look.schema);
 }
 
 static void check_key(struct doctor *d)
 {
 	d->have_key = crypto_identity_load(d->c.cp_private_key_path, &d->id) == RC_OK;
 	if (d->have_key)
-		find(d, "key", GOOD, "", "%s is an Ed25519 key", d->c.cp_private_key_path);
+		doctor_find(d, "key", DOCTOR_GOOD, "", "%s is an Ed25519 key",
+			d->c.cp_private_key_path);
 	else
-		find(d, "key", FAULT,
+		doctor_find(d, "key", DOCTOR_FAULT,
 			"Put the key back from your backup; without it every worker must be "
 			"enrolled "
 			"again.",
 			"%s is no key, or it can't be read", d->c.cp_private_key_path);
-}
-
-/* --- the audit log
- * --------------------------------------------------------------------------------- */
-
-/* The newest file by itself: its first row's number says where it begins. False: it is empty. */
-static bool first_row(const char *path, int64_t *seq, int64_t *wall_ms)
-{
-	struct audit_reader *in;
-	const char *line;
-	size_t len;
-	bool ok;
-
-	if (audit_reader_open(path, &in) != RC_OK)
-		return false;
-	ok = audit_reader_line(in, &line, &len) == RC_OK &&
-		audit_line_head(line, len, seq, wall_ms);
-	audit_reader_close(in);
-	return ok;
-}
-
-struct log_list {
-	const char **paths;
-	size_t count, first; /* the files to check are paths[first] and those behind it */
-	struct audit_segment *segments;
-	size_t segment_count;
-};
-
-static bool list_log(struct doctor *d, struct log_list *l)
-{
-	struct stat st;
-
-	*l = (struct log_list){0};
-	if (audit_segments_list(d->c.audit_log_path, &l->segments, &l->segment_count) != RC_OK)
-		return false;
-	l->paths = xcalloc(l->segment_count + 1, sizeof(*l->paths));
-	for (size_t i = 0; i < l->segment_count; i++)
-		l->paths[l->count++] = l->segments[i].path;
-	if (stat(d->c.audit_log_path, &st) == 0 && st.st_size > 0)
-		l->paths[l->count++] = d->c.audit_log_path;
-	if (!args_has(d->args, ARG_FULL) && l->count > 1)
-		l->first = l->count - 1;
-	return l->count > 0;
-}
-
-static void judge_log(struct doctor *d, const struct audit_verify *v, bool all)
-{
-	const struct audit_chain *c = &v->chain;
-
-	if (c->fault == AUDIT_FAULT_KEY)
-		find(d, "audit_chain", FAULT,
-			"Put the key back that signed the log; see docs/backup.md.",
-			"%s:%lld: the log is signed with another key than %s", v->file,
-			(long long)v->line, d->c.cp_private_key_path);
-	/* A log that is written has a last line without its end at times, and a young one no
-	 * signature. */
-	else if (c->fault && c->fault != AUDIT_FAULT_TORN &&
-		!(c->fault == AUDIT_FAULT_UNSIGNED && c->checkpoints == 0))
-		find(d, "audit_chain", FAULT,
-			"Keep the files as they are and find out who changed them; airlockctl "
-			"audit "
-			"verify says more.",
-			"%s:%lld: %s", v->file, (long long)v->line, c->why);
-	else
-		find(d, "audit_chain", GOOD, "", "%s holds up to row %lld",
-			all ? "the whole log" : "the end of the log", (long long)c->seq);
-}
-
-/* The newest file and, as long as no signature is in what is looked at, the one before it too. */
-static enum rc verify_log(struct log_list *l, struct audit_chain_options *o, struct audit_verify *v)
-{
-	int64_t ms;
-	enum rc rc;
-
-	for (;; l->first--) {
-		if (!first_row(l->paths[l->first], &o->first_seq, &ms))
-			return RC_INVALID;
-		rc = audit_verify(l->paths + l->first, l->count - l->first, o, v);
-		if (rc != RC_OK || v->chain.checkpoints > 0 || l->first == 0)
-			return rc;
-	}
-}
-
-static void check_log(struct doctor *d)
-{
-	struct audit_chain_options o = {.have_key = d->have_key};
-	struct audit_verify v;
-	struct log_list l;
-	bool there = list_log(d, &l);
-	enum rc rc;
-
-	if (d->have_key)
-		memcpy(o.key, d->id.public_key, sizeof(o.key));
-	if (!there) {
-		find(d, "audit_chain", SKIPPED, "", "nothing was written to the log yet");
-	} else if ((rc = verify_log(&l, &o, &v)) == RC_INVALID) {
-		find(d, "audit_chain", FAULT, "airlockctl audit verify says more.",
-			"the first line of %s is no row", l.paths[l.first]);
-	} else if (rc != RC_OK) {
-		find(d, "audit_chain", FAULT, "See who owns it, and whether the volume is sound.",
-			"%s: %s", v.file, strerror(errno));
-	} else {
-		judge_log(d, &v, l.first == 0);
-	}
-	free(l.paths);
-	audit_segments_free(l.segments, l.segment_count);
 }
 
 /* --- the clock
@@ -359,17 +253,17 @@ static void check_clock(struct doctor *d)
 	int state = adjtimex(&t);
 
 	if (newest_row(d->c.audit_log_path, &newest) && newest > clock_wall_ms() + CLOCK_SLACK_MS)
-		find(d, "clock", FAULT,
+		doctor_find(d, "clock", DOCTOR_FAULT,
 			"Set the clock; workers refuse a control plane whose clock is off.",
 			"the newest audit row is %lld s in the future",
 			(long long)((newest - clock_wall_ms()) / 1000));
 	else if (state == TIME_ERROR || (state >= 0 && (t.status & STA_UNSYNC)))
-		find(d, "clock", WARNING,
+		doctor_find(d, "clock", DOCTOR_WARNING,
 			"Run a time service (systemd-timesyncd, chrony) on this machine or its "
 			"host.",
 			"the kernel says that the clock is not synchronised");
 	else
-		find(d, "clock", GOOD, "", "no audit row is in the future");
+		doctor_find(d, "clock", DOCTOR_GOOD, "", "no audit row is in the future");
 }
 
 /* --- the daemons
@@ -396,12 +290,12 @@ static void check_socket(struct doctor *d, const char *name, const char *program
 	(void)snprintf(remedy, sizeof(remedy),
 		"Start %s with the same config.yaml; its log says why it ended.", program);
 	if (config_socket_path(&d->c, name, path) != RC_OK)
-		find(d, "socket", FAULT, "Give server.run_dir a shorter path.",
+		doctor_find(d, "socket", DOCTOR_FAULT, "Give server.run_dir a shorter path.",
 			"%s in %s: the path is too long", name, d->c.run_dir);
 	else if (connects(path))
-		find(d, "socket", GOOD, "", "%s answers on %s", program, path);
+		doctor_find(d, "socket", DOCTOR_GOOD, "", "%s answers on %s", program, path);
 	else
-		find(d, "socket", FAULT, remedy, "%s: %s", path, strerror(errno));
+		doctor_find(d, "socket", DOCTOR_FAULT, remedy, "%s: %s", path, strerror(errno));
 }
 
 /* What the tunnel daemon says of itself. */
@@ -414,7 +308,7 @@ static void check_tunneld(struct doctor *d)
 	if (config_socket_path(&d->c, "dispatch.sock", path) != RC_OK)
 		return;
 	if (dispatch_open(path, &conn) != RC_OK || dispatch_ping(conn, &pong) != RC_OK) {
-		find(d, "tunneld", FAULT,
+		doctor_find(d, "tunneld", DOCTOR_FAULT,
 			"Start airlock-tunneld, and run this as its user: the socket is for it "
 			"alone.",
 			"%s does not answer", path);
@@ -424,15 +318,17 @@ static void check_tunneld(struct doctor *d)
 	if (jscan_str(msg_field(&pong, "version"), version, sizeof(version)) != RC_OK)
 		version[0] = '\0';
 	if (!msg_flag(&pong, "audit_ok"))
-		find(d, "tunneld", FAULT, "Its log says why: mostly the disk is full.",
+		doctor_find(d, "tunneld", DOCTOR_FAULT,
+			"Its log says why: mostly the disk is full.",
 			"the audit log can't be written, so calls are refused");
 	else if (strcmp(version, AIRLOCK_VERSION) != 0)
-		find(d, "tunneld", WARNING, "Restart the daemons after an upgrade.",
+		doctor_find(d, "tunneld", DOCTOR_WARNING, "Restart the daemons after an upgrade.",
 			"airlock-tunneld is version %.40s, and this is %s", version,
 			AIRLOCK_VERSION);
 	else
-		find(d, "tunneld", GOOD, "", "version %.40s, the audit log can be written",
-			version);
+		doctor_find(d, "tunneld", DOCTOR_GOOD, "",
+			"version %.40s, the audit log can be written", version);
+	doctor_audit_archive(d, &pong);
 	dispatch_close(conn);
 }
 
@@ -466,7 +362,7 @@ static void check_front(struct doctor *d)
 	char why[256];
 
 	if (get(d, "/health", &a, why, sizeof(why)) != RC_OK) {
-		find(d, "front", FAULT,
+		doctor_find(d, "front", DOCTOR_FAULT,
 			"See that the web server runs, that the name resolves and that the "
 			"certificate "
 			"is good.",
@@ -474,9 +370,9 @@ static void check_front(struct doctor *d)
 		return;
 	}
 	if (a.status == 200 && a.body.len == 2 && says(&a, "ok"))
-		find(d, "front", GOOD, "", "%s/health says ok", d->c.public_url);
+		doctor_find(d, "front", DOCTOR_GOOD, "", "%s/health says ok", d->c.public_url);
 	else
-		find(d, "front", FAULT,
+		doctor_find(d, "front", DOCTOR_FAULT,
 			"See that the web server passes /health and /v1/ to server.run_dir's "
 			"fcgi.sock "
 			"(docs/install.md).",
@@ -485,15 +381,15 @@ static void check_front(struct doctor *d)
 	/* Without an upgrade the tunnel daemon itself refuses: 400. Others would say 404, 426 or
 	 * 502. */
 	if (get(d, "/v1/tunnel", &a, why, sizeof(why)) != RC_OK) {
-		find(d, "front_tunnel", FAULT, "As above.", "%s/v1/tunnel: %s", d->c.public_url,
-			why);
+		doctor_find(d, "front_tunnel", DOCTOR_FAULT, "As above.", "%s/v1/tunnel: %s",
+			d->c.public_url, why);
 		return;
 	}
 	if (a.status == 400)
-		find(d, "front_tunnel", GOOD, "", "%s/v1/tunnel reaches the tunnel daemon",
-			d->c.public_url);
+		doctor_find(d, "front_tunnel", DOCTOR_GOOD, "",
+			"%s/v1/tunnel reaches the tunnel daemon", d->c.public_url);
 	else
-		find(d, "front_tunnel", FAULT,
+		doctor_find(d, "front_tunnel", DOCTOR_FAULT,
 			"See that the web server passes /v1/tunnel to tunnel.sock with WebSocket "
 			"upgrade "
 			"(docs/install.md).",
@@ -548,7 +444,8 @@ enum status cmd_doctor(const struct args *args)
 			&d, "the audit log's volume", d.c.audit_log_path, d.c.audit_min_free_bytes);
 		check_schema(&d);
 		check_key(&d);
-		check_log(&d);
+		doctor_audit_log(&d);
+		doctor_audit_index(&d);
 		check_clock(&d);
 		check_socket(&d, "fcgi.sock", "airlock-fcgi-app");
 		check_socket(&d, "tunnel.sock", "airlock-tunneld");

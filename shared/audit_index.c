@@ -361,6 +361,33 @@ enum rc audit_index_places(struct audit_index *ix, const struct audit_index_bloc
 	return rc;
 }
 
+static bool sound(struct audit_index *ix)
+{
+	sqlite3_stmt *st = NULL;
+	bool ok;
+
+	ok = sqlite3_prepare_v2(ix->handle, "PRAGMA quick_check(1)", -1, &st, NULL) == SQLITE_OK &&
+		sqlite3_step(st) == SQLITE_ROW &&
+		strcmp((const char *)sqlite3_column_text(st, 0), "ok") == 0;
+	sqlite3_finalize(st);
+	return ok;
+}
+
+void audit_index_look(const char *path, bool closely, struct audit_index_state *out)
+{
+	struct audit_index_block last = {0};
+	struct audit_index *ix;
+	enum rc rc;
+
+	*out = (struct audit_index_state){0};
+	if (audit_index_open(path, &ix) != RC_OK)
+		return;
+	rc = audit_index_last(ix, &last);
+	out->sound = (rc == RC_OK || rc == RC_NOTFOUND) && (!closely || sound(ix));
+	out->last = last.last;
+	audit_index_close(ix);
+}
+
 /* --- spans ------------------------------------------------------------------------------- */
 
 enum rc audit_index_get_span(struct audit_index *ix, enum audit_index_query q, int64_t number,

@@ -31,6 +31,12 @@ enum rc audit_index_open_write(const char *path, struct audit_index **out) MUST_
 void audit_index_close(struct audit_index *ix);
 /* Removes the file and what SQLite keeps beside it. */
 void audit_index_remove(const char *path);
+/* What can be said of the file at path, for whoever looks after it. */
+struct audit_index_state {
+	bool sound; /* an index of this version; closely: and no page of it is damaged */
+	int64_t last; /* the last row in it; 0: none */
+};
+void audit_index_look(const char *path, bool closely, struct audit_index_state *out);
 /* Is the handle's file still the one at path? */
 bool audit_index_current(const struct audit_index *ix, const char *path);
 

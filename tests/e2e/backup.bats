@@ -174,15 +174,18 @@ ctl() {
 	assert_success
 	assert_equal "$(jq -c '[.ok, [.findings[] | select(.result == "fault") | .check]]' <<<"$output")" '[true,[]]'
 	assert_equal "$(jq -r '[.findings[] | select(.result == "ok") | .check] | unique | join(" ")' <<<"$output" | sed 's/ clock//')" \
-		'audit_chain config disk front front_tunnel key permissions schema socket tunneld'
+		'audit_chain audit_index config disk front front_tunnel key permissions schema socket tunneld'
 }
 
-# doctor_finds CHECK WORD: a fault of that kind, and what to do about it.
-doctor_finds() {
+# doctor_says fault|warning CHECK WORD: a finding of that kind, and what to do about it.
+doctor_says() {
 	run ctl doctor --json
+	assert_equal "$(jq -r --arg r "$1" --arg c "$2" '[.findings[] | select(.check == $c and .result == $r)] | length > 0 and all(.remedy != null)' <<<"$output")" true
+	assert_output --partial "$3"
+}
+doctor_finds() {
+	doctor_says fault "$@"
 	assert_failure 1
-	assert_equal "$(jq -r --arg c "$1" '[.findings[] | select(.check == $c and .result == "fault")] | length > 0 and all(.remedy != null)' <<<"$output")" true
-	assert_output --partial "$2"
 }
 
 @test "the doctor finds what is wrong, each with a remedy" {
@@ -219,6 +222,54 @@ doctor_finds() {
 	doctor_finds audit_chain 'find out who changed them'
 	cp "$STACK/audit.good" "$AUDIT"
 
+	cp "$STATE/state.db" "$STACK/state.good"
 	sqlite3 "$STATE/state.db" 'PRAGMA user_version = 999'
 	doctor_finds schema 'schema 999'
+}
+
+@test "the doctor looks at the search index, and at the archive" {
+	sqlite3 "$STATE/state.db" "PRAGMA user_version = $(sqlite3 "$STACK/state.good" 'PRAGMA user_version')"
+	stack_config audit.rotate_bytes 3000
+	stack_config audit.archive_command 'exit 1'
+	tunneld_up
+	wait_until healthy
+	for i in $(seq 12); do
+		admin POST /v1/admin/tenants "{\"slug\":\"doctor-$i\",\"name\":\"d\"}" >/dev/null
+	done
+	wait_until compgen -G "$STATE/audit-0*.jsonl"
+	archive_fails() { ctl doctor --json | jq -e '.findings[] | select(.check == "audit_archive" and .result == "fault" and .remedy)' >/dev/null; }
+	wait_until archive_fails
+	doctor_finds audit_archive 'audit.archive_command fails'
+	stack_config audit.archive_command 'true'
+	stop tunneld
+	tunneld_up
+	wait_until healthy
+	archive_works() { ctl doctor --json | jq -e '.findings[] | select(.check == "audit_archive" and .result == "ok")' >/dev/null; }
+	wait_until archive_works
+
+	stop tunneld
+	rm "$STATE/audit-index.db"
+	doctor_says warning audit_index 'is missing'
+	echo 'no database' >"$STATE/audit-index.db"
+	doctor_says warning audit_index 'is damaged'
+	run ctl audit reindex
+	assert_success
+	run ctl doctor --json --full
+	assert_equal "$(jq -r '.findings[] | select(.check == "audit_index") | .result' <<<"$output")" ok
+	# A page of it that is not what it was, which only a closer look finds.
+	dd if=/dev/zero of="$STATE/audit-index.db" bs=8192 seek=2 count=3 conv=notrunc status=none
+	run ctl doctor --json --full
+	assert_equal "$(jq -r '.findings[] | select(.check == "audit_index") | .result' <<<"$output")" warning
+	run ctl audit reindex
+	rm "$STATE"/audit-0*.jsonl*
+	/usr/bin/python3 - "$AUDIT" <<-'EOF_PY'
+		import hashlib, sys
+		prev = "0" * 64
+		with open(sys.argv[1], "w") as log:
+		    for seq in range(1, 30001):
+		        line = f'{{"v":1,"seq":{seq},"ts":"2026-11-23T21:04:05.678Z","event":"tool.call","prev":"{prev}"}}'
+		        prev = hashlib.sha256(line.encode()).hexdigest()
+		        log.write(line + "\n")
+	EOF_PY
+	doctor_says warning audit_index 'rows behind the log'
 }
