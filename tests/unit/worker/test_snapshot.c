@@ -430,8 +430,10 @@ static char *rows_of(struct fix *f, const char *sql)
 	fix_call(f, "execute_sql", arguments, &r);
 	from = strstr(fix_text(&r), "\"rows\":[");
 	end = from ? strstr(from, "snapshot_id") : NULL;
-	if (r.outcome != TOOL_OK || !end)
+	if (r.outcome != TOOL_OK || !end) {
 		fail_msg("%s: %s", sql, fix_text(&r));
+		return NULL;
+	}
 	rows = strndup(from, (size_t)(end - from));
 	buf_free(&r.json);
 	return rows;
