@@ -67,30 +67,16 @@ enum rc enrollment_create(struct db *db, const struct enrollment *e,
 enum rc enrollment_list(struct db *db, const char *tenant_id, const char *after, size_t limit,
 	struct enrollment **list, size_t *count, char next[STORE_CURSOR_MAX + 1])
 {
-	static const struct sql_row_kind kind = {sizeof(struct enrollment), read_enrollment, NULL};
-	const struct enrollment *last;
-	char id[STORE_CURSOR_MAX + 1];
-	sqlite3_stmt *st;
-	int64_t number;
-	bool more;
-	enum rc rc = sql_cursor_get(after, &number, id, sizeof(id));
+	static const struct sql_row_kind kind = {.size = sizeof(struct enrollment),
+		.read = read_enrollment,
+		.time_at = offsetof(struct enrollment, created_at),
+		.id_at = offsetof(struct enrollment, id)};
 
-	if (rc == RC_OK)
-		rc = sql_query(db, &st,
-			"SELECT " COLUMNS " FROM enrollments"
-			" WHERE tenant_id = ?1 AND (created_at, id) < (?2, ?3)"
-			" ORDER BY created_at DESC, id DESC LIMIT ?4",
-			"sisi", tenant_id, number, id, (int64_t)limit + 1);
-	if (rc == RC_OK)
-		rc = sql_page(db, st, limit, &kind, list, count, &more);
-	if (rc != RC_OK)
-		return rc;
-	next[0] = '\0';
-	if (more && *count > 0) {
-		last = *list + (*count - 1);
-		sql_cursor_put(next, STORE_CURSOR_MAX + 1, last->created_at, last->id);
-	}
-	return RC_OK;
+	return sql_newest(db,
+		"SELECT " COLUMNS " FROM enrollments"
+		" WHERE tenant_id = ?1 AND (created_at, id) < (?2, ?3)"
+		" ORDER BY created_at DESC, id DESC LIMIT ?4",
+		tenant_id, after, limit, &kind, list, count, next);
 }
 
 static enum rc find(struct db *db, const char *tenant_id, const char *id, struct enrollment *out)

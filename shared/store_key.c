@@ -142,30 +142,17 @@ enum rc api_key_create(struct db *db, const struct api_key *k, struct audit_reco
 enum rc api_key_list(struct db *db, const char *tenant_id, const char *after, size_t limit,
 	struct api_key **list, size_t *count, char next[STORE_CURSOR_MAX + 1])
 {
-	static const struct sql_row_kind kind = {sizeof(struct api_key), read_key, clear_key};
-	const struct api_key *last;
-	char id[STORE_CURSOR_MAX + 1];
-	sqlite3_stmt *st;
-	int64_t number;
-	bool more;
-	enum rc rc = sql_cursor_get(after, &number, id, sizeof(id));
+	static const struct sql_row_kind kind = {.size = sizeof(struct api_key),
+		.read = read_key,
+		.clear = clear_key,
+		.time_at = offsetof(struct api_key, created_at),
+		.id_at = offsetof(struct api_key, id)};
 
-	if (rc == RC_OK)
-		rc = sql_query(db, &st,
-			"SELECT " COLUMNS " FROM api_keys k"
-			" WHERE tenant_id = ?1 AND (created_at, id) < (?2, ?3)"
-			" ORDER BY created_at DESC, id DESC LIMIT ?4",
-			"sisi", tenant_id, number, id, (int64_t)limit + 1);
-	if (rc == RC_OK)
-		rc = sql_page(db, st, limit, &kind, list, count, &more);
-	if (rc != RC_OK)
-		return rc;
-	next[0] = '\0';
-	if (more && *count > 0) {
-		last = *list + (*count - 1);
-		sql_cursor_put(next, STORE_CURSOR_MAX + 1, last->created_at, last->id);
-	}
-	return RC_OK;
+	return sql_newest(db,
+		"SELECT " COLUMNS " FROM api_keys k"
+		" WHERE tenant_id = ?1 AND (created_at, id) < (?2, ?3)"
+		" ORDER BY created_at DESC, id DESC LIMIT ?4",
+		tenant_id, after, limit, &kind, list, count, next);
 }
 
 /* The name of a tenant's key, and whether it is revoked. */

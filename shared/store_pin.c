@@ -26,7 +26,7 @@ static void read_pin(sqlite3_stmt *st, void *row)
 
 enum rc tool_pin_list(struct db *db, const char *tenant_id, struct tool_pin **list, size_t *count)
 {
-	static const struct sql_row_kind kind = {sizeof(struct tool_pin), read_pin, NULL};
+	static const struct sql_row_kind kind = {.size = sizeof(struct tool_pin), .read = read_pin};
 	sqlite3_stmt *st;
 	bool more;
 	enum rc rc = sql_query(db, &st,

@@ -273,12 +273,14 @@ enum rc sql_page(struct db *db, sqlite3_stmt *st, size_t limit, const struct sql
 	return RC_OK;
 }
 
-void sql_cursor_put(char *dst, size_t cap, int64_t number, const char *id)
+/* The cursor "<time>_<id>". */
+static void cursor_put(char *dst, size_t cap, int64_t number, const char *id)
 {
 	snprintf(dst, cap, "%lld_%s", (long long)number, id);
 }
 
-enum rc sql_cursor_get(const char *cursor, int64_t *number, char *id, size_t cap)
+/* RC_INVALID when malformed. "" gives a number above every time. */
+static enum rc cursor_get(const char *cursor, int64_t *number, char *id, size_t cap)
 {
 	char *end;
 	long long n;
@@ -292,5 +294,31 @@ enum rc sql_cursor_get(const char *cursor, int64_t *number, char *id, size_t cap
 	if (end == cursor || *end != '_' || errno == ERANGE || !str_copy(id, cap, end + 1))
 		return RC_INVALID;
 	*number = n;
+	return RC_OK;
+}
+
+enum rc sql_newest(struct db *db, const char *sql, const char *tenant_id, const char *after,
+	size_t limit, const struct sql_row_kind *kind, void *list, size_t *count,
+	char next[STORE_CURSOR_MAX + 1])
+{
+	char id[STORE_CURSOR_MAX + 1], *rows, *last;
+	sqlite3_stmt *st;
+	int64_t time;
+	bool more;
+	enum rc rc = cursor_get(after, &time, id, sizeof(id));
+
+	if (rc == RC_OK)
+		rc = sql_query(db, &st, sql, "sisi", tenant_id, time, id, (int64_t)limit + 1);
+	if (rc == RC_OK)
+		rc = sql_page(db, st, limit, kind, &rows, count, &more);
+	if (rc != RC_OK)
+		return rc;
+	next[0] = '\0';
+	if (more && *count > 0) {
+		last = rows + (*count - 1) * kind->size;
+		memcpy(&time, last + kind->time_at, sizeof(time));
+		cursor_put(next, STORE_CURSOR_MAX + 1, time, last + kind->id_at);
+	}
+	memcpy(list, &rows, sizeof(rows));
 	return RC_OK;
 }

@@ -13,6 +13,7 @@
 #include "shared/buf.h"
 #include "shared/db.h"
 #include "shared/rc.h"
+#include "shared/store.h"
 
 #define SQL_STATEMENTS_MAX 64
 
@@ -67,15 +68,19 @@ struct sql_row_kind {
 	size_t size;
 	void (*read)(sqlite3_stmt *st, void *row);
 	void (*clear)(void *row);
+	/* For sql_newest(): where a row has the time, an int64_t, and the id that order it. */
+	size_t time_at, id_at;
 };
 /* Steps through a query that asks for one row more than limit. *list is freed by the caller; *more:
  * there was that row. */
 enum rc sql_page(struct db *db, sqlite3_stmt *st, size_t limit, const struct sql_row_kind *kind,
 	void *list, size_t *count, bool *more) MUST_CHECK;
-/* The cursor "<number>_<id>" of lists ordered by a time, newest first. "" is the first page. */
-void sql_cursor_put(char *dst, size_t cap, int64_t number, const char *id);
-/* RC_INVALID when malformed. "" gives a number above every time. */
-enum rc sql_cursor_get(const char *cursor, int64_t *number, char *id, size_t cap) MUST_CHECK;
+/* One page of what a tenant has, newest first. The query's parameters: the tenant, the time and id
+ * to go on behind, and how many. next gets the following page's cursor, "" when this is the last.
+ */
+enum rc sql_newest(struct db *db, const char *sql, const char *tenant_id, const char *after,
+	size_t limit, const struct sql_row_kind *kind, void *list, size_t *count,
+	char next[STORE_CURSOR_MAX + 1]) MUST_CHECK;
 
 /* Fills event, tenant, target, change (a JSON object, or NULL) and the outcome "ok" and puts the
  * record into the outbox. */

@@ -114,7 +114,8 @@ enum rc tenant_create(struct db *db, const char *slug, const char *name, const c
 enum rc tenant_list(struct db *db, const char *org_id, const char *after, size_t limit,
 	struct tenant **list, size_t *count, char next[STORE_CURSOR_MAX + 1])
 {
-	static const struct sql_row_kind kind = {sizeof(struct tenant), read_tenant, NULL};
+	static const struct sql_row_kind kind = {
+		.size = sizeof(struct tenant), .read = read_tenant};
 	sqlite3_stmt *st;
 	bool more;
 	enum rc rc = sql_query(db, &st,
@@ -243,7 +244,8 @@ static void read_keep(sqlite3_stmt *st, void *row)
 
 enum rc tenant_keep_list(struct db *db, struct tenant_keep **list, size_t *count)
 {
-	static const struct sql_row_kind kind = {sizeof(struct tenant_keep), read_keep, NULL};
+	static const struct sql_row_kind kind = {
+		.size = sizeof(struct tenant_keep), .read = read_keep};
 	sqlite3_stmt *st;
 	bool more;
 	enum rc rc = sql_query(db, &st,

@@ -147,30 +147,16 @@ enum rc worker_with_tenant(struct db *db, const char *id, struct worker *w, stru
 enum rc worker_list(struct db *db, const char *tenant_id, const char *after, size_t limit,
 	struct worker **list, size_t *count, char next[STORE_CURSOR_MAX + 1])
 {
-	static const struct sql_row_kind kind = {sizeof(struct worker), read_worker, NULL};
-	const struct worker *last;
-	char id[STORE_CURSOR_MAX + 1];
-	sqlite3_stmt *st;
-	int64_t number;
-	bool more;
-	enum rc rc = sql_cursor_get(after, &number, id, sizeof(id));
+	static const struct sql_row_kind kind = {.size = sizeof(struct worker),
+		.read = read_worker,
+		.time_at = offsetof(struct worker, enrolled_at),
+		.id_at = offsetof(struct worker, id)};
 
-	if (rc == RC_OK)
-		rc = sql_query(db, &st,
-			"SELECT " COLUMNS " FROM workers w"
-			" WHERE tenant_id = ?1 AND (enrolled_at, id) < (?2, ?3)"
-			" ORDER BY enrolled_at DESC, id DESC LIMIT ?4",
-			"sisi", tenant_id, number, id, (int64_t)limit + 1);
-	if (rc == RC_OK)
-		rc = sql_page(db, st, limit, &kind, list, count, &more);
-	if (rc != RC_OK)
-		return rc;
-	next[0] = '\0';
-	if (more && *count > 0) {
-		last = *list + (*count - 1);
-		sql_cursor_put(next, STORE_CURSOR_MAX + 1, last->enrolled_at, last->id);
-	}
-	return RC_OK;
+	return sql_newest(db,
+		"SELECT " COLUMNS " FROM workers w"
+		" WHERE tenant_id = ?1 AND (enrolled_at, id) < (?2, ?3)"
+		" ORDER BY enrolled_at DESC, id DESC LIMIT ?4",
+		tenant_id, after, limit, &kind, list, count, next);
 }
 
 static enum rc revoke_row(struct db *db, const struct worker *w, struct audit_record *who)
