@@ -9,6 +9,7 @@
 #include "shared/log.h"
 #include "shared/mem.h"
 #include "shared/text.h"
+#include "tests/bench/call_row.h"
 
 #define ROWS_A_CHECKPOINT 1000
 #define RESULTS_A_STATEMENT 256
@@ -16,19 +17,9 @@
 
 static void fill(struct audit_record *r, int64_t seq)
 {
-	audit_init(r, "tool.call");
-	(void)str_copy(r->tenant_id, sizeof(r->tenant_id), "t_fintech");
-	(void)str_copy(r->actor_kind, sizeof(r->actor_kind), "agent");
-	(void)str_copy(r->actor_id, sizeof(r->actor_id), "key_mfrggzdfmztwq2lk");
-	(void)str_copy(r->key_id, sizeof(r->key_id), "key_mfrggzdfmztwq2lk");
-	(void)str_copy(r->method, sizeof(r->method), "tools/call");
-	(void)str_copy(r->tool, sizeof(r->tool), "execute_sql");
-	(void)str_copy(r->outcome, sizeof(r->outcome), "ok");
+	call_row(r);
 	(void)snprintf(
 		r->request_id, sizeof(r->request_id), "req_%016llx", (unsigned long long)seq);
-	(void)str_copy(r->session_id, sizeof(r->session_id), "s_5f2c9d7a4be81035");
-	(void)str_copy(r->worker_id, sizeof(r->worker_id), "w_5f2c9d7a4be81035");
-	(void)str_copy(r->remote_ip, sizeof(r->remote_ip), "192.0.2.7");
 	r->latency_ms = seq % 50;
 	r->bytes_in = 200 + seq % 100;
 	r->bytes_out = 1000 + seq % 1000;

@@ -17,6 +17,7 @@
 #include "shared/clock.h"
 #include "shared/log.h"
 #include "shared/mem.h"
+#include "tests/bench/call_row.h"
 #include "tunneld/audit_indexer.h"
 #include "tunneld/audit_writer.h"
 
@@ -40,23 +41,9 @@ static size_t count;
 
 static void fill(struct audit_record *r)
 {
-	audit_init(r, "tool.call");
-	(void)str_copy(r->tenant_id, sizeof(r->tenant_id), "t_fintech");
-	(void)str_copy(r->actor_kind, sizeof(r->actor_kind), "agent");
-	(void)str_copy(r->actor_id, sizeof(r->actor_id), "key_mfrggzdfmztwq2lk");
-	(void)str_copy(r->key_id, sizeof(r->key_id), "key_mfrggzdfmztwq2lk");
-	(void)str_copy(r->method, sizeof(r->method), "tools/call");
-	(void)str_copy(r->tool, sizeof(r->tool), "execute_sql");
-	(void)str_copy(r->outcome, sizeof(r->outcome), "ok");
-	(void)str_copy(r->request_id, sizeof(r->request_id), "req_mfrggzdfmztwq2lk");
+	call_row(r);
 	(void)str_copy(r->call_id, sizeof(r->call_id), "c_mfrggzdfmztwq2lkmfrggzdfmz");
 	memset(r->result_sha256, 'a', AUDIT_HASH_LEN);
-	(void)str_copy(r->session_id, sizeof(r->session_id), "s_5f2c9d7a4be81035");
-	(void)str_copy(r->worker_id, sizeof(r->worker_id), "w_5f2c9d7a4be81035");
-	(void)str_copy(r->remote_ip, sizeof(r->remote_ip), "192.0.2.7");
-	r->latency_ms = 7;
-	r->bytes_in = 234;
-	r->bytes_out = 1234;
 	r->vouch = 12345;
 }
 

@@ -455,6 +455,30 @@ static inline void fake_client_end(struct fixture *f, struct fake_client *c)
 	caught_free(&c->got);
 }
 
+/* A hub with a worker of t_acme and a client. */
+static inline struct fixture *fake_pair(struct fake_worker *w, struct fake_client *c)
+{
+	void *f;
+
+	(void)fixture_setup(&f);
+	fake_up(f, w, "t_acme");
+	fake_client_init(c);
+	return f;
+}
+
+/* The end of all three; the client has left, or has no calls. */
+static inline int fake_pair_end(struct fixture *f, struct fake_worker *w, struct fake_client *c)
+{
+	void *state = f;
+
+	if (w->tunnel)
+		fake_disconnect(w);
+	caught_free(&w->got);
+	caught_free(&c->got);
+	assert_int_equal(f->hub.calls.count, 0);
+	return fixture_teardown(&state);
+}
+
 /* Says a CALL; header is what follows "t". */
 static inline bool fake_call(struct fixture *f, struct fake_client *c, const char *fields,
 	const char *payload, size_t len)

@@ -18,10 +18,7 @@ static int setup(void **state)
 {
 	struct setup *s = xcalloc(1, sizeof(*s));
 
-	(void)fixture_setup(state);
-	s->f = *state;
-	fake_up(s->f, &s->w, "t_acme");
-	fake_client_init(&s->c);
+	s->f = fake_pair(&s->w, &s->c);
 	*state = s;
 	return 0;
 }
@@ -29,14 +26,10 @@ static int setup(void **state)
 static int teardown(void **state)
 {
 	struct setup *s = *state;
-	void *f = s->f;
+	int rc = fake_pair_end(s->f, &s->w, &s->c);
 
-	if (s->w.tunnel)
-		fake_disconnect(&s->w);
-	caught_free(&s->w.got);
-	caught_free(&s->c.got);
 	free(s);
-	return fixture_teardown(&f);
+	return rc;
 }
 
 /* The call of this id ends as outcome with the number n. */
