@@ -65,18 +65,6 @@ tenant() { admin POST /v1/admin/tenants "{\"slug\":\"$1\",\"name\":\"$1\"}" >/de
 	assert_equal "$(rows_of again | jq -r .tenant_id | tr '\n' ' ')" "$(printf 't_t%d ' $(seq 60))t_after "
 }
 
-@test "a reader that takes nothing is let go, and the others go on" {
-	mkfifo "$STACK/pipe"
-	# It reads the head and then nothing more.
-	curl -sSN --limit-rate 1 -H "Authorization: Bearer $OPERATOR_TOKEN" "$URL/v1/admin/audit/stream?after=0" >"$STACK/slow" 2>&1 &
-	slow=$!
-	watch quick
-	tenant seen
-	wait_until has_row quick '"target":"t_seen"'
-	unwatch quick
-	kill "$slow"
-}
-
 @test "nobody is let in without a credential, and a ticket is no address" {
 	run curl -sS -o /dev/null -w '%{http_code}' "$URL/v1/admin/audit/stream"
 	assert_output 401
@@ -117,6 +105,47 @@ tenant() { admin POST /v1/admin/tenants "{\"slug\":\"$1\",\"name\":\"$1\"}" >/de
 	wait_until healthy
 	assert_equal "$(audit_count '.event == "audit.stream"')" "$(audit_count '.event == "audit.stream" and .outcome == "ok"')"
 	assert_logs_clean
+}
+
+# AUDIT_LISTENERS=1000 is what `make soak` asks for.
+@test "very many watch, and each is given every row" {
+	local count=${AUDIT_LISTENERS:-100}
+	wait_until streams_are 0
+	coproc MANY { /usr/bin/python3 "$REPO/tests/e2e/lib/audit_streams.py" many "$URL" "$OPERATOR_TOKEN" "$count" 2>&1; }
+	read -r -t 120 line <&"${MANY[0]}"
+	assert_equal "$line" open
+	assert streams_are "$count"
+	for i in $(seq 5); do
+		tenant "many-$i"
+	done
+	tenant last
+	echo >&"${MANY[1]}"
+	read -r -t 120 line <&"${MANY[0]}"
+	assert_equal "$line" "$count streams, 6 rows each"
+	wait_until streams_are 0
+}
+
+@test "a reader that does not keep up is let go with a word, and can go on from there; the others lose nothing" {
+	stop tunneld
+	stack_config audit.stream_keepalive_ms 60000 # so that it is the backlog that counts
+	tunneld_up
+	wait_until healthy
+	watch others
+	run /usr/bin/python3 "$REPO/tests/e2e/lib/audit_streams.py" slow "$URL" "$OPERATOR_TOKEN" "$RUN"
+	assert_success
+	local row
+	row=$(jq .last_row <<<"$output")
+	assert_equal "$(jq -c '[.whole, .last_event]' <<<"$output")" \
+		"[true,[\"event: dropped\",\"id: $row\",\"data: {\\\"reason\\\":\\\"too_slow\\\",\\\"after\\\":$row}\"]]"
+	watch again '' -H "Last-Event-ID: $row"
+	wait_until has_row again "\"seq\":$((row + 1)),"
+	unwatch again
+	assert_equal "$(rows_of again | head -n 1 | jq .seq)" $((row + 1))
+	tenant after-all
+	wait_until has_row others '"target":"t_after-all"'
+	unwatch others
+	run jq -n '[inputs.seq] | . == [range(.[0]; .[0] + length)]' <<<"$(rows_of others)"
+	assert_output true
 }
 
 @test "the same behind Caddy" {
