@@ -38,6 +38,10 @@ function neighbours(row) {
     all["an empty change"] = copy(row, (r) => { r.change = {}; });
   }
   if (row.vouch) all["a number without the result"] = copy(row, (r) => { delete r.result_sha256; });
+  if (row.event === "call.late") {
+    all["a late result of nobody"] = copy(row, (r) => { r.outcome = "no_worker"; });
+    all["a late result without an outcome"] = copy(row, (r) => { delete r.outcome; });
+  }
   return all;
 }
 
