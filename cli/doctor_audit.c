@@ -146,7 +146,8 @@ static void judge_index(struct doctor *d, const char *path, const struct audit_i
 			"between",
 			path, (long long)s->last, (long long)behind);
 	else
-		doctor_find(d, "audit_index", DOCTOR_GOOD, "", "%s has the rows up to %lld", path,
+		doctor_find(d, "audit_index", DOCTOR_GOOD, "",
+			"%s is good; the rows behind row %lld are read from the log", path,
 			(long long)s->last);
 }
 

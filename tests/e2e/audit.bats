@@ -80,9 +80,15 @@ verify() {
 	assert_output --partial 'are missing before this line'
 }
 
-@test "closed files are archived, and compressed then; a tenant has a rule of its own" {
+@test "closed files are archived, once the archive takes them, and compressed then; a tenant has a rule of its own" {
 	mkdir -p "$STACK/archive"
-	stack_config audit.archive_command "cp %p $STACK/archive/.%f.part && mv $STACK/archive/.%f.part $STACK/archive/%f"
+	# It fails twice, and is tried again by itself, later each time.
+	cat >"$STACK/archive.sh" <<-END
+		echo try >>"$STACK/tries"
+		[ "\$(wc -l <"$STACK/tries")" -gt 2 ] || exit 1
+		cp "\$1" "$STACK/archive/.\$2.part" && mv "$STACK/archive/.\$2.part" "$STACK/archive/\$2"
+	END
+	stack_config audit.archive_command "sh $STACK/archive.sh %p %f"
 	stack_config audit.head_command "echo %s:%h >$STACK/pushed"
 	tunneld_up
 	wait_until healthy
@@ -106,6 +112,8 @@ verify() {
 	wait_until newest_is_archived_after "$before"
 	run admin GET /v1/admin/status
 	assert_equal "$(jq -c '[.audit.archive_ok, .audit.head_ok, .audit.segments > 3]' <<<"$output")" '[true,true,true]'
+	run curl -fsS "http://127.0.0.1:$METRICS_PORT/metrics"
+	assert_line 'airlock_cp_audit_archive_failures_total 2'
 	stop tunneld
 	# The head that was pushed is one of the log, with what is compressed and what is not.
 	run verify --expect "$(cat "$STACK/pushed")"
