@@ -229,9 +229,11 @@ static enum rc next_result(
 	while (PQisBusy(pg->conn)) {
 		if (out_of_budget(pg, err))
 			return RC_UNAVAILABLE;
-		await(pg->conn, POLLIN);
+		/* While rows stream, most of the time more is there already. */
 		if (!PQconsumeInput(pg->conn))
 			return lost(what, err);
+		if (PQisBusy(pg->conn))
+			await(pg->conn, POLLIN);
 	}
 	*res = PQgetResult(pg->conn);
 	return RC_OK;

@@ -253,7 +253,7 @@ static struct value instant_value(int64_t us, struct buf *scratch)
 	if (us == INT64_MAX || us == INT64_MIN)
 		return us > 0 ? value_text("infinity", 8) : value_text("-infinity", 9);
 	days = us / day_us - (us % day_us < 0);
-	len = put_clock(clock, us - days * day_us);
+	len = put_clock(clock, us % day_us + (us % day_us < 0 ? day_us : 0));
 	days += 10957; /* from 2000 to 1970 */
 	while (!civil_from_days(days - cycles * cycle, &c))
 		cycles += days > 0 ? 1 : -1;
