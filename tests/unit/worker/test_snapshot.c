@@ -3,7 +3,9 @@
 #include "tests/unit/worker/snapfix.h"
 
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <semaphore.h>
+#include <sys/vfs.h>
 #include <sys/wait.h>
 
 #include "tests/unit/worker/duckfix.h"
@@ -252,6 +254,10 @@ static void search_files(const struct fix *f)
 
 		assert_true(len < 8 << 20);
 		if (len > 0) {
+			struct stat st;
+
+			assert_int_equal(fstat(fd, &st), 0);
+			assert_int_equal(st.st_mode & 07777, 0600);
 			search(e->d_name, bytes, (size_t)len);
 			count_shown(bytes, (size_t)len);
 			files++;
@@ -585,6 +591,7 @@ static void least_recently_used_goes(void **state)
 static void leftovers(void **state)
 {
 	static const char ours[] = "s_abcdefghijklmnopqrstuvwxyz";
+	static const char *const suffixes[] = {".tmp", ".tmp-journal", ".tmp.wal", ".db.wal"};
 	struct wconfig_error err = {.text = ""};
 	char path[256];
 	struct tools *second = NULL;
@@ -612,15 +619,18 @@ static void leftovers(void **state)
 	assert_int_equal(waitpid(child, &status, 0), child);
 	assert_int_equal(status, 0);
 	assert_int_equal(fix_files(&f, ".db"), 1);
-	snprintf(path, sizeof(path), "%s/%s.tmp", f.data, ours);
-	close(open(path, O_CREAT | O_WRONLY, 0600));
+	for (size_t i = 0; i < sizeof(suffixes) / sizeof(suffixes[0]); i++) {
+		snprintf(path, sizeof(path), "%s/%s%s", f.data, ours, suffixes[i]);
+		close(open(path, O_CREAT | O_WRONLY, 0600));
+	}
 	/* Not ours: stays. */
 	snprintf(path, sizeof(path), "%s/customer.db", f.data);
 	close(open(path, O_CREAT | O_WRONLY, 0600));
 	snprintf(path, sizeof(path), "%s/%s1.db", f.data, ours);
 	close(open(path, O_CREAT | O_WRONLY, 0600));
 	assert_int_equal(fix_tools(&f, &err), RC_OK);
-	assert_int_equal(fix_files(&f, ".tmp"), 0);
+	for (size_t i = 0; i < sizeof(suffixes) / sizeof(suffixes[0]); i++)
+		assert_int_equal(fix_files(&f, suffixes[i]), 0);
 	assert_int_equal(fix_files(&f, ".db"), 2);
 	/* The directory is taken. */
 	assert_int_equal(
@@ -650,6 +660,49 @@ static void bad_directory(void **state)
 	unlink(f.data);
 	f.t = NULL;
 	fix_close(&f);
+}
+
+/* The directory is for its owner alone, whatever it was; and one on a disk is told. */
+static void directory_mode_and_disk(void **state)
+{
+	char log[] = "/tmp/airlock-log.XXXXXX", *dirs[] = {"/dev/shm", "/var/tmp"};
+	int fd = mkstemp(log), before;
+
+	(void)state;
+	close(fd);
+	for (size_t i = 0; i < 2; i++) {
+		struct wconfig_error err = {.text = ""};
+		struct statfs fs;
+		struct stat st;
+		struct fix f;
+		char text[4096] = "";
+		FILE *in;
+
+		if (access(dirs[i], W_OK) != 0)
+			continue;
+		fix_dirs(&f, SQL);
+		snprintf(f.data, sizeof(f.data), "%s/airlock-test.XXXXXX", dirs[i]);
+		assert_non_null(mkdtemp(f.data));
+		assert_int_equal(chmod(f.data, 0755), 0);
+		fix_config(&f, YAML);
+		before = log_to(log);
+		assert_int_equal(fix_tools(&f, &err), RC_OK);
+		assert_true(dup2(before, STDERR_FILENO) >= 0);
+		close(before);
+		assert_int_equal(stat(f.data, &st), 0);
+		assert_int_equal(st.st_mode & 07777, 0700);
+		in = fopen(log, "r");
+		assert_non_null(in);
+		(void)!fread(text, 1, sizeof(text) - 1, in);
+		fclose(in);
+		assert_int_equal(statfs(f.data, &fs), 0);
+		assert_int_equal(strstr(text, "is not on tmpfs") == NULL, fs.f_type == TMPFS_MAGIC);
+		tools_close(f.t);
+		f.t = NULL;
+		nftw(f.data, fix_remove, 8, FTW_DEPTH | FTW_PHYS);
+		fix_close(&f);
+	}
+	unlink(log);
 }
 
 static void caps(void **state)
@@ -970,6 +1023,7 @@ int main(int argc, char *argv[])
 		cmocka_unit_test(least_recently_used_goes),
 		cmocka_unit_test(leftovers),
 		cmocka_unit_test(bad_directory),
+		cmocka_unit_test(directory_mode_and_disk),
 		cmocka_unit_test(caps),
 		cmocka_unit_test(single_flight),
 		cmocka_unit_test(leader_leaves),
