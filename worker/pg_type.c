@@ -168,17 +168,20 @@ static double real_of(const char *text, size_t len, struct buf *scratch)
 	return scratch->failed ? 0 : strtod((const char *)scratch->data, NULL);
 }
 
-/* Exact: an integer, a real of as many digits as survive in one, or the text itself. */
+/* Exact: an integer, a real of as many digits as survive in one, or the text itself. Zeros at the
+ * end, of which a division makes many, are no digits. */
 static struct value numeric_value(const char *text, size_t len, struct buf *scratch)
 {
-	size_t digits = 0, i = 0;
+	size_t digits = 0, i = 0, end = len;
 	int64_t whole;
 
 	if (value_parse_int(text, len, &whole) == RC_OK)
 		return value_int(whole);
 	while (i < len && strchr("-0.", text[i]))
 		i++;
-	for (; i < len; i++)
+	while (end > i && text[end - 1] == '0')
+		end--;
+	for (; i < end; i++)
 		digits += isdigit((unsigned char)text[i]) != 0;
 	if (!memchr(text, '.', len) || digits > REAL_DIGITS)
 		return value_text(text, len);

@@ -71,7 +71,7 @@ helpers() { pgrep -P "$(pid_of worker-fintech)" -f duckdb; }
 	assert_equal "$(rows 7 "SELECT id, name, email SIMILAR TO 'u_.*@example.org', phone, born BETWEEN '1961-01-01' AND '1962-12-31', pay != 50007, joined, note FROM people")" \
 		'[[7,"[redacted]",1,"****0007",1,1,"2020-01-01","[redacted] wrote from [email]"]]'
 	assert_equal "$(rows 7 "SELECT count(*), sum(cost), min(seen_at), any_value(tags), hex(any_value(raw)) FROM visits")" \
-		'[[100,62025.0,"2024-05-01T10:00:00Z","[\"a\",\"b\"]","00FF"]]'
+		'[[100,62025,"2024-05-01T10:00:00Z","[\"a\",\"b\"]","00FF"]]'
 	assert_equal "$(rows 7 'SELECT nme FROM people')" "\"no such column: nme; did you mean 'name'?\""
 	assert_equal "$(rows 7 "SELECT * FROM read_csv('/etc/passwd')")" "\"function 'read_csv' is not available here\""
 }

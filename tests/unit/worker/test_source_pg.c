@@ -221,6 +221,8 @@ static const struct {
 	{"timestamptz", "294276-12-31 23:59:59.25+00", "t:294276-12-31 23:59:59.25+00",
 		COLUMN_TEXT},
 	{"timestamptz", "4713-01-01 00:00:00+00 BC", "t:4713-01-01 00:00:00+00 BC", COLUMN_TEXT},
+	{"numeric", "14.0000000000000000", "r:14", COLUMN_ANY},
+	{"numeric", "-1234567890.12345000000000000000", "r:-1234567890.12345", COLUMN_ANY},
 	{"float4", "-1e-30", "r:-1.0000000000000001e-30", COLUMN_REAL},
 	{"float4", "NaN", "t:NaN", COLUMN_REAL},
 	{"float4", "Infinity", "t:Infinity", COLUMN_REAL},
