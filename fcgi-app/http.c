@@ -17,7 +17,6 @@
 #include "shared/mem.h"
 #include "shared/store.h"
 
-#define PARAMS_MAX 256
 #define PARAM_BYTES_MAX 131072
 #define ADMIN_BODY_MAX 65536
 #define EXTRA_HEADERS_MAX 8192
@@ -39,6 +38,42 @@ static FCGX_Request *fcgx(const struct request *rq)
 
 /* --- reading: parameters and headers ----------------------------------------------------- */
 
+/* Of a name that is not empty. Many begin alike. */
+static size_t name_hash(const char *name, size_t len)
+{
+	return (len + 3U * (unsigned char)name[len - 1] + 5U * (unsigned char)name[len / 2]) %
+		(sizeof(((struct http_index *)0)->first) / sizeof(uint16_t));
+}
+
+/* False: there are too many, or they are too long. Those that are in the index count all the same.
+ */
+static bool index_params(struct request *rq)
+{
+	char **params = fcgx(rq)->envp;
+	size_t count = 0, bytes = 0;
+	bool bounded = true;
+
+	while (params && params[count] && count < HTTP_PARAMS_MAX) {
+		size_t len = strlen(params[count++]);
+
+		bytes += len;
+		bounded = bounded && len <= HTTP_HEADER_MAX + HTTP_PATH_MAX;
+	}
+	bounded = bounded && bytes <= PARAM_BYTES_MAX && !(params && params[count]);
+	/* Backwards, so that of equal names the first comes first. */
+	while (count-- > 0) {
+		const char *p = params[count], *equals = strchr(p, '=');
+		uint16_t *first;
+
+		if (!equals || equals == p)
+			continue;
+		first = &rq->params.first[name_hash(p, (size_t)(equals - p))];
+		rq->params.next[count] = *first;
+		*first = (uint16_t)(count + 1);
+	}
+	return bounded;
+}
+
 /* How often a parameter is there; *value is its first. nginx repeats parameters for repeated
  * headers. */
 static int param_count(const struct request *rq, const char *name, const char **value)
@@ -47,11 +82,13 @@ static int param_count(const struct request *rq, const char *name, const char **
 	int count = 0;
 
 	*value = NULL;
-	for (char **p = fcgx(rq)->envp; p && *p; p++) {
-		if (strncmp(*p, name, len) != 0 || (*p)[len] != '=')
+	for (uint16_t i = rq->params.first[name_hash(name, len)]; i; i = rq->params.next[i - 1]) {
+		const char *p = fcgx(rq)->envp[i - 1];
+
+		if (strncmp(p, name, len) != 0 || p[len] != '=')
 			continue;
 		if (count++ == 0)
-			*value = *p + len + 1;
+			*value = p + len + 1;
 	}
 	return count;
 }
@@ -146,22 +183,6 @@ int http_fd(const struct request *rq)
 
 /* --- a request's beginning and end ------------------------------------------------------- */
 
-static bool params_bounded(const struct request *rq)
-{
-	size_t count = 0;
-	size_t bytes = 0;
-
-	for (char **p = fcgx(rq)->envp; p && *p; p++) {
-		size_t len = strlen(*p);
-
-		bytes += len;
-		if (++count > PARAMS_MAX || len > HTTP_HEADER_MAX + HTTP_PATH_MAX ||
-			bytes > PARAM_BYTES_MAX)
-			return false;
-	}
-	return true;
-}
-
 static void begin_log(struct request *rq)
 {
 	audit_init(&rq->who, "");
@@ -184,12 +205,12 @@ static void identify(struct request *rq)
 }
 
 /* What is wrong with the request line, or NULL. */
-static const char *request_line(struct request *rq)
+static const char *request_line(struct request *rq, bool bounded)
 {
 	const char *method = param(rq, "REQUEST_METHOD");
 	const char *uri = param(rq, "REQUEST_URI");
 
-	if (!params_bounded(rq))
+	if (!bounded)
 		return "There are too many headers, or they are too long.";
 	if (!method || !http_parse_method_ok(method) ||
 		!str_copy(rq->method, sizeof(rq->method), method))
@@ -212,6 +233,7 @@ bool http_start(
 	struct request *rq, const struct app *app, const struct config *config, void *request)
 {
 	const char *wrong;
+	bool bounded;
 
 	rq->app = app;
 	rq->config = config;
@@ -220,8 +242,9 @@ bool http_start(
 	rq->pattern = "";
 	buf_init(&rq->body, 0);
 	buf_init(&rq->headers, EXTRA_HEADERS_MAX);
+	bounded = index_params(rq);
 	identify(rq);
-	wrong = request_line(rq);
+	wrong = request_line(rq, bounded);
 	if (!wrong)
 		return true;
 	http_problem(rq, PROBLEM_BAD_REQUEST, wrong);

@@ -21,6 +21,7 @@
 
 #define HTTP_PATH_MAX 1024
 #define HTTP_HEADER_MAX 8192
+#define HTTP_PARAMS_MAX 256
 
 struct spare;
 
@@ -39,10 +40,17 @@ struct conn;
 struct loop;
 struct mcp_call;
 
+/* Where the parameters of a request are, by their names: a call looks two dozen of them up. */
+struct http_index {
+	uint16_t first[64]; /* of those whose names have that hash: number and 1, or 0 */
+	uint16_t next[HTTP_PARAMS_MAX];
+};
+
 struct request {
 	const struct app *app;
 	const struct config *config;
 	void *fcgx; /* FCGX_Request of its connection */
+	struct http_index params;
 	struct loop *loop; /* the one that serves it, where nothing may wait; NULL in a thread */
 	struct conn *conn; /* that loop's own */
 	bool deferred; /* something would have had to wait: a thread serves it from the start */

@@ -120,11 +120,16 @@ void audit_put(struct buf *b, const struct audit_record *r)
 	buf_char(b, '}');
 }
 
-static const struct field *field_named(struct jscan key)
+/* *next is the one to begin with: they nearly always come in the order in which we write them. */
+static const struct field *field_named(struct jscan key, size_t *next)
 {
 	for (size_t i = 0; i < FIELD_COUNT; i++) {
-		if (jscan_is_str(key, fields[i].name))
-			return &fields[i];
+		size_t at = (*next + i) % FIELD_COUNT;
+
+		if (!jscan_is_str(key, fields[at].name))
+			continue;
+		*next = at + 1;
+		return &fields[at];
 	}
 	return NULL;
 }
@@ -154,13 +159,14 @@ enum rc audit_get(struct jscan object, struct audit_record *r)
 	struct audit_record got;
 	struct jscan_iter it;
 	struct jscan key, value;
+	size_t next = 0;
 
 	audit_init(&got, "");
 	if (object.kind != JSCAN_OBJECT)
 		return RC_INVALID;
 	it = jscan_iter(object);
 	while (jscan_next(&it, &key, &value)) {
-		const struct field *f = field_named(key);
+		const struct field *f = field_named(key, &next);
 
 		if (f && get_one(&got, f, value) != RC_OK)
 			return RC_INVALID;

@@ -1,7 +1,9 @@
 #include "shared/jscan.h"
 
+#include <endian.h>
 #include <limits.h>
 #include <stdarg.h>
+#include <stdint.h>
 #include <string.h>
 
 #include "shared/text.h"
@@ -63,24 +65,56 @@ static const char *check_escape(const char *p, const char *end)
 	return hex4(p + 1, end) >= 0 ? p + 5 : NULL;
 }
 
+#define EACH(byte) (UINT64_C(0x0101010101010101) * (byte))
+
+/* Marks, in the highest bit of its byte, the first quote, backslash or control character of eight
+ * bytes; behind it marks may be wrong. */
+static uint64_t mark_special(uint64_t word)
+{
+	uint64_t quote = word ^ EACH('"'), slash = word ^ EACH('\\');
+
+	return (((word - EACH(0x20)) & ~word) | ((quote - EACH(1)) & ~quote) |
+		       ((slash - EACH(1)) & ~slash)) &
+		EACH(0x80);
+}
+
+/* Where the next quote, backslash or control character is, or end. *high collects the bits of what
+ * was passed over. Most of what we read is in strings: eight bytes at a time. */
+static const char *skip_plain(const char *p, const char *end, uint64_t *high)
+{
+	for (; end - p >= 8; p += 8) {
+		uint64_t word, special;
+
+		memcpy(&word, p, sizeof(word));
+		word = le64toh(word); /* the first byte is the lowest */
+		special = mark_special(word);
+		if (special) {
+			*high |= word & ((special & (~special + 1)) - 1);
+			return p + __builtin_ctzll(special) / 8;
+		}
+		*high |= word;
+	}
+	for (; p < end && (unsigned char)*p >= 0x20 && *p != '"' && *p != '\\'; p++)
+		*high |= (unsigned char)*p;
+	return p;
+}
+
 /* p stands on the opening quote. Where the string ends, or NULL. */
 static const char *check_string(const char *p, const char *end)
 {
 	const char *start = ++p;
-	unsigned char high = 0;
+	uint64_t high = 0;
 
-	while (p < end && *p != '"') {
-		unsigned char c = (unsigned char)*p++;
-
-		if (c < 0x20)
+	for (;;) {
+		p = skip_plain(p, end, &high);
+		if (p >= end)
 			return NULL;
-		high |= c;
-		if (c == '\\' && !(p = check_escape(p, end)))
+		if (*p == '"')
+			break;
+		if (*p != '\\' || !(p = check_escape(p + 1, end)))
 			return NULL;
 	}
-	if (p >= end)
-		return NULL;
-	if ((high & 0x80) && !text_utf8_ok(start, (size_t)(p - start)))
+	if ((high & EACH(0x80)) && !text_utf8_ok(start, (size_t)(p - start)))
 		return NULL;
 	return p + 1;
 }
@@ -244,15 +278,15 @@ enum rc jscan_parse(const char *text, size_t len, struct jscan *out)
 
 static const char *skip_string(const char *p, const char *end)
 {
-	const char *quote = memchr(p + 1, '"', (size_t)(end - p) - 1);
+	uint64_t high = 0;
 
-	/* Nearly always this is its end. */
-	if (quote && !memchr(p + 1, '\\', (size_t)(quote - p) - 1))
-		return quote + 1;
-	for (p++; p < end && *p != '"'; p++)
-		if (*p == '\\')
-			p++;
-	return p < end ? p + 1 : end;
+	for (p++;; p += *p == '\\' && end - p > 1 ? 2 : 1) {
+		p = skip_plain(p, end, &high);
+		if (p >= end)
+			return end;
+		if (*p == '"')
+			return p + 1;
+	}
 }
 
 static const char *skip_container(const char *p, const char *end)
@@ -498,7 +532,8 @@ bool jscan_is_str(struct jscan v, const char *s)
 	if (v.len > 2 && v.p[1] != '\\' && v.p[1] != s[0])
 		return false;
 	if (is_plain(v))
-		return !strncmp(v.p + 1, s, v.len - 2) && strlen(s) == v.len - 2;
+		/* It has no NUL, so s is at least as long when they are equal so far. */
+		return !strncmp(v.p + 1, s, v.len - 2) && s[v.len - 2] == '\0';
 	p = v.p + 1;
 	end = v.p + v.len - 1;
 	while (p < end) {

@@ -281,51 +281,69 @@ static enum rc read_number(struct jscan v, int64_t *out)
 
 #define TEXTS 11
 
+struct text_field {
+	const char *name;
+	char *dst;
+	size_t cap;
+};
+
+/* What is no text. */
+struct other_fields {
+	struct jscan audit, rate, timeout;
+};
+
+/* *next is the text to begin with: they come in the order in which the pool writes them. */
+static enum rc read_one(struct jscan key, struct jscan value, const struct text_field texts[TEXTS],
+	size_t *next, struct other_fields *others)
+{
+	for (size_t i = 0; i < TEXTS; i++) {
+		size_t at = (*next + i) % TEXTS;
+
+		if (!jscan_is_str(key, texts[at].name))
+			continue;
+		*next = at + 1;
+		return jscan_str(value, texts[at].dst, texts[at].cap);
+	}
+	if (jscan_is_str(key, "audit"))
+		others->audit = value;
+	else if (jscan_is_str(key, "rate"))
+		others->rate = value;
+	else if (jscan_is_str(key, "timeout_ms"))
+		others->timeout = value;
+	return RC_OK;
+}
+
 /* One walk over the header: this is on every call's way. */
 static enum rc read_request(const struct msg *m, struct request *rq)
 {
-	const struct {
-		const char *name;
-		char *dst;
-		size_t cap;
-	} texts[TEXTS] = {{"tenant_id", rq->tenant_id, sizeof(rq->tenant_id)},
+	const struct text_field texts[TEXTS] = {{"tenant_id", rq->tenant_id, sizeof(rq->tenant_id)},
 		{"method", rq->method, sizeof(rq->method)}, {"tool", rq->tool, sizeof(rq->tool)},
 		{"affinity", rq->affinity, sizeof(rq->affinity)},
 		{"key_id", rq->key_id, sizeof(rq->key_id)},
 		{"key_name", rq->key_name, sizeof(rq->key_name)}, {"era", rq->era, sizeof(rq->era)},
-		{"traceparent", rq->traceparent, sizeof(rq->traceparent)},
-		{"tracestate", rq->tracestate, sizeof(rq->tracestate)},
 		{"rpc_id", rq->rpc_id, sizeof(rq->rpc_id)},
-		{"client", rq->client, sizeof(rq->client)}};
-	struct jscan key, value, audit = {NULL, 0, JSCAN_NONE}, rate = audit, timeout = audit;
+		{"client", rq->client, sizeof(rq->client)},
+		{"traceparent", rq->traceparent, sizeof(rq->traceparent)},
+		{"tracestate", rq->tracestate, sizeof(rq->tracestate)}};
+	const struct jscan none = {NULL, 0, JSCAN_NONE};
+	struct other_fields others = {none, none, none};
 	struct jscan_iter it = jscan_iter(m->header);
+	struct jscan key, value;
+	size_t next = 0;
 
 	for (size_t i = 0; i < TEXTS; i++)
 		texts[i].dst[0] = '\0';
 	rq->rate =
 		0; /* the caller knows the configured default; without a rate there is no limit */
 	rq->timeout_ms = 0;
-	while (jscan_next(&it, &key, &value)) {
-		size_t i = 0;
-
-		while (i < TEXTS && !jscan_is_str(key, texts[i].name))
-			i++;
-		if (i < TEXTS) {
-			if (jscan_str(value, texts[i].dst, texts[i].cap) != RC_OK)
-				return RC_INVALID;
-		} else if (jscan_is_str(key, "audit")) {
-			audit = value;
-		} else if (jscan_is_str(key, "rate")) {
-			rate = value;
-		} else if (jscan_is_str(key, "timeout_ms")) {
-			timeout = value;
-		}
-	}
-	if (!*rq->tenant_id || !*rq->method || read_number(rate, &rq->rate) != RC_OK ||
-		read_number(timeout, &rq->timeout_ms) != RC_OK)
+	while (jscan_next(&it, &key, &value))
+		if (read_one(key, value, texts, &next, &others) != RC_OK)
+			return RC_INVALID;
+	if (!*rq->tenant_id || !*rq->method || read_number(others.rate, &rq->rate) != RC_OK ||
+		read_number(others.timeout, &rq->timeout_ms) != RC_OK)
 		return RC_INVALID;
 	audit_init(&rq->record, "");
-	return audit_get(audit, &rq->record);
+	return audit_get(others.audit, &rq->record);
 }
 
 static bool is_tool_call(const struct request *rq)

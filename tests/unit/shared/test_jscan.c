@@ -2,6 +2,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -269,6 +270,50 @@ static void reads_integers(void **state)
 			fail_msg("accepted: %s", bad[i]);
 }
 
+/* Strings are read eight bytes at a time: what ends or spoils one may be at any place in them. */
+static void a_string_is_read_right_wherever_its_characters_stand(void **state)
+{
+	static const struct {
+		const char *spelt, *means; /* NULL: refused */
+	} cases[] = {{"\\\"", "\""}, {"\\\\", "\\"}, {"\\u0041", "A"}, {"\xc3\xa9", "\xc3\xa9"},
+		{"\x7f", "\x7f"}, {"!", "!"}, {"#", "#"}, {"]", "]"}, {"\x1f", NULL}, {"\n", NULL},
+		{"\"", NULL}, {"\\x", NULL}, {"\xc3", NULL}, {"\x80", NULL}};
+	static const char filler[] = "abcdefghijklmnopqrstuvwxyz";
+	char text[96], expected[64], got[64];
+	struct jscan v, second;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		for (int before = 0; before < 20; before++) {
+			for (int after = 0; after < 10; after++) {
+				(void)snprintf(text, sizeof(text), "[\"%.*s%s%.*s\",\"x\"]", before,
+					filler, cases[i].spelt, after, filler);
+				if (!cases[i].means) {
+					assert_int_equal(
+						jscan_parse(text, strlen(text), &v), RC_INVALID);
+					continue;
+				}
+				assert_int_equal(jscan_parse(text, strlen(text), &v), RC_OK);
+				struct jscan_iter it = jscan_iter(v);
+
+				assert_true(jscan_next(&it, &second, &v));
+				(void)snprintf(expected, sizeof(expected), "%.*s%s%.*s", before,
+					filler, cases[i].means, after, filler);
+				assert_int_equal(jscan_str(v, got, sizeof(got)), RC_OK);
+				assert_string_equal(got, expected);
+				assert_true(jscan_is_str(v, expected));
+				expected[strlen(expected) - 1]++;
+				assert_false(jscan_is_str(v, expected));
+				assert_true(jscan_next(&it, &second, &v));
+				assert_true(jscan_is_str(v, "x"));
+				assert_false(jscan_is_str(v, "xy"));
+				assert_false(jscan_is_str(v, ""));
+				assert_false(jscan_next(&it, &second, &v));
+			}
+		}
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -282,6 +327,7 @@ int main(void)
 		cmocka_unit_test(unescapes_strings),
 		cmocka_unit_test(compares_strings),
 		cmocka_unit_test(reads_integers),
+		cmocka_unit_test(a_string_is_read_right_wherever_its_characters_stand),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
