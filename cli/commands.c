@@ -79,7 +79,7 @@ const struct command commands[] = {
 	{"audit", "reindex", "", 0, ANY | B(QUIET),
 		"Make the audit log's search index anew, on the state volume", cmd_audit_reindex},
 	{"state", "export", "", 0, ANY | B(OUT),
-		"Write tenants, key hashes and worker keys as state YAML, offline",
+		"Write tenants, key hashes, worker keys and pins as state YAML, offline",
 		cmd_state_export},
 };
 const size_t command_count = sizeof(commands) / sizeof(commands[0]);

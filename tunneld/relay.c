@@ -384,6 +384,10 @@ static void refuse(struct hub *hub, struct client *c, const struct request *rq, 
 	call->client = c;
 	c->call = call;
 	call->row.record = rq->record;
+	/* A denied call whose key may not make it has no target. */
+	if (why->problem == PROBLEM_TOOL_CHANGED)
+		(void)str_copy(call->row.record.target, sizeof(call->row.record.target),
+			problem_code(why->problem));
 	call->tool = is_tool_call(rq) ? metrics_tool(&hub->metrics, rq->tool, false) : NULL;
 	call->problem = why->problem;
 	call->retry_after_ms = why->retry_after_ms;

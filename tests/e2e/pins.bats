@@ -83,8 +83,12 @@ restart_with() { # PINNING
 	assert_success
 	assert_equal "$(jq -c '[.pinning, .live, [.tools[] | [.name, .state, .pinned_fingerprint]]]' <<<"$output")" \
 		'["warn",true,[["alpha","new",null],["beta","new",null]]]'
+	# As docs/tools.md says.
 	assert_equal "$(jq -r '.tools[0].fingerprint' <<<"$output")" \
-		"sha256:$(tool alpha | jq -cSj . | sha256sum | cut -d ' ' -f 1)"
+		"sha256:$(mcp pins "$KEY" '{"jsonrpc":"2.0","id":1,"method":"tools/list"}' | head -n 1 |
+			jq -cSj '.result.tools[] | select(.name == "alpha")
+				| with_entries(select(.key | IN("annotations", "description", "inputSchema", "name", "outputSchema", "title")))' |
+			sha256sum | cut -d ' ' -f 1)"
 	assert_equal "$(admin GET "$TENANT/tools?limit=1" | jq -c '[.next_cursor, (.tools | length)]')" '["alpha",1]'
 	assert_equal "$(admin GET "$TENANT/tools?limit=1&cursor=alpha" | jq -c '[.next_cursor, .tools[0].name]')" '[null,"beta"]'
 }
@@ -223,7 +227,7 @@ restart_with() { # PINNING
 	run call alpha
 	assert_line --index 1 403
 	assert_equal "$(jq -c '[.error.code, .error.data.code]' <<<"${lines[0]}")" '[-32051,"tool_changed"]'
-	wait_until audit_count_is '.event == "tool.call" and .tool == "alpha" and .outcome == "denied"' 1
+	wait_until audit_count_is '.event == "tool.call" and .tool == "alpha" and .outcome == "denied" and .target == "tool_changed"' 1
 	assert_equal "$(called beta)" first
 	run curl -sS "http://127.0.0.1:$METRICS_PORT/metrics"
 	assert_line 'airlock_cp_refused_total{reason="tool_changed"} 1'
