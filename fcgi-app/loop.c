@@ -39,8 +39,8 @@
 #define CONNS_MIN 128
 /* accept() failed, most likely for want of file descriptors: that does not pass in an instant. */
 #define ACCEPT_PAUSE_MS 100
-/* What may come for a call while a thread is busy with it. */
-#define NEWS_MAX ((size_t)16 * 1024 * 1024)
+/* How long a front may take nothing of an answer. */
+#define WRITE_PATIENCE_S 30
 
 enum conn_state {
 	CONN_IDLE, /* waits for a request */
@@ -75,6 +75,7 @@ struct conn {
 	struct mux_call call;
 	struct news_list news; /* what came meanwhile */
 	struct news_list work; /* what the thread is to tell the call */
+	size_t backlog_max; /* of news before another event */
 	/* While calling. */
 	struct conn *earlier, *later; /* by due_ms */
 	int64_t due_ms;
@@ -331,7 +332,8 @@ static void make_room(struct loop *l, int fd)
 
 static void conn_new(struct loop *l, int fd)
 {
-	const struct timeval patience = {.tv_sec = READ_PATIENCE_S};
+	const struct timeval patience = {.tv_sec = READ_PATIENCE_S},
+			     write_patience = {.tv_sec = WRITE_PATIENCE_S};
 	struct conn *c = xcalloc(1, sizeof(*c));
 	struct epoll_event event = {.events = EPOLLIN | EPOLLRDHUP | EPOLLET, .data.ptr = c};
 
@@ -348,6 +350,7 @@ static void conn_new(struct loop *l, int fd)
 	l->conns = c;
 	l->conn_count++;
 	(void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+	(void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &write_patience, sizeof(write_patience));
 	make_room(l, fd);
 	if (epoll_ctl(l->epoll, EPOLL_CTL_ADD, fd, &event) != 0) {
 		log_err("a connection can't be watched: %s", strerror(errno));
@@ -398,6 +401,7 @@ static void serve(struct conn *c)
 	rq = c->rq;
 	rq->loop = c->loop;
 	rq->conn = c;
+	c->backlog_max = (size_t)c->generation->config->call_backlog_bytes;
 	if (http_start(rq, c->loop->app, c->generation->config, &c->fcgx))
 		routes_serve(rq);
 	if (rq->deferred) {
@@ -437,15 +441,26 @@ static void look(struct conn *c)
 /* --- calls
  * ----------------------------------------------------------------------------------------- */
 
+/* A thread is busy with the call, maybe waiting for its agent to read. An agent that takes too
+ * slowly what its worker says is given up; a result, which has a bound of its own, may wait behind
+ * that. */
+static void keep(struct conn *c, enum dispatch_event event, const struct msg *m)
+{
+	bool slow =
+		event == DISPATCH_MESSAGE && m->type == MSG_EVENT && c->news.bytes > c->backlog_max;
+
+	if (!slow || !c->call.open) {
+		news_put(&c->news, event, m);
+		return;
+	}
+	mux_cut(c->loop->mux, &c->call);
+	news_put(&c->news, DISPATCH_BEHIND, NULL);
+}
+
 static void tell(struct conn *c, enum dispatch_event event, const struct msg *m)
 {
 	if (c->state == CONN_WORKED) {
-		news_put(&c->news, event, m);
-		/* The agent takes too slowly what its worker says. */
-		if (c->news.bytes > NEWS_MAX && c->call.open) {
-			mux_leave(c->loop->mux, &c->call, MSG_GONE);
-			news_put(&c->news, DISPATCH_BEHIND, NULL);
-		}
+		keep(c, event, m);
 		return;
 	}
 	if (mcp_needs_thread(c->rq->call, event, m, c->loop->at_once)) {

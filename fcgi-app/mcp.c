@@ -686,7 +686,7 @@ static void serve_post(struct request *rq, struct mcp_call *c)
 	} else if (m->kind == MCP_REQUEST) {
 		mcp_stream_init(&r->stream, takes_events(headers.accept),
 			headers.version && !strcmp(headers.version, MCP_LEGACY_NEWEST),
-			clock_mono_ms());
+			clock_mono_ms(), rq->config->call_timeout_ms);
 		serve(rq, grant, m, r);
 		/* On the loop it is with a worker now, or a thread is to find out why not. */
 		if (rq->loop) {

@@ -3,15 +3,40 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "shared/clock.h"
+#include "shared/log.h"
 #include "shared/sse.h"
 
 #define EVENT_MAX ((size_t)64 << 20)
 #define RETRY_MS 1000
+#define PART_MAX ((size_t)64 << 10)
 
-void mcp_stream_init(struct mcp_stream *s, bool allowed, bool primes, int64_t now_ms)
+void mcp_stream_init(
+	struct mcp_stream *s, bool allowed, bool primes, int64_t now_ms, int64_t call_timeout_ms)
 {
-	*s = (struct mcp_stream){
-		.allowed = allowed, .primes = primes, .tick_ms = now_ms + MCP_STREAM_AFTER_MS};
+	*s = (struct mcp_stream){.allowed = allowed,
+		.primes = primes,
+		.end_ms = now_ms + call_timeout_ms + MCP_STREAM_READ_MS,
+		.tick_ms = now_ms + MCP_STREAM_AFTER_MS};
+}
+
+/* In parts, since each may wait for the agent to read. */
+static bool write_all(struct mcp_stream *s, struct request *rq, const uint8_t *bytes, size_t len)
+{
+	while (len > 0) {
+		size_t part = len < PART_MAX ? len : PART_MAX;
+
+		if (!http_write(rq, bytes, part))
+			return false;
+		bytes += part;
+		len -= part;
+		if (len > 0 && clock_mono_ms() > s->end_ms) {
+			log_info("the agent reads too slowly: its stream is cut off");
+			http_abort(rq);
+			return false;
+		}
+	}
+	return http_flush(rq);
 }
 
 static bool send(
@@ -19,7 +44,7 @@ static bool send(
 {
 	s->parts = 0;
 	s->tick_ms = now_ms + MCP_STREAM_HEARTBEAT_MS;
-	return http_write(rq, bytes, len) && http_flush(rq);
+	return write_all(s, rq, bytes, len);
 }
 
 static bool open_stream(struct mcp_stream *s, struct request *rq, int64_t now_ms)

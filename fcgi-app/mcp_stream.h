@@ -20,16 +20,21 @@
 #define MCP_STREAM_PARTS 4
 #define MCP_STREAM_PART_MS 50
 
+/* How long after the call's time the agent may still be reading. */
+#define MCP_STREAM_READ_MS 60000
+
 struct mcp_stream {
 	bool allowed; /* the agent accepts text/event-stream, and the answer stands alone */
 	bool primes; /* clients of 2025-11-25 expect an event with an id first */
 	bool open;
 	int parts; /* of a heartbeat that are still to be sent */
+	int64_t end_ms; /* nothing is written after it: a slow reader holds a thread no longer */
 	int64_t tick_ms; /* clock_mono_ms() of the next heartbeat or part of it, or of the opening
 			  */
 };
 
-void mcp_stream_init(struct mcp_stream *s, bool allowed, bool primes, int64_t now_ms);
+void mcp_stream_init(
+	struct mcp_stream *s, bool allowed, bool primes, int64_t now_ms, int64_t call_timeout_ms);
 /* One JSON-RPC message as an event; opens the stream when need be. False: the agent is gone. Each
  * goes out at once. */
 bool mcp_stream_event(

@@ -197,12 +197,14 @@ enum rc mux_queue(struct mux *x, struct mux_call *call)
 	return RC_LIMIT;
 }
 
-void mux_leave(struct mux *x, struct mux_call *call, enum msg_type how)
+static void leave(struct mux *x, struct mux_call *call, enum msg_type how, bool slow)
 {
 	if (!call->open)
 		return;
 	open_frame(x, call->ref);
 	msg_begin(&x->out, how, NULL);
+	if (slow)
+		msg_put_flag(&x->out, "slow", true);
 	msg_end(&x->out, NULL, 0);
 	free_slot(x, call);
 	if (!x->out.failed) {
@@ -211,6 +213,16 @@ void mux_leave(struct mux *x, struct mux_call *call, enum msg_type how)
 	}
 	/* The connection's end says the same, of all its calls. */
 	x->broken = true;
+}
+
+void mux_leave(struct mux *x, struct mux_call *call, enum msg_type how)
+{
+	leave(x, call, how, false);
+}
+
+void mux_cut(struct mux *x, struct mux_call *call)
+{
+	leave(x, call, MSG_GONE, true);
 }
 
 static void all_sent(struct mux *x)

@@ -40,6 +40,8 @@ struct buf *mux_begin(struct mux *x, struct mux_call *call);
 enum rc mux_queue(struct mux *x, struct mux_call *call) MUST_CHECK;
 /* Ends an open call from our side: MSG_GONE cancels it, MSG_DETACH leaves it to itself. */
 void mux_leave(struct mux *x, struct mux_call *call, enum msg_type how);
+/* Cancels an open call because its agent reads too slowly. */
+void mux_cut(struct mux *x, struct mux_call *call);
 /* Sends what is queued; before the loop waits. */
 void mux_flush(struct mux *x);
 void mux_readable(struct mux *x);

@@ -66,6 +66,8 @@ struct config {
 	int idempotency_ttl_s; /* 86400 */
 	int streams; /* 10000 that listen for changes, of all tenants */
 	int streams_per_tenant; /* 2000 */
+	int64_t call_backlog_bytes; /* 16 MiB of events that a call's agent has not taken: then it
+				       ends */
 	int64_t stream_backlog_bytes; /* 64 KiB that a reader has not taken: then it is cut off */
 	int stream_keepalive_ms; /* 15000 */
 

@@ -73,6 +73,8 @@ static const struct key keys[] = {
 	{"limits", "idempotency_ttl_s", KEY_INT, AT(idempotency_ttl_s), 0, "86400", 60, 2592000},
 	{"limits", "streams", KEY_INT, AT(streams), 0, "10000", 1, 1000000},
 	{"limits", "streams_per_tenant", KEY_INT, AT(streams_per_tenant), 0, "2000", 1, 1000000},
+	{"limits", "call_backlog_bytes", KEY_SIZE, AT(call_backlog_bytes), 0, "16MiB", 64 * KIB,
+		32 * MIB},
 	{"limits", "stream_backlog_bytes", KEY_SIZE, AT(stream_backlog_bytes), 0, "64KiB", 4 * KIB,
 		16 * MIB},
 	{"limits", "stream_keepalive_ms", KEY_INT, AT(stream_keepalive_ms), 0, "15000", 100,

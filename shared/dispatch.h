@@ -33,7 +33,7 @@
  * "missing","changed_count","changed"}
  * MANY    as the first message of a connection: from here on it carries many calls, each message
  * behind the name of its call (struct frame_ref), and of the above CALL and DETACH alone, and
- * GONE {}: the agent hung up, the call is cancelled. No answer to MANY or GONE. When the connection
+ * GONE {slow?}: the agent hung up or, when slow, does not read; the call is cancelled. No answer to MANY or GONE. When the connection
  * ends, all calls on it are cancelled.
  * AUDIT_WATCH {"tenant"?,"actor"?,"tool"?,"outcome"?,"event"?,"q"? (a filter, audit_filter.h),
  * "org_id"? (none: every org),"after"? (the last row that the watcher has),"expires_at"? (UTC

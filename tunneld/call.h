@@ -56,6 +56,7 @@ struct call {
 	int64_t bytes_in, bytes_out;
 	struct buf answer; /* the framed last message, held until the audit row is durable */
 	enum problem problem; /* what the caller is told when there is no answer */
+	const char *detail; /* of it, a constant; or NULL */
 	int64_t retry_after_ms;
 };
 

@@ -117,6 +117,7 @@ static bool handle_call(struct dispatch_many *d, struct frame_ref ref, const str
 			return false;
 		o = xcalloc(1, sizeof(*o));
 		o->client.io = &client_io;
+		o->client.shared = true;
 		o->many = d;
 		o->ref = ref;
 		d->slots[ref.slot].one = o;
@@ -147,7 +148,9 @@ bool dispatch_many_handle(struct dispatch_many *d, const uint8_t *body, size_t l
 	case MSG_DETACH:
 		/* Its answer may have crossed. */
 		o = find(d, ref);
-		if (o && m.type == MSG_GONE)
+		if (o && m.type == MSG_GONE && msg_flag(&m, "slow"))
+			relay_client_slow(dispatch_server_hub(d->conn->server), &o->client);
+		else if (o && m.type == MSG_GONE)
 			relay_client_gone(dispatch_server_hub(d->conn->server), &o->client);
 		else if (o)
 			relay_detach(&o->client);

@@ -39,7 +39,8 @@
 	X(AUDIT_STREAMS, "audit_streams") \
 	X(SIDECARS, "sidecar_queue") \
 	X(STREAMS, "streams") \
-	X(TOOL_CHANGED, "tool_changed")
+	X(TOOL_CHANGED, "tool_changed") \
+	X(CALL_BACKLOG, "call_backlog")
 /* clang-format on */
 enum metrics_refusal {
 #define X(name, text) METRICS_REFUSED_##name,

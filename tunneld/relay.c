@@ -127,6 +127,14 @@ static void pause_if_behind(struct client *c, struct session *s)
 	tunnel_pause(c->paused);
 }
 
+static void note_slow(struct hub *hub, const struct call *call)
+{
+	hub->metrics.refused[METRICS_REFUSED_CALL_BACKLOG]++;
+	log_warn("a call of tenant %s ends: its agent reads too slowly what its worker says "
+		 "(limits.call_backlog_bytes)",
+		call->tenant->id);
+}
+
 void relay_client_drained(struct client *c)
 {
 	if (!c->paused)
@@ -165,7 +173,7 @@ static void on_durable(struct audit_entry *e, bool durable)
 		else if (call->answer.len > 0 || call->answer.failed)
 			send_frames(c, &call->answer);
 		else
-			relay_fail(c, call->problem, NULL, call->retry_after_ms);
+			relay_fail(c, call->problem, call->detail, call->retry_after_ms);
 	}
 	call_free(&call->hub->calls, call);
 }
@@ -231,6 +239,13 @@ void relay_client_gone(struct hub *hub, struct client *c)
 		return;
 	call->client = NULL;
 	end_call(call, OUTCOME_CANCELLED, PROBLEM_CANCELLED, "client_gone");
+}
+
+void relay_client_slow(struct hub *hub, struct client *c)
+{
+	if (c->call && c->call->state < CALL_SETTLING)
+		note_slow(hub, c->call);
+	relay_client_gone(hub, c);
 }
 
 void relay_session_lost(struct hub *hub, struct session *s, enum outcome outcome)
@@ -472,6 +487,7 @@ static void start_call(struct hub *hub, struct client *c, const struct request *
 	call->hub = hub;
 	call->client = c;
 	c->call = call;
+	c->told = false;
 	call->tool = is_tool_call(rq)
 		? metrics_tool(&hub->metrics, rq->tool,
 			  s->manifest && catalog_has_tool(s->manifest, rq->tool))
@@ -646,14 +662,34 @@ void relay_detach(struct client *c)
 
 /* --- an answer comes back -------------------------------------------------------------------- */
 
-static void pass_on(struct call *call, const struct msg *m)
+/* A process that is behind with a result takes it soon, and the tunnel waits for it. One that is
+ * behind with events waits itself, for an agent that reads slowly: neither the tunnel nor the calls
+ * of others on it may. What waits for such a one is bounded, before its next event, by a setting; a
+ * result has a bound of its own. */
+static void hold_back(struct call *call, const struct msg *m, size_t waited)
 {
 	struct client *c = call->client;
 
+	c->told = c->told || m->type == MSG_EVENT;
+	if (c->shared || !c->told) {
+		pause_if_behind(c, call->session);
+	} else if (m->type == MSG_EVENT && waited > (size_t)call->hub->config->call_backlog_bytes) {
+		note_slow(call->hub, call);
+		call->detail = "The server's messages came faster than they were taken.";
+		end_call(call, OUTCOME_CANCELLED, PROBLEM_CANCELLED, "client_gone");
+	}
+}
+
+static void pass_on(struct call *call, const struct msg *m)
+{
+	struct client *c = call->client;
+	size_t waited;
+
 	if (!c)
 		return; /* detached: nobody listens */
+	waited = c->io->backlog(c);
 	if (pass_message(c, m))
-		pause_if_behind(c, call->session);
+		hold_back(call, m, waited);
 	else
 		end_call(call, OUTCOME_OVERLOADED, PROBLEM_INTERNAL, "cancelled");
 }

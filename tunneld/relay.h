@@ -28,6 +28,8 @@ struct client {
 	const struct client_io *io;
 	struct call *call; /* the call on it, or NULL */
 	bool sending; /* more parts of a request will come, wanted or not */
+	bool shared; /* the backlog is of many calls */
+	bool told; /* events of the call */
 	struct tunnel *paused; /* not read until this client has taken what it has */
 };
 
@@ -43,6 +45,8 @@ void relay_cancel(struct hub *hub, struct client *c, const struct msg *m);
 void relay_detach(struct client *c);
 /* The peer hung up: its call, if any, is cancelled. */
 void relay_client_gone(struct hub *hub, struct client *c);
+/* The same, since its agent reads more slowly than its worker talks. */
+void relay_client_slow(struct hub *hub, struct client *c);
 /* The backlog is small again. */
 void relay_client_drained(struct client *c);
 

@@ -3,7 +3,7 @@
 //   whoami  its pid and environment      ask   asks the client for a colour and returns the answer
 //   die     ends without an answer       hang  never answers, nor anything else from then on
 //   chatter as many MiB of notifications as it is told, then its pid         garbage  2000 lines that are no JSON, then nothing
-//   huge    a result of 20 MiB
+//   huge    a result of 20 MiB                             flood    notifications without end, until it is cancelled
 //   linger  never answers               cancelled  how many calls were cancelled here
 //   withdraw  asks, takes the question back and returns
 //   wait    answers when there is the file that it was given
@@ -32,6 +32,15 @@ const TOOLS = {
       if (process.stdout.writableNeedDrain) await new Promise((resolve) => process.stdout.once("drain", resolve));
     }
     return text({ pid: process.pid });
+  },
+  flood: async (id) => {
+    const params = { level: "info", data: "x".repeat(64 * 1024) };
+    lingering.add(id);
+    while (lingering.has(id)) {
+      send({ method: "notifications/message", params });
+      await new Promise((resolve) => (process.stdout.writableNeedDrain ? process.stdout.once("drain", resolve) : setImmediate(resolve)));
+    }
+    return text("flooded");
   },
   garbage: () => {
     for (let i = 0; i < 2000; i++) process.stdout.write("this is no JSON\n");

@@ -11,8 +11,9 @@ static void it_opens_after_a_second(void **state)
 	struct mcp_stream s;
 
 	(void)state;
-	mcp_stream_init(&s, true, false, 5000);
+	mcp_stream_init(&s, true, false, 5000, 30000);
 	assert_int_equal(s.tick_ms, 6000);
+	assert_int_equal(s.end_ms, 95000);
 	assert_false(s.open);
 }
 

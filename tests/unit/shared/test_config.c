@@ -497,6 +497,7 @@ static void the_headers_defaults(void **state)
 	assert_int_equal(c.idempotency_ttl_s, 86400);
 	assert_int_equal(c.streams, 10000);
 	assert_int_equal(c.streams_per_tenant, 2000);
+	assert_int_equal(c.call_backlog_bytes, 16 << 20);
 	assert_int_equal(c.stream_backlog_bytes, 64 << 10);
 	assert_int_equal(c.stream_keepalive_ms, 15000);
 	assert_int_equal(c.heartbeat_ms, 15000);

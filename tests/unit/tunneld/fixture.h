@@ -99,6 +99,7 @@ static inline void fixture_files(struct fixture *f)
 		.max_connections = 100,
 		.streams = 6,
 		.streams_per_tenant = 4,
+		.call_backlog_bytes = 1 << 20,
 		.stream_backlog_bytes = 4096,
 		.stream_keepalive_ms = 15000,
 		.audit_fsync_interval_ms = 50,

@@ -408,6 +408,58 @@ static void a_slow_caller_stops_its_tunnel_until_it_has_caught_up(void **state)
 	fixture_wait(s->f, no_calls, s->f);
 }
 
+static void an_event(struct setup *s, const char *id)
+{
+	char header[256];
+
+	(void)snprintf(header, sizeof(header), "{\"t\":\"EVENT\",\"id\":\"%s\"}", id);
+	fake_say(&s->w, header, "x");
+}
+
+static void a_caller_that_leaves_events_unread_holds_nobody_and_is_let_go(void **state)
+{
+	struct setup *s = *state;
+	struct msg m;
+	char id[MSG_ID_MAX + 1];
+
+	assert_true(fake_call_plain(s->f, &s->c));
+	m = fake_signed(&s->w, MSG_CALL);
+	memcpy(id, m.id, sizeof(id));
+	s->c.backlog = 1 << 20; /* limits.call_backlog_bytes */
+	an_event(s, id);
+	fake_result(&s->w, id, ",\"more\":true", "x");
+	assert_false(s->w.paused);
+	s->c.backlog++;
+	fake_result(&s->w, id, ",\"more\":true", "x");
+	assert_int_equal(s->f->hub.metrics.refused[METRICS_REFUSED_CALL_BACKLOG], 0);
+	an_event(s, id);
+	assert_int_equal(s->f->hub.metrics.refused[METRICS_REFUSED_CALL_BACKLOG], 1);
+	assert_false(s->w.paused);
+	(void)caught_next(&s->w.got, MSG_CANCEL);
+	fixture_wait(s->f, no_calls, s->f);
+}
+
+static void a_backlog_of_many_calls_is_nobodys(void **state)
+{
+	struct setup *s = *state;
+	struct msg m;
+	char id[MSG_ID_MAX + 1];
+
+	s->c.client.shared = true;
+	assert_true(fake_call_plain(s->f, &s->c));
+	m = fake_signed(&s->w, MSG_CALL);
+	memcpy(id, m.id, sizeof(id));
+	s->c.backlog = 2 << 20;
+	an_event(s, id);
+	assert_true(s->w.paused);
+	assert_int_equal(s->f->hub.metrics.refused[METRICS_REFUSED_CALL_BACKLOG], 0);
+	/* The process says itself whose agent is slow. */
+	relay_client_slow(&s->f->hub, &s->c.client);
+	assert_false(s->w.paused);
+	assert_int_equal(s->f->hub.metrics.refused[METRICS_REFUSED_CALL_BACKLOG], 1);
+	fixture_wait(s->f, no_calls, s->f);
+}
+
 static void only_one_call_at_a_time(void **state)
 {
 	struct setup *s = *state;
@@ -496,6 +548,8 @@ int main(void)
 		TEST(each_refusal_has_its_code_and_its_row),
 		TEST(a_full_queue_to_a_worker_keeps_new_calls_away),
 		TEST(a_slow_caller_stops_its_tunnel_until_it_has_caught_up),
+		TEST(a_caller_that_leaves_events_unread_holds_nobody_and_is_let_go),
+		TEST(a_backlog_of_many_calls_is_nobodys),
 		TEST(only_one_call_at_a_time),
 		TEST(an_agents_answer_finds_its_call),
 		TEST(the_shutdown_ends_calls_with_their_rows),
