@@ -34,8 +34,11 @@ function send({ method = "POST", path = pathname, headers = {}, body = "" }) {
         request.destroy();
         return;
       }
+      // An answer that took its time has become a stream.
+      const streams = response.headers["content-type"]?.startsWith("text/event-stream");
+      const answer = (text) => (streams ? text.split("\n").filter((line) => line.startsWith("data: ")).at(-1)?.slice(6) : text);
       let text = "";
-      response.setEncoding("utf8").on("data", (chunk) => (text += chunk)).on("end", () => done(text));
+      response.setEncoding("utf8").on("data", (chunk) => (text += chunk)).on("end", () => done(answer(text)));
     });
     request.end(method === "POST" ? body : undefined);
   });
