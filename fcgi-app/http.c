@@ -41,7 +41,9 @@ static FCGX_Request *fcgx(const struct request *rq)
 /* Of a name that is not empty. Many begin alike. */
 static size_t name_hash(const char *name, size_t len)
 {
-	return (len + 3U * (unsigned char)name[len - 1] + 5U * (unsigned char)name[len / 2]) %
+	size_t last = (unsigned char)name[len - 1], middle = (unsigned char)name[len / 2];
+
+	return (len + 3 * last + 5 * middle) %
 		(sizeof(((struct http_index *)0)->first) / sizeof(uint16_t));
 }
 

@@ -33,15 +33,15 @@
  * "missing","changed_count","changed"}
  * MANY    as the first message of a connection: from here on it carries many calls, each message
  * behind the name of its call (struct frame_ref), and of the above CALL and DETACH alone, and
- * GONE {slow?}: the agent hung up or, when slow, does not read; the call is cancelled. No answer to MANY or GONE. When the connection
- * ends, all calls on it are cancelled.
- * AUDIT_WATCH {"tenant"?,"actor"?,"tool"?,"outcome"?,"event"?,"q"? (a filter, audit_filter.h),
- * "org_id"? (none: every org),"after"? (the last row that the watcher has),"expires_at"? (UTC
- * seconds)} -> AUDIT_WATCH_OK {"ticket"}: the front may fetch the stream with it from audit.sock,
- * once, within AUDIT_STREAM_TICKET_MS; or FAIL.
- * LISTEN  {"tenant_id","key_id","key_name","rate"?,"era","subscription"? (the request's id, raw
- * JSON; modern),"client"? (Mcp-Session-Id; legacy),"tools"?,"prompts"?,"resources"? (flags: list
- * changes to be told of),"worker"? (flag),"headers"? (complete lines for the answer),"audit":{...}}
+ * GONE {slow?}: the agent hung up or, when slow, does not read; the call is cancelled. No answer to
+ * MANY or GONE. When the connection ends, all calls on it are cancelled. AUDIT_WATCH
+ * {"tenant"?,"actor"?,"tool"?,"outcome"?,"event"?,"q"? (a filter, audit_filter.h), "org_id"? (none:
+ * every org),"after"? (the last row that the watcher has),"expires_at"? (UTC seconds)} ->
+ * AUDIT_WATCH_OK {"ticket"}: the front may fetch the stream with it from audit.sock, once, within
+ * AUDIT_STREAM_TICKET_MS; or FAIL. LISTEN
+ * {"tenant_id","key_id","key_name","rate"?,"era","subscription"? (the request's id, raw JSON;
+ * modern),"client"? (Mcp-Session-Id; legacy),"tools"?,"prompts"?,"resources"? (flags: list changes
+ * to be told of),"worker"? (flag),"headers"? (complete lines for the answer),"audit":{...}}
  * + with "worker" the request, for a worker to subscribe to; otherwise the acknowledgement, if the
  * era has one -> LISTEN_OK {"ticket"} when the row is durable: the front may fetch the stream with
  * it from listen.sock, once, within LISTEN_TICKET_MS; or FAIL.

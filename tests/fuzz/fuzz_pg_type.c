@@ -16,7 +16,7 @@ static void instant(const struct value *v)
 {
 	struct civil date;
 
-	if (v->kind != VALUE_TEXT || v->len < 8)
+	if (v->kind != VALUE_TEXT || !v->p || v->len < 8)
 		abort();
 	if (memchr(v->p, 'Z', v->len) && !civil_parse(v->p, v->len, &date))
 		abort();
