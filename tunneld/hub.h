@@ -26,6 +26,7 @@
 struct audit_keeper;
 struct tunnel;
 struct connection;
+struct ev_loop;
 
 struct hub {
 	const struct config *config;
@@ -52,6 +53,7 @@ struct hub {
 	struct deadlines handshakes, quiet, pinged;
 	size_t greeting_bytes; /* received from connections that are still in the handshake */
 
+	struct ev_loop *loop; /* for those who watch sockets */
 	struct connection *unsent; /* those with something to send; lws_tunnel.c's */
 	size_t connections; /* on the tunnel socket, upgraded or not */
 	size_t max_connections; /* of those */

@@ -201,6 +201,7 @@ enum rc loop_open(
 	if (rc == RC_OK) {
 		l->hub.arm = arm;
 		l->hub.arm_ctx = l;
+		l->hub.loop = l->ev;
 		l->hub.max_connections = fds_for_tunnels(config, dispatch_server_max(config));
 		rc = lws_server_open(l->ev, &l->hub, &l->lws);
 	}

@@ -1,14 +1,18 @@
 #include "tunneld/lws_tunnel.h"
 
+#include <errno.h>
+#include <ev.h>
 #include <libwebsockets.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "shared/clientip.h"
 #include "shared/clock.h"
 #include "shared/log.h"
 #include "shared/mem.h"
 #include "tunneld/tunnel.h"
+#include "tunneld/ws_in.h"
 
 _Static_assert(LWS_PRE <= TUNNEL_HEADROOM,
 	"libwebsockets writes the frame's header in front of the message");
@@ -25,6 +29,9 @@ _Static_assert(LWS_PRE <= TUNNEL_HEADROOM,
 #define BACKLOG_LOW ((size_t)256 * 1024)
 /* For the peer to take what is queued and the close frame, once the end was decided. */
 #define CLOSE_S 5
+/* Read of a connection in one turn. */
+#define READ_MAX ((size_t)256 * 1024)
+#define CLOSE_CODE_LEN 2
 
 struct outgoing {
 	struct outgoing *next;
@@ -39,6 +46,13 @@ struct connection {
 	size_t backlog;
 	int close_code;
 	bool ping;
+	/* We read ourselves: libwebsockets does not, once the connection stands. */
+	ev_io reader;
+	struct ws_in in;
+	bool deaf; /* what comes is read away: it means nothing any more */
+	bool pong; /* owed, with these bytes */
+	uint8_t pong_len;
+	uint8_t pong_bytes[WS_IN_CONTROL_MAX];
 	/* In hub->unsent. */
 	struct connection *next_unsent;
 	bool listed;
@@ -98,8 +112,12 @@ static void on_ping(void *ctx)
 static void on_pause(void *ctx, bool paused)
 {
 	struct connection *c = ctx;
+	struct ev_loop *loop = hub_of(c->wsi)->loop;
 
-	(void)lws_rx_flow_control(c->wsi, paused ? 0 : 1);
+	if (paused)
+		ev_io_stop(loop, &c->reader);
+	else
+		ev_io_start(loop, &c->reader);
 }
 
 static void on_close(void *ctx, int code)
@@ -131,37 +149,7 @@ static void drop_first(struct connection *c)
 	free(o);
 }
 
-/* --- what libwebsockets tells --------------------------------------------------------------- */
-
-static void established(struct lws *wsi, struct connection *c)
-{
-	struct hub *hub = hub_of(wsi);
-	char forwarded[FORWARDED_MAX], ip[CLIENTIP_MAX];
-	int len = lws_hdr_copy(wsi, forwarded, sizeof(forwarded), WSI_TOKEN_X_FORWARDED_FOR);
-
-	clientip_resolve("unix:", len > 0 ? forwarded : NULL, hub->config->trusted_proxies,
-		hub->config->trusted_proxy_count, ip);
-	c->wsi = wsi;
-	c->last = &c->first;
-	c->tunnel = tunnel_new(hub, &tunnel_io, c, ip, clock_mono_ms());
-}
-
-static void closed(struct hub *hub, struct connection *c)
-{
-
-	unlist(hub, c);
-	tunnel_closed(c->tunnel);
-	c->tunnel = NULL;
-	while (c->first)
-		drop_first(c);
-}
-
-static void received(struct lws *wsi, struct connection *c, const uint8_t *bytes, size_t len)
-{
-	bool last = lws_is_final_fragment(wsi) && lws_remaining_packet_payload(wsi) == 0;
-
-	tunnel_received(c->tunnel, bytes, len, last, clock_mono_ms());
-}
+/* --- writing --------------------------------------------------------------------------------- */
 
 /* RFC 6455, 5.2: a whole binary message, unmasked, in front of its len bytes. */
 static size_t put_head(uint8_t *head, size_t len)
@@ -214,13 +202,13 @@ static bool write_some(struct lws *wsi, struct connection *c)
 	return written >= 0;
 }
 
-static bool write_ping(struct lws *wsi)
+static bool write_control(
+	struct lws *wsi, enum lws_write_protocol what, const void *bytes, size_t len)
 {
-	/* Not empty: libwebsockets does not report an empty pong. */
-	uint8_t room[LWS_PRE + sizeof(PING_TEXT)];
+	uint8_t room[LWS_PRE + WS_IN_CONTROL_MAX];
 
-	memcpy(room + LWS_PRE, PING_TEXT, sizeof(PING_TEXT) - 1);
-	return lws_write(wsi, room + LWS_PRE, sizeof(PING_TEXT) - 1, LWS_WRITE_PING) >= 0;
+	memcpy(room + LWS_PRE, bytes, len);
+	return lws_write(wsi, room + LWS_PRE, len, what) >= 0;
 }
 
 /* Several messages in one turn: libwebsockets keeps what the socket does not take, and only then is
@@ -231,7 +219,12 @@ static bool write_turn(struct lws *wsi, struct connection *c)
 
 	if (c->ping) {
 		c->ping = false;
-		if (!write_ping(wsi))
+		if (!write_control(wsi, LWS_WRITE_PING, PING_TEXT, sizeof(PING_TEXT) - 1))
+			return false;
+	}
+	if (c->pong) {
+		c->pong = false;
+		if (!write_control(wsi, LWS_WRITE_PONG, c->pong_bytes, c->pong_len))
 			return false;
 	}
 	while (c->first && !lws_partial_buffered(wsi) && before - c->backlog < BURST_BYTES)
@@ -270,6 +263,134 @@ void lws_tunnel_flush(struct hub *hub)
 	}
 }
 
+/* --- reading --------------------------------------------------------------------------------- */
+
+/* Ends the connection as soon as what libwebsockets still holds has gone out: mostly at once, and c
+ * is gone then. */
+static void cut(struct connection *c)
+{
+	ev_io_stop(hub_of(c->wsi)->loop, &c->reader);
+	c->deaf = true;
+	lws_set_timeout(c->wsi, PENDING_TIMEOUT_USER_REASON_BASE, LWS_TO_KILL_SYNC);
+}
+
+/* The peer closes, of itself or in answer to us (RFC 6455, 5.5.1). c is gone then. */
+static void peer_closes(struct connection *c, const struct ws_piece *p)
+{
+	uint8_t frame[LWS_PRE + 2 + CLOSE_CODE_LEN] = {0};
+	uint8_t *head = frame + LWS_PRE;
+	size_t len = p->len < CLOSE_CODE_LEN ? 0 : CLOSE_CODE_LEN;
+
+	if (!c->close_code) {
+		head[0] = 0x88;
+		head[1] = (uint8_t)len;
+		memcpy(head + 2, p->bytes, len);
+		(void)lws_write(c->wsi, head, 2 + len, LWS_WRITE_RAW);
+	}
+	cut(c);
+}
+
+static void keep_pong(struct connection *c, const struct ws_piece *p)
+{
+	/* Of several pings the last one counts. */
+	c->pong = true;
+	c->pong_len = (uint8_t)p->len;
+	memcpy(c->pong_bytes, p->bytes, p->len);
+	list(c);
+}
+
+/* False: the peer has closed, and c is gone. */
+static bool take_event(
+	struct connection *c, enum ws_in_event event, const struct ws_piece *p, int64_t now_ms)
+{
+	switch (event) {
+	case WS_IN_PIECE:
+		tunnel_received(c->tunnel, p->bytes, p->len, p->last, now_ms);
+		return true;
+	case WS_IN_PING:
+		keep_pong(c, p);
+		return true;
+	case WS_IN_PONG:
+		tunnel_pong(c->tunnel, now_ms);
+		return true;
+	case WS_IN_CLOSE:
+		peer_closes(c, p);
+		return false;
+	case WS_IN_BAD:
+		c->deaf = true;
+		tunnel_end(c->tunnel, TUNNEL_END_PROTOCOL_ERROR);
+		return true;
+	case WS_IN_WAITS:
+		break;
+	}
+	return true;
+}
+
+static void take(struct connection *c, uint8_t *bytes, size_t len)
+{
+	int64_t now_ms = clock_mono_ms();
+	enum ws_in_event event;
+	struct ws_piece piece;
+	size_t used, at = 0;
+
+	do {
+		event = ws_in_next(&c->in, bytes + at, len - at, &used, &piece);
+		at += used;
+		if (!take_event(c, event, &piece, now_ms))
+			return;
+	} while (event != WS_IN_WAITS && event != WS_IN_BAD);
+}
+
+static void on_readable(struct ev_loop *loop, ev_io *io, int events)
+{
+	/* Of the loop's one thread. */
+	static uint8_t bytes[READ_MAX];
+	struct connection *c = io->data;
+	ssize_t n;
+
+	(void)loop;
+	(void)events;
+	do
+		n = recv(io->fd, bytes, sizeof(bytes), 0);
+	while (n < 0 && errno == EINTR);
+	if (n > 0 && !c->deaf)
+		take(c, bytes, (size_t)n);
+	else if (n == 0 || (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK))
+		cut(c);
+}
+
+/* --- what libwebsockets tells --------------------------------------------------------------- */
+
+static void established(struct lws *wsi, struct connection *c)
+{
+	struct hub *hub = hub_of(wsi);
+	char forwarded[FORWARDED_MAX], ip[CLIENTIP_MAX];
+	int len = lws_hdr_copy(wsi, forwarded, sizeof(forwarded), WSI_TOKEN_X_FORWARDED_FOR);
+
+	clientip_resolve("unix:", len > 0 ? forwarded : NULL, hub->config->trusted_proxies,
+		hub->config->trusted_proxy_count, ip);
+	c->wsi = wsi;
+	c->last = &c->first;
+	/* A client says nothing before it has our answer (RFC 6455, 4.1), so nothing of what it
+	 * says has been read yet. */
+	(void)lws_rx_flow_control(wsi, 0);
+	ev_io_init(&c->reader, on_readable, lws_get_socket_fd(wsi), EV_READ);
+	c->reader.data = c;
+	ev_io_start(hub->loop, &c->reader);
+	c->tunnel = tunnel_new(hub, &tunnel_io, c, ip, clock_mono_ms());
+}
+
+static void closed(struct hub *hub, struct connection *c)
+{
+	unlist(hub, c);
+	tunnel_closed(c->tunnel);
+	c->tunnel = NULL;
+	/* Behind that: it may have gone on reading, as the last thing it did. */
+	ev_io_stop(hub->loop, &c->reader);
+	while (c->first)
+		drop_first(c);
+}
+
 /* The only path there is on this socket. */
 static bool path_ok(struct lws *wsi)
 {
@@ -284,17 +405,13 @@ static int on_tunnel(
 {
 	struct connection *c = user;
 
+	(void)in;
+	(void)len;
 	switch (reason) {
 	case LWS_CALLBACK_FILTER_PROTOCOL_CONNECTION:
 		return path_ok(wsi) ? 0 : -1;
 	case LWS_CALLBACK_ESTABLISHED:
 		established(wsi, c);
-		return 0;
-	case LWS_CALLBACK_RECEIVE:
-		received(wsi, c, in, len);
-		return 0;
-	case LWS_CALLBACK_RECEIVE_PONG:
-		tunnel_pong(c->tunnel, clock_mono_ms());
 		return 0;
 	case LWS_CALLBACK_SERVER_WRITEABLE:
 		return writeable(wsi, c);
@@ -366,7 +483,8 @@ const struct lws_protocols *lws_tunnel_protocols(void)
 		{.name = MSG_SUBPROTOCOL,
 			.callback = on_tunnel,
 			.per_session_data_size = sizeof(struct connection),
-			.rx_buffer_size = 65536,
+			/* Allocated for each connection, and not used: we read. */
+			.rx_buffer_size = 64,
 			.tx_packet_size = BURST_BYTES},
 		{.name = NULL},
 	};

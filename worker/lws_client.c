@@ -107,7 +107,7 @@ static void receive(struct lws_client *c, struct lws *wsi, const void *bytes, si
 /* Whole frames, so that what libwebsockets itself sends can only come between them. -1 closes. */
 static int write_burst(struct lws_client *c, struct lws *wsi)
 {
-	uint8_t mask[WS_FRAME_MASK_LEN];
+	uint8_t mask[WS_MASK_LEN];
 	bool more = true;
 
 	while (c->out.len < LWS_PRE + BURST_BYTES) {

@@ -33,22 +33,7 @@ static size_t put_length(uint8_t *head, size_t len)
 	return 10;
 }
 
-static void apply_mask(uint8_t *p, size_t len, const uint8_t mask[WS_FRAME_MASK_LEN])
-{
-	uint64_t wide, word;
-
-	memcpy(&wide, mask, WS_FRAME_MASK_LEN);
-	memcpy((uint8_t *)&wide + WS_FRAME_MASK_LEN, mask, WS_FRAME_MASK_LEN);
-	for (; len >= sizeof(word); p += sizeof(word), len -= sizeof(word)) {
-		memcpy(&word, p, sizeof(word));
-		word ^= wide;
-		memcpy(p, &word, sizeof(word));
-	}
-	for (size_t i = 0; i < len; i++)
-		p[i] ^= mask[i % WS_FRAME_MASK_LEN];
-}
-
-void ws_frame_close(struct buf *b, size_t start, const uint8_t mask[WS_FRAME_MASK_LEN])
+void ws_frame_close(struct buf *b, size_t start, const uint8_t mask[WS_MASK_LEN])
 {
 	uint8_t head[HEAD_MAX] = {FIN_BINARY};
 	size_t len, head_len;
@@ -57,9 +42,9 @@ void ws_frame_close(struct buf *b, size_t start, const uint8_t mask[WS_FRAME_MAS
 		return;
 	len = b->len - start - HEAD_MAX;
 	head_len = put_length(head, len);
-	memcpy(head + head_len, mask, WS_FRAME_MASK_LEN);
-	head_len += WS_FRAME_MASK_LEN;
-	apply_mask(b->data + start + HEAD_MAX, len, mask);
+	memcpy(head + head_len, mask, WS_MASK_LEN);
+	head_len += WS_MASK_LEN;
+	ws_mask(b->data + start + HEAD_MAX, b->data + start + HEAD_MAX, len, mask, 0);
 	/* The shortest form is the only one allowed: short messages move up to it. */
 	if (head_len < HEAD_MAX)
 		memmove(b->data + start + head_len, b->data + start + HEAD_MAX, len);

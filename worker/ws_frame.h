@@ -9,12 +9,11 @@
 #include <stdint.h>
 
 #include "shared/buf.h"
-
-#define WS_FRAME_MASK_LEN 4
+#include "shared/ws_mask.h"
 
 /* Leaves room for the frame's head at the end of b; returns where the frame starts. The message is
  * appended, then the frame closed. A failure of b is sticky. */
 size_t ws_frame_open(struct buf *b);
-void ws_frame_close(struct buf *b, size_t start, const uint8_t mask[WS_FRAME_MASK_LEN]);
+void ws_frame_close(struct buf *b, size_t start, const uint8_t mask[WS_MASK_LEN]);
 
 #endif
