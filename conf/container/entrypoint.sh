@@ -6,6 +6,7 @@ set -euo pipefail
 umask 027
 work=/run/airlock/front
 mkdir -p /tmp/airlock "$work"
+rm -f "$work/nginx.pid"
 /usr/share/airlock/render-front nginx --listen all --port 8080 --run-dir /run/airlock --www /usr/share/airlock/www \
 	--work-dir "$work" --access-log /dev/stdout >"$work/nginx.conf"
 
@@ -16,11 +17,14 @@ app=$!
 nginx -c "$work/nginx.conf" -p "$work" -e stderr -g 'daemon off;' &
 front=$!
 
-# Both daemons finish the calls in flight; nginx goes last, since it carries the answers.
+# Both daemons finish the calls in flight; nginx goes last, since it carries the answers. Until its pid file is there,
+# nginx does not listen to SIGQUIT, which a shell makes its background jobs ignore; nor is there anything to finish.
 finish() {
+	local goodbye=QUIT
 	kill -TERM "$tunneld" "$app" 2>/dev/null || true
 	wait "$tunneld" "$app" || true
-	kill -QUIT "$front" 2>/dev/null || true
+	[[ -s $work/nginx.pid ]] || goodbye=TERM
+	kill -s "$goodbye" "$front" 2>/dev/null || true
 	wait "$front" || true
 }
 
