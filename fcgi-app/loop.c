@@ -54,6 +54,9 @@ struct news {
 	struct news *next;
 	enum dispatch_event event;
 	size_t len; /* of the message in bytes */
+	/* A payload that is on the shelf stays there. */
+	const uint8_t *payload;
+	size_t payload_len;
 	uint8_t bytes[];
 };
 
@@ -153,16 +156,24 @@ static void news_free(struct news_list *l)
 	news_init(l);
 }
 
-/* m's bytes from its header to the end of its payload. */
-static void news_put(struct news_list *l, enum dispatch_event event, const struct msg *m)
+/* m's bytes: its header line, and its payload unless that stays where it is. */
+static void news_put(
+	struct news_list *l, enum dispatch_event event, const struct msg *m, bool on_shelf)
 {
-	const uint8_t *from = m ? (const uint8_t *)m->header.p : NULL;
-	size_t len = m ? (size_t)(m->payload + m->payload_len - from) : 0;
+	size_t head = m ? m->header.len : 0, payload = m && !on_shelf ? m->payload_len : 0;
+	size_t len = m ? head + 1 + payload : 0;
 	struct news *n = xmalloc(sizeof(*n) + len);
 
 	*n = (struct news){.event = event, .len = len};
-	if (len > 0)
-		memcpy(n->bytes, from, len);
+	if (m && on_shelf) {
+		n->payload = m->payload;
+		n->payload_len = m->payload_len;
+	}
+	if (m) {
+		memcpy(n->bytes, m->header.p, head);
+		n->bytes[head] = '\n';
+		memcpy(n->bytes + head + 1, m->payload, payload);
+	}
 	*l->last = n;
 	l->last = &n->next;
 	l->bytes += len;
@@ -223,6 +234,17 @@ static void finish(struct conn *c)
 /* --- in a thread ---------------------------------------------------------------------------------
  */
 
+static bool read_news(const struct news *n, struct msg *m)
+{
+	if (msg_parse(n->bytes, n->len, m) != RC_OK)
+		return false;
+	if (n->payload) {
+		m->payload = n->payload;
+		m->payload_len = n->payload_len;
+	}
+	return true;
+}
+
 static void tell_news(struct conn *c)
 {
 	struct news *n;
@@ -232,7 +254,7 @@ static void tell_news(struct conn *c)
 	while (goes_on && (n = c->work.first)) {
 		c->work.first = n->next;
 		/* It was parsed before. */
-		if (n->event != DISPATCH_MESSAGE || msg_parse(n->bytes, n->len, &m) == RC_OK)
+		if (n->event != DISPATCH_MESSAGE || read_news(n, &m))
 			goes_on = mcp_event(c->rq->call, n->event, &m);
 		free(n);
 	}
@@ -381,6 +403,7 @@ static void conn_done(struct conn *c)
 {
 	untime(c);
 	mux_leave(c->loop->mux, &c->call, c->detached ? MSG_DETACH : MSG_GONE);
+	mux_release(c->loop->mux, &c->call);
 	news_free(&c->news);
 	c->state = CONN_IDLE;
 	c->hung_up = c->detached = false;
@@ -450,11 +473,11 @@ static void keep(struct conn *c, enum dispatch_event event, const struct msg *m)
 		event == DISPATCH_MESSAGE && m->type == MSG_EVENT && c->news.bytes > c->backlog_max;
 
 	if (!slow || !c->call.open) {
-		news_put(&c->news, event, m);
+		news_put(&c->news, event, m, m && c->call.shelf);
 		return;
 	}
 	mux_cut(c->loop->mux, &c->call);
-	news_put(&c->news, DISPATCH_BEHIND, NULL);
+	news_put(&c->news, DISPATCH_BEHIND, NULL, false);
 }
 
 static void tell(struct conn *c, enum dispatch_event event, const struct msg *m)
@@ -464,7 +487,7 @@ static void tell(struct conn *c, enum dispatch_event event, const struct msg *m)
 		return;
 	}
 	if (mcp_needs_thread(c->rq->call, event, m, c->loop->at_once)) {
-		news_put(&c->news, event, m);
+		news_put(&c->news, event, m, m && c->call.shelf);
 		to_thread(c);
 	} else if (!mcp_event(c->rq->call, event, m)) {
 		finish(c);
@@ -521,7 +544,7 @@ static void on_back(struct conn *c)
 	}
 	c->state = CONN_CALLING;
 	if (c->hung_up && !c->news.first)
-		news_put(&c->news, DISPATCH_HANGUP, NULL);
+		news_put(&c->news, DISPATCH_HANGUP, NULL, false);
 	if (c->news.first)
 		to_thread(c);
 	else
@@ -701,7 +724,7 @@ struct loop *loop_new(const struct app *app, struct generations *generations, in
 	if (l->epoll < 0 || l->wake_fd < 0 ||
 		epoll_ctl(l->epoll, EPOLL_CTL_ADD, l->wake_fd, &event) != 0)
 		die("the event loop does not start: %s", strerror(errno));
-	l->mux = mux_new(app->dispatch_path, &owner);
+	l->mux = mux_new(app->dispatch_path, (size_t)app->config->max_result_bytes, &owner);
 	return l;
 }
 

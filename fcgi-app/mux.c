@@ -35,13 +35,24 @@ struct mux {
 	uint64_t batch; /* sends so far: a call of an earlier one may have been seen */
 	size_t frame; /* where the frame being made starts */
 	struct buf in;
+	size_t place_len; /* of the shelf that each connection offers; 0: none */
+	struct shelf *shelf; /* of this connection */
 };
 
-struct mux *mux_new(const char *socket_path, const struct mux_owner *owner)
+/* Places begin and end with pages. */
+static size_t round_up(size_t len)
+{
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+
+	return (len + page - 1) / page * page;
+}
+
+struct mux *mux_new(const char *socket_path, size_t result_max, const struct mux_owner *owner)
 {
 	struct mux *x = xcalloc(1, sizeof(*x));
 
 	x->owner = *owner;
+	x->place_len = round_up(result_max);
 	if (!str_copy(x->path, sizeof(x->path), socket_path))
 		die("server.run_dir is too long for a socket's path");
 	x->fd = -1;
@@ -58,6 +69,7 @@ void mux_free(struct mux *x)
 		(void)close(x->fd);
 	buf_free(&x->out);
 	buf_free(&x->in);
+	shelf_drop(x->shelf);
 	free(x->slots);
 	free(x);
 }
@@ -78,7 +90,8 @@ static void take_slot(struct mux *x, struct mux_call *call)
 	}
 	x->first_free = x->slots[slot].next_free;
 	x->slots[slot].call = call;
-	*call = (struct mux_call){{slot, ++x->slots[slot].generation}, true, x->batch};
+	*call = (struct mux_call){
+		.ref = {slot, ++x->slots[slot].generation}, .open = true, .batch = x->batch};
 }
 
 static void free_slot(struct mux *x, struct mux_call *call)
@@ -94,28 +107,64 @@ static void free_slot(struct mux *x, struct mux_call *call)
 /* --- the connection ----------------------------------------------------------------------------
  */
 
-static bool open_connection(struct mux *x)
+/* The first message, with the memory that is offered. An empty socket takes it whole. */
+static bool say_hello(struct mux *x)
 {
-	struct sockaddr_un addr = {.sun_family = AF_UNIX};
+	union {
+		struct cmsghdr head;
+		char bytes[CMSG_SPACE(sizeof(int))];
+	} control = {.bytes = {0}};
+	struct msghdr m = {.msg_iovlen = 1};
+	struct iovec v;
 	struct buf hello;
 	size_t start;
+	int fd = -1;
+	bool said;
 
-	memcpy(addr.sun_path, x->path, sizeof(addr.sun_path));
-	x->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	buf_init(&hello, MSG_HEADER_MAX);
 	start = frame_open(&hello);
 	msg_begin(&hello, MSG_MANY, NULL);
+	if (x->place_len > 0 && shelf_make(SHELF_PLACES, x->place_len, &x->shelf, &fd) == RC_OK) {
+		msg_put_int(&hello, "places", SHELF_PLACES);
+		msg_put_int(&hello, "place_bytes", (int64_t)x->place_len);
+		m.msg_control = control.bytes;
+		m.msg_controllen = sizeof(control.bytes);
+		control.head = (struct cmsghdr){.cmsg_level = SOL_SOCKET,
+			.cmsg_type = SCM_RIGHTS,
+			.cmsg_len = CMSG_LEN(sizeof(fd))};
+		memcpy(CMSG_DATA(&control.head), &fd, sizeof(fd));
+	}
 	msg_end(&hello, NULL, 0);
 	frame_close(&hello, start);
-	/* An empty socket takes it whole. */
+	v = (struct iovec){hello.data, hello.len};
+	m.msg_iov = &v;
+	said = !hello.failed && sendmsg(x->fd, &m, MSG_NOSIGNAL) == (ssize_t)hello.len;
+	if (fd >= 0)
+		(void)close(fd);
+	buf_free(&hello);
+	return said;
+}
+
+static void drop_shelf(struct mux *x)
+{
+	shelf_drop(x->shelf);
+	x->shelf = NULL;
+}
+
+static bool open_connection(struct mux *x)
+{
+	struct sockaddr_un addr = {.sun_family = AF_UNIX};
+
+	memcpy(addr.sun_path, x->path, sizeof(addr.sun_path));
+	x->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (x->fd < 0 || connect(x->fd, (const struct sockaddr *)&addr, sizeof(addr)) != 0 ||
-		send(x->fd, hello.data, hello.len, MSG_NOSIGNAL) != (ssize_t)hello.len) {
+		!say_hello(x)) {
 		log_warn("the tunnel daemon can't be reached at %s: %s", x->path, strerror(errno));
 		if (x->fd >= 0)
 			(void)close(x->fd);
 		x->fd = -1;
+		drop_shelf(x);
 	}
-	buf_free(&hello);
 	x->writing = x->broken = false;
 	if (x->fd >= 0)
 		x->owner.watch(x->owner.ctx, x->fd, false);
@@ -128,6 +177,7 @@ static void close_connection(struct mux *x)
 	(void)close(x->fd);
 	x->fd = -1;
 	buf_free(&x->in);
+	drop_shelf(x);
 }
 
 /* The calls that were begun, or all. */
@@ -225,6 +275,29 @@ void mux_cut(struct mux *x, struct mux_call *call)
 	leave(x, call, MSG_GONE, true);
 }
 
+static void free_place(struct mux *x, struct frame_ref ref, uint32_t place)
+{
+	open_frame(x, ref);
+	msg_begin(&x->out, MSG_PLACE_FREE, NULL);
+	msg_put_int(&x->out, "place", place);
+	msg_end(&x->out, NULL, 0);
+	if (x->out.failed)
+		x->broken = true;
+	else
+		frame_close(&x->out, x->frame);
+}
+
+void mux_release(struct mux *x, struct mux_call *call)
+{
+	if (!call->shelf)
+		return;
+	/* One of a connection that is gone went with it. */
+	if (call->shelf == x->shelf)
+		free_place(x, call->ref, call->place);
+	shelf_drop(call->shelf);
+	call->shelf = NULL;
+}
+
 static void all_sent(struct mux *x)
 {
 	x->at = 0;
@@ -284,23 +357,50 @@ static bool is_last(const struct msg *m)
 	return m->type != MSG_EVENT && !m->more;
 }
 
+/* A result that tunneld has put on the shelf: as if it had come with the message. *place is -1 for
+ * any other. False: nonsense. */
+static bool find_result(const struct mux *x, struct msg *m, int64_t *place)
+{
+	int64_t len;
+
+	*place = -1;
+	if (m->type != MSG_RESULT || m->payload_len > 0 || msg_field(m, "place").kind == JSCAN_NONE)
+		return true;
+	if (!x->shelf || msg_int(m, "place", place) != RC_OK || *place < 0 ||
+		*place >= shelf_places(x->shelf) || msg_int(m, "length", &len) != RC_OK ||
+		len < 0 || (uint64_t)len > shelf_place_len(x->shelf))
+		return false;
+	m->payload = shelf_at(x->shelf, (uint32_t)*place);
+	m->payload_len = (size_t)len;
+	return true;
+}
+
 /* False: nonsense. */
 static bool handle(struct mux *x, const uint8_t *body, size_t len)
 {
 	struct frame_ref ref;
 	struct mux_call *call;
 	struct msg m;
+	int64_t place;
 
 	if (len < FRAME_REF_LEN ||
-		msg_parse(body + FRAME_REF_LEN, len - FRAME_REF_LEN, &m) != RC_OK)
+		msg_parse(body + FRAME_REF_LEN, len - FRAME_REF_LEN, &m) != RC_OK ||
+		!find_result(x, &m, &place))
 		return false;
 	ref = frame_ref_get(body);
 	if (ref.slot >= x->slot_count)
 		return false;
 	call = x->slots[ref.slot].call;
 	/* One that we left: its answer crossed. */
-	if (!call || call->ref.generation != ref.generation)
+	if (!call || call->ref.generation != ref.generation) {
+		if (place >= 0)
+			free_place(x, ref, (uint32_t)place);
 		return true;
+	}
+	if (place >= 0) {
+		call->shelf = shelf_hold(x->shelf);
+		call->place = (uint32_t)place;
+	}
 	if (is_last(&m))
 		free_slot(x, call);
 	x->owner.event(call, DISPATCH_MESSAGE, &m);

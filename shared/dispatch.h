@@ -31,10 +31,15 @@
  *         "calls_total","last_pong_at"}], of one tenant also "newest","tools" (how many) and, where
  * its tools are not the newest session's, "differs":{"extra_count","extra":[names],"missing_count",
  * "missing","changed_count","changed"}
- * MANY    as the first message of a connection: from here on it carries many calls, each message
- * behind the name of its call (struct frame_ref), and of the above CALL and DETACH alone, and
- * GONE {slow?}: the agent hung up or, when slow, does not read; the call is cancelled. No answer to
- * MANY or GONE. When the connection ends, all calls on it are cancelled. AUDIT_WATCH
+ * MANY    {"places"?,"place_bytes"?} as the first message of a connection: from here on it carries
+ * many calls, each message behind the name of its call (struct frame_ref), and of the above CALL
+ * and DETACH alone, and GONE {slow?}: the agent hung up or, when slow, does not read; the call is
+ * cancelled. No answer to MANY or GONE. When the connection ends, all calls on it are cancelled.
+ * With "places" a file descriptor comes along, of memory for so many results of so many bytes
+ * (shelf.h). A result that its worker sends in parts may then be put there, and RESULT
+ * {"outcome","status","place","length"} without a payload names it, once the row is durable. The
+ * place is the caller's from then on until its PLACE_FREE {"place"}, which has no answer and comes
+ * for a RESULT that crossed a GONE, too. AUDIT_WATCH
  * {"tenant"?,"actor"?,"tool"?,"outcome"?,"event"?,"q"? (a filter, audit_filter.h), "org_id"? (none:
  * every org),"after"? (the last row that the watcher has),"expires_at"? (UTC seconds)} ->
  * AUDIT_WATCH_OK {"ticket"}: the front may fetch the stream with it from audit.sock, once, within

@@ -51,6 +51,7 @@
 	X(MANIFEST_OK)    \
 	X(MANY)           \
 	X(GONE)           \
+	X(PLACE_FREE)     \
 	X(AUDIT_WATCH)    \
 	X(AUDIT_WATCH_OK) \
 	X(CHANGED)        \

@@ -221,7 +221,7 @@ static void on_pass(
 	dispatch_conn_put(conn_of(client), NULL, header->data, header->len, payload, len);
 }
 
-static const struct client_io client_io = {on_send, on_pass, on_backlog};
+static const struct client_io client_io = {.send = on_send, .pass = on_pass, .backlog = on_backlog};
 
 /* --- reading -------------------------------------------------------------------------- */
 
@@ -282,18 +282,63 @@ static void take(struct dispatch_conn *c, const uint8_t *bytes, size_t len)
 		buf_free(&c->in);
 }
 
+static void keep_fd(struct dispatch_conn *c, int fd)
+{
+	if (c->passed_fd >= 0)
+		(void)close(c->passed_fd);
+	c->passed_fd = fd;
+}
+
+int dispatch_conn_passed_fd(struct dispatch_conn *c)
+{
+	int fd = c->passed_fd;
+
+	c->passed_fd = -1;
+	return fd;
+}
+
+/* Bytes, and file descriptors that were passed along: the last one is kept. */
+static ssize_t receive(struct dispatch_conn *c, uint8_t *bytes, size_t max)
+{
+	union {
+		struct cmsghdr align;
+		char bytes[CMSG_SPACE(4 * sizeof(int))];
+	} control;
+	struct iovec v = {bytes, max};
+	struct msghdr m = {.msg_iov = &v, .msg_iovlen = 1};
+	ssize_t n;
+
+	do {
+		m.msg_control = control.bytes;
+		m.msg_controllen = sizeof(control.bytes);
+		n = recvmsg(c->reader.fd, &m, MSG_CMSG_CLOEXEC);
+	} while (n < 0 && errno == EINTR);
+	if (n < 0)
+		return n;
+	for (struct cmsghdr *h = CMSG_FIRSTHDR(&m); h; h = CMSG_NXTHDR(&m, h)) {
+		size_t count = (h->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+
+		if (h->cmsg_level != SOL_SOCKET || h->cmsg_type != SCM_RIGHTS)
+			continue;
+		for (size_t i = 0; i < count; i++) {
+			int fd;
+
+			memcpy(&fd, CMSG_DATA(h) + i * sizeof(fd), sizeof(fd));
+			keep_fd(c, fd);
+		}
+	}
+	return n;
+}
+
 static void on_readable(struct ev_loop *loop, ev_io *io, int events)
 {
 	/* Of the loop's one thread; no handler reads. */
 	static uint8_t bytes[READ_MAX];
 	struct dispatch_conn *c = io->data;
-	ssize_t n;
+	ssize_t n = receive(c, bytes, sizeof(bytes));
 
 	(void)loop;
 	(void)events;
-	do
-		n = recv(io->fd, bytes, sizeof(bytes), 0);
-	while (n < 0 && errno == EINTR);
 	if (n > 0 && !c->broken) {
 		dispatch_server_hub(c->server)->metrics.dispatch_bytes_in += (uint64_t)n;
 		take(c, bytes, (size_t)n);
@@ -313,6 +358,7 @@ struct dispatch_conn *dispatch_conn_new(
 	(void)setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &room, sizeof(room));
 	c->client.io = &client_io;
 	c->server = server;
+	c->passed_fd = -1;
 	buf_init(&c->in, FRAME_PREFIX + FRAME_REF_LEN + MSG_MAX_DEFAULT + READ_MAX);
 	buf_init(&c->out, DISPATCH_BACKLOG_MAX);
 	ev_io_init(&c->reader, on_readable, fd, EV_READ);
@@ -332,6 +378,7 @@ void dispatch_conn_free(struct dispatch_conn *c)
 	ev_io_stop(loop, &c->reader);
 	ev_io_stop(loop, &c->writer);
 	(void)close(c->reader.fd);
+	keep_fd(c, -1);
 	buf_free(&c->in);
 	buf_free(&c->out);
 	free(c);

@@ -26,6 +26,7 @@ struct dispatch_conn {
 	struct dispatch_many *many; /* when it carries many calls */
 	struct dispatch_conn *next_unsent; /* of those that have something to send */
 	bool unsent;
+	int passed_fd; /* that came along with bytes; -1: none */
 	struct waiting *waiting; /* an exchange other than a call, under way */
 };
 
@@ -42,6 +43,8 @@ void dispatch_conn_free(struct dispatch_conn *c);
 void dispatch_conn_put(struct dispatch_conn *c, const struct frame_ref *ref, const void *head,
 	size_t head_len, const void *payload, size_t len);
 void dispatch_conn_flush(struct dispatch_conn *c);
+/* The file descriptor that came along with bytes, which is the caller's now; -1: none. */
+int dispatch_conn_passed_fd(struct dispatch_conn *c);
 /* Bytes that the peer has not taken. */
 size_t dispatch_conn_backlog(const struct dispatch_conn *c);
 

@@ -2,11 +2,14 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "shared/clock.h"
+#include "shared/log.h"
 #include "shared/mem.h"
 #include "tunneld/dispatch_conn.h"
 #include "tunneld/dispatch_server.h"
+#include "tunneld/places.h"
 
 /* More calls than a process can have open; the table grows with use. */
 #define SLOTS_MAX 65536
@@ -15,6 +18,8 @@ struct one {
 	struct client client;
 	struct dispatch_many *many;
 	struct frame_ref ref;
+	int place; /* of the shelf, where its result is; -1: none */
+	size_t placed; /* bytes of it */
 };
 
 struct slot {
@@ -25,6 +30,8 @@ struct dispatch_many {
 	struct dispatch_conn *conn;
 	struct slot *slots;
 	size_t slot_count;
+	struct places *places; /* NULL: the process offers no memory */
+	ev_timer trim;
 };
 
 /* --- answers ---------------------------------------------------------------------------- */
@@ -34,8 +41,78 @@ static struct one *one_of(struct client *c)
 	return (struct one *)(void *)((char *)c - offsetof(struct one, client));
 }
 
+/* --- long results ------------------------------------------------------------------------- */
+
+/* A place is free: what nobody uses is given back after a while. */
+static void trim_later(struct dispatch_many *d)
+{
+	struct ev_loop *loop = dispatch_server_loop(d->conn->server);
+
+	if (ev_is_active(&d->trim))
+		return;
+	ev_timer_set(&d->trim, PLACES_MS / 1000., PLACES_MS / 1000.);
+	ev_timer_start(loop, &d->trim);
+}
+
+static void on_trim(struct ev_loop *loop, ev_timer *w, int events)
+{
+	struct dispatch_many *d = w->data;
+
+	(void)events;
+	if (!places_trim(d->places, clock_mono_ms()))
+		ev_timer_stop(loop, w);
+}
+
+static uint8_t *on_room(struct client *client, size_t len)
+{
+	struct one *o = one_of(client);
+	uint8_t *room;
+
+	if (!o->many->places)
+		return NULL;
+	if (o->place < 0)
+		o->place = places_take(o->many->places);
+	if (o->place < 0)
+		return NULL;
+	room = places_room(o->many->places, o->place, o->placed, len);
+	if (room)
+		o->placed += len;
+	return room;
+}
+
+static void on_name_room(struct client *client, struct buf *header)
+{
+	const struct one *o = one_of(client);
+
+	msg_put_int(header, "place", o->place);
+	msg_put_int(header, "length", (int64_t)o->placed);
+}
+
+/* It was filled for nothing. */
+static void leave_place(struct one *o)
+{
+	if (o->place < 0)
+		return;
+	places_drop(o->many->places, o->place, clock_mono_ms());
+	trim_later(o->many);
+}
+
+static bool place_free(struct dispatch_many *d, const struct msg *m)
+{
+	int64_t place;
+
+	if (!d->places || msg_int(m, "place", &place) != RC_OK ||
+		!places_return(d->places, place, clock_mono_ms()))
+		return false;
+	trim_later(d);
+	return true;
+}
+
+/* --- answers, continued ------------------------------------------------------------------- */
+
 static void end(struct one *o)
 {
+	leave_place(o);
 	o->many->slots[o->ref.slot].one = NULL;
 	free(o);
 }
@@ -59,6 +136,11 @@ static void on_send(struct client *client, struct buf *frames)
 		at += used;
 	}
 	buf_free(frames);
+	if (o->client.given) {
+		places_hand_over(o->many->places, o->place);
+		o->place = -1;
+		o->client.given = false;
+	}
 	if (is_over(o))
 		end(o);
 }
@@ -79,7 +161,11 @@ static size_t on_backlog(const struct client *client)
 	return dispatch_conn_backlog(o->many->conn);
 }
 
-static const struct client_io client_io = {on_send, on_pass, on_backlog};
+static const struct client_io client_io = {.send = on_send,
+	.pass = on_pass,
+	.backlog = on_backlog,
+	.room = on_room,
+	.name_room = on_name_room};
 
 /* --- calls ------------------------------------------------------------------------------- */
 
@@ -120,6 +206,7 @@ static bool handle_call(struct dispatch_many *d, struct frame_ref ref, const str
 		o->client.shared = true;
 		o->many = d;
 		o->ref = ref;
+		o->place = -1;
 		d->slots[ref.slot].one = o;
 	}
 	if (!relay_call(hub, &o->client, m, clock_mono_us()))
@@ -157,6 +244,8 @@ bool dispatch_many_handle(struct dispatch_many *d, const uint8_t *body, size_t l
 		if (o)
 			end(o);
 		return true;
+	case MSG_PLACE_FREE:
+		return place_free(d, &m);
 	default:
 		return false;
 	}
@@ -171,11 +260,33 @@ void dispatch_many_drained(struct dispatch_many *d)
 
 /* --- beginning and end ---------------------------------------------------------------------- */
 
-struct dispatch_many *dispatch_many_new(struct dispatch_conn *conn)
+/* The memory that the process offers for long results, if it does. A place must be long enough for
+ * any. */
+static struct places *open_places(struct dispatch_conn *conn, const struct msg *m)
+{
+	const struct config *config = dispatch_server_hub(conn->server)->config;
+	int fd = dispatch_conn_passed_fd(conn);
+	struct shelf *shelf = NULL;
+	int64_t count, len;
+
+	if (fd < 0)
+		return NULL;
+	if (msg_int(m, "places", &count) != RC_OK || msg_int(m, "place_bytes", &len) != RC_OK ||
+		len < config->max_result_bytes || count < 1 || count > SHELF_PLACES_MAX ||
+		shelf_open(fd, (uint32_t)count, (size_t)len, &shelf) != RC_OK)
+		log_warn("the memory that a pool process offers can't be used");
+	(void)close(fd);
+	return shelf ? places_new(shelf) : NULL;
+}
+
+struct dispatch_many *dispatch_many_new(struct dispatch_conn *conn, const struct msg *m)
 {
 	struct dispatch_many *d = xcalloc(1, sizeof(*d));
 
 	d->conn = conn;
+	d->places = open_places(conn, m);
+	ev_timer_init(&d->trim, on_trim, 0., 0.);
+	d->trim.data = d;
 	return d;
 }
 
@@ -191,6 +302,8 @@ void dispatch_many_free(struct dispatch_many *d)
 		relay_client_gone(dispatch_server_hub(d->conn->server), &o->client);
 		end(o);
 	}
+	ev_timer_stop(dispatch_server_loop(d->conn->server), &d->trim);
+	places_free(d->places);
 	free(d->slots);
 	free(d);
 }

@@ -15,7 +15,8 @@
 struct dispatch_conn;
 struct dispatch_many;
 
-struct dispatch_many *dispatch_many_new(struct dispatch_conn *conn);
+/* As the message MANY says, with the file descriptor that came along. */
+struct dispatch_many *dispatch_many_new(struct dispatch_conn *conn, const struct msg *m);
 /* Cancels all calls. NULL is fine. */
 void dispatch_many_free(struct dispatch_many *d);
 /* The body of a frame. False: malformed or out of turn. */

@@ -384,7 +384,7 @@ bool dispatch_server_handle(struct dispatch_conn *c, const struct msg *m)
 		return false;
 	switch (m->type) {
 	case MSG_MANY:
-		c->many = dispatch_many_new(c);
+		c->many = dispatch_many_new(c, m);
 		return true;
 	case MSG_CANCEL:
 		relay_cancel(c->server->hub, &c->client, m);

@@ -32,10 +32,17 @@ static void send_frames(struct client *c, struct buf *frames)
 	if (frames->failed) {
 		log_err("an answer could not be made: no memory, or too long");
 		buf_free(frames);
+		c->given = false;
 		relay_fail(c, PROBLEM_INTERNAL, NULL, 0);
 		return;
 	}
 	c->io->send(c, frames);
+}
+
+static void send_answer(struct client *c, struct buf *frames)
+{
+	c->given = c->aside;
+	send_frames(c, frames);
 }
 
 void relay_frame_send(struct client *c, struct relay_frame *f, const void *payload, size_t len)
@@ -93,6 +100,21 @@ static void keep_message(struct buf *b, const struct msg *m, const char *outcome
 		frame_close(b, start);
 		p += n;
 	} while (left > 0);
+}
+
+/* The last message about a result that is where the client reads it. */
+static void keep_name(struct buf *b, struct client *c, const struct msg *m, const char *outcome)
+{
+	size_t start;
+
+	buf_init(b, FRAMES_MAX);
+	start = frame_open(b);
+	msg_begin(b, m->type, m->id);
+	msg_put_str(b, "outcome", outcome);
+	msg_put_str(b, "status", "ok");
+	c->io->name_room(c, b);
+	msg_end(b, NULL, 0);
+	frame_close(b, start);
 }
 
 /* The same at once, from where it is. False: no memory. */
@@ -171,7 +193,7 @@ static void on_durable(struct audit_entry *e, bool durable)
 		if (!durable)
 			relay_fail(c, PROBLEM_AUDIT_DOWN, NULL, 0);
 		else if (call->answer.len > 0 || call->answer.failed)
-			send_frames(c, &call->answer);
+			send_answer(c, &call->answer);
 		else
 			relay_fail(c, call->problem, call->detail, call->retry_after_ms);
 	}
@@ -487,7 +509,7 @@ static void start_call(struct hub *hub, struct client *c, const struct request *
 	call->hub = hub;
 	call->client = c;
 	c->call = call;
-	c->told = false;
+	c->told = c->aside = c->given = false;
 	call->tool = is_tool_call(rq)
 		? metrics_tool(&hub->metrics, rq->tool,
 			  s->manifest && catalog_has_tool(s->manifest, rq->tool))
@@ -694,6 +716,34 @@ static void pass_on(struct call *call, const struct msg *m)
 		end_call(call, OUTCOME_OVERLOADED, PROBLEM_INTERNAL, "cancelled");
 }
 
+/* A long result goes to where its client reads it, if there is such a place, instead of through a
+ * socket. */
+static bool put_aside(struct client *c, const struct msg *m)
+{
+	uint8_t *room = c->io->room ? c->io->room(c, m->payload_len) : NULL;
+
+	if (!room)
+		return false;
+	memcpy(room, m->payload, m->payload_len);
+	c->aside = true;
+	return true;
+}
+
+/* A part of a result that is not the last. */
+static void take_part(struct call *call, const struct msg *m)
+{
+	struct client *c = call->client;
+	bool first = call->state != CALL_RELAYING;
+
+	(void)call_step(&call->hub->calls, call, CALL_RESULT_PART);
+	if (!c || !(first || c->aside) || !put_aside(c, m)) {
+		if (c && c->aside)
+			end_call(call, OUTCOME_OVERLOADED, PROBLEM_INTERNAL, "cancelled");
+		else
+			pass_on(call, m);
+	}
+}
+
 bool relay_event(struct hub *hub, struct session *s, const struct msg *m)
 {
 	struct call *call = call_find(&hub->calls, m->id, s);
@@ -704,6 +754,21 @@ bool relay_event(struct hub *hub, struct session *s, const struct msg *m)
 		pass_on(call, m);
 	else
 		hub->metrics.stray++;
+	return true;
+}
+
+/* False: there is no memory for the end of it. */
+static bool keep_answer(struct call *call, const struct msg *m, const char *outcome)
+{
+	struct client *c = call->client;
+
+	relay_client_drained(c);
+	if (!c->aside)
+		keep_message(&call->answer, m, outcome);
+	else if (put_aside(c, m))
+		keep_name(&call->answer, c, m, outcome);
+	else
+		return false;
 	return true;
 }
 
@@ -724,9 +789,11 @@ static bool finish(struct hub *hub, struct call *call, const struct msg *m)
 	if (rc == RC_OK)
 		(void)str_copy(call->row.record.snapshot_id, sizeof(call->row.record.snapshot_id),
 			snapshot_id);
-	if (call->client) {
-		keep_message(&call->answer, m, name);
-		relay_client_drained(call->client);
+	if (call->client && !keep_answer(call, m, name)) {
+		(void)str_copy(call->row.record.worker_outcome,
+			sizeof(call->row.record.worker_outcome), name);
+		outcome = OUTCOME_OVERLOADED;
+		call->problem = PROBLEM_INTERNAL;
 	}
 	(void)call_step(&hub->calls, call, CALL_END);
 	settle(call, outcome);
@@ -762,7 +829,6 @@ bool relay_result(struct hub *hub, struct session *s, const struct msg *m)
 	call->bytes_out += (int64_t)m->payload_len;
 	if (!m->more)
 		return finish(hub, call, m);
-	(void)call_step(&hub->calls, call, CALL_RESULT_PART);
-	pass_on(call, m);
+	take_part(call, m);
 	return true;
 }

@@ -21,6 +21,11 @@ struct client_io {
 	void (*pass)(struct client *c, const struct buf *header, const void *payload, size_t len);
 	/* Bytes that the peer has not taken yet. */
 	size_t (*backlog)(const struct client *c);
+	/* Where the next len bytes of the call's result go, in memory that the peer reads. NULL:
+	 * there is none. The function is NULL where there never is. */
+	uint8_t *(*room)(struct client *c, size_t len);
+	/* Says in a header where they all are. */
+	void (*name_room)(struct client *c, struct buf *header);
 };
 
 /* One dispatch connection as the relay sees it; embedded in what does its I/O. */
@@ -30,6 +35,8 @@ struct client {
 	bool sending; /* more parts of a request will come, wanted or not */
 	bool shared; /* the backlog is of many calls */
 	bool told; /* events of the call */
+	bool aside; /* its result is put where the peer reads it */
+	bool given; /* and the peer is told, with the frames that are sent */
 	struct tunnel *paused; /* not read until this client has taken what it has */
 };
 

@@ -74,7 +74,7 @@ static int start(void **state)
 	s->peer = s->watched = -1;
 	buf_init(&s->in, 1 << 20);
 	listen_at(s);
-	s->mux = mux_new(s->path, &owner);
+	s->mux = mux_new(s->path, 0, &owner);
 	*state = s;
 	return 0;
 }
@@ -166,6 +166,203 @@ static void say(struct side *s, struct frame_ref ref, const char *message)
 	assert_int_equal(send(s->peer, b.data, b.len, MSG_NOSIGNAL), b.len);
 	buf_free(&b);
 }
+
+/* --- results on the shelf ------------------------------------------------------------------ */
+
+#define RESULT_MAX 100000
+
+static int start_with_shelf(void **state)
+{
+	struct mux_owner owner = {on_event, on_watch, NULL};
+	struct side *s;
+
+	if (start(state) != 0)
+		return -1;
+	s = *state;
+	mux_free(s->mux);
+	owner.ctx = s;
+	s->mux = mux_new(s->path, RESULT_MAX, &owner);
+	return 0;
+}
+
+/* The connection's first message, and the memory that comes with it. */
+static struct shelf *take_shelf(struct side *s)
+{
+	union {
+		struct cmsghdr head;
+		char bytes[CMSG_SPACE(sizeof(int))];
+	} control;
+	uint8_t bytes[200];
+	struct iovec v = {bytes, sizeof(bytes)};
+	struct msghdr h = {.msg_iov = &v,
+		.msg_iovlen = 1,
+		.msg_control = control.bytes,
+		.msg_controllen = sizeof(control.bytes)};
+	int64_t places, place_len;
+	struct shelf *shelf;
+	const uint8_t *body;
+	size_t len, used;
+	ssize_t n;
+	struct msg m;
+	int fd;
+
+	s->peer = accept(s->listener, NULL, NULL);
+	assert_true(s->peer >= 0);
+	n = recvmsg(s->peer, &h, MSG_CMSG_CLOEXEC);
+	assert_true(n > 0);
+	assert_int_equal(frame_decode(bytes, (size_t)n, 200, &body, &len, &used), FRAME_READY);
+	buf_add(&s->in, bytes + used, (size_t)n - used);
+	assert_int_equal(msg_parse(body, len, &m), RC_OK);
+	assert_int_equal(m.type, MSG_MANY);
+	assert_int_equal(msg_int(&m, "places", &places), RC_OK);
+	assert_int_equal(msg_int(&m, "place_bytes", &place_len), RC_OK);
+	assert_true(place_len >= RESULT_MAX);
+	assert_true(h.msg_controllen >= CMSG_LEN(sizeof(fd)));
+	memcpy(&fd, CMSG_DATA(&control.head), sizeof(fd));
+	assert_int_equal(shelf_open(fd, (uint32_t)places, (size_t)place_len, &shelf), RC_OK);
+	(void)close(fd);
+	return shelf;
+}
+
+static void put(struct shelf *shelf, uint32_t place, const char *text)
+{
+	assert_true(shelf_fill(shelf, place, 0, RESULT_MAX));
+	strcpy((char *)shelf_at(shelf, place), text);
+}
+
+/* The next message says that this place is free. */
+static void hear_free(struct side *s, int64_t place)
+{
+	const uint8_t *body;
+	size_t len, used;
+	int64_t named;
+	struct msg m;
+
+	while (frame_decode(s->in.data, s->in.len, 1000, &body, &len, &used) != FRAME_READY)
+		read_peer(s);
+	assert_int_equal(msg_parse(body + FRAME_REF_LEN, len - FRAME_REF_LEN, &m), RC_OK);
+	assert_int_equal(m.type, MSG_PLACE_FREE);
+	assert_int_equal(msg_int(&m, "place", &named), RC_OK);
+	assert_int_equal(named, place);
+	buf_consume(&s->in, used);
+}
+
+static void a_result_on_the_shelf_is_read_there(void **state)
+{
+	struct side *s = *state;
+	struct waiting w = {0};
+	struct shelf *shelf;
+
+	begin(s, &w, "x");
+	mux_flush(s->mux);
+	shelf = take_shelf(s);
+	put(shelf, 3, "kept aside");
+	say(s, hear(s, MSG_CALL, "x"), "{\"t\":\"RESULT\",\"place\":3,\"length\":10}\n");
+	mux_readable(s->mux);
+	assert_string_equal(w.last, "kept aside");
+	assert_false(w.call.open);
+	/* It stays the reader's until it says so, once. */
+	assert_non_null(w.call.shelf);
+	mux_release(s->mux, &w.call);
+	mux_release(s->mux, &w.call);
+	assert_null(w.call.shelf);
+	begin(s, &w, "y");
+	mux_flush(s->mux);
+	hear_free(s, 3);
+	(void)hear(s, MSG_CALL, "y");
+	shelf_drop(shelf);
+}
+
+static void a_place_that_crosses_a_leave_is_given_back(void **state)
+{
+	struct side *s = *state;
+	struct waiting w = {0};
+	struct shelf *shelf;
+	struct frame_ref ref;
+
+	begin(s, &w, "x");
+	mux_flush(s->mux);
+	shelf = take_shelf(s);
+	ref = hear(s, MSG_CALL, "x");
+	mux_leave(s->mux, &w.call, MSG_GONE);
+	mux_flush(s->mux);
+	(void)hear(s, MSG_GONE, "");
+	say(s, ref, "{\"t\":\"RESULT\",\"place\":0,\"length\":1}\n");
+	mux_readable(s->mux);
+	assert_int_equal(w.messages, 0);
+	mux_flush(s->mux);
+	hear_free(s, 0);
+	shelf_drop(shelf);
+}
+
+static void a_result_outlives_the_daemon(void **state)
+{
+	struct side *s = *state;
+	struct waiting w = {0}, next = {0};
+	struct shelf *shelf;
+
+	begin(s, &w, "x");
+	mux_flush(s->mux);
+	shelf = take_shelf(s);
+	put(shelf, 1, "still here");
+	say(s, hear(s, MSG_CALL, "x"), "{\"t\":\"RESULT\",\"place\":1,\"length\":10}\n");
+	mux_readable(s->mux);
+	shelf_drop(shelf);
+	(void)close(s->peer);
+	s->peer = -1;
+	mux_readable(s->mux);
+	assert_int_equal(s->watched, -1);
+	assert_memory_equal(shelf_at(w.call.shelf, 1), "still here", 10);
+	/* The next daemon has a shelf of its own, and is told nothing about this one. */
+	begin(s, &next, "y");
+	mux_release(s->mux, &w.call);
+	mux_flush(s->mux);
+	shelf = take_shelf(s);
+	(void)hear(s, MSG_CALL, "y");
+	assert_int_equal(s->in.len, 0);
+	shelf_drop(shelf);
+}
+
+static void a_place_that_is_none_ends_the_connection(void **state)
+{
+	static const char *const bad[] = {"{\"t\":\"RESULT\",\"place\":16,\"length\":1}\n",
+		"{\"t\":\"RESULT\",\"place\":-1,\"length\":1}\n",
+		"{\"t\":\"RESULT\",\"place\":\"1\",\"length\":1}\n",
+		"{\"t\":\"RESULT\",\"place\":1}\n",
+		"{\"t\":\"RESULT\",\"place\":1,\"length\":-1}\n",
+		"{\"t\":\"RESULT\",\"place\":1,\"length\":200000}\n"};
+	struct side *s = *state;
+
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		struct waiting w = {0};
+
+		begin(s, &w, "x");
+		mux_flush(s->mux);
+		buf_reset(&s->in);
+		shelf_drop(take_shelf(s));
+		say(s, hear(s, MSG_CALL, "x"), bad[i]);
+		mux_readable(s->mux);
+		assert_int_equal(w.lost, 1);
+		assert_int_equal(w.messages, 0);
+		(void)close(s->peer);
+		s->peer = -1;
+	}
+}
+
+static void without_a_shelf_there_are_no_places(void **state)
+{
+	struct side *s = *state;
+	struct waiting w = {0};
+
+	begin(s, &w, "x");
+	mux_flush(s->mux);
+	take_peer(s);
+	say(s, hear(s, MSG_CALL, "x"), "{\"t\":\"RESULT\",\"place\":0,\"length\":1}\n");
+	mux_readable(s->mux);
+	assert_int_equal(w.lost, 1);
+}
+
+/* --- calls --------------------------------------------------------------------------------- */
 
 static void calls_share_a_connection_and_get_their_own_answers(void **state)
 {
@@ -312,6 +509,7 @@ static void a_call_that_is_too_long_leaves_the_others(void **state)
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, start, stop)
+#define SHELF_TEST(name) cmocka_unit_test_setup_teardown(name, start_with_shelf, stop)
 
 int main(void)
 {
@@ -323,6 +521,11 @@ int main(void)
 		TEST(without_a_daemon_nothing_begins),
 		TEST(nonsense_ends_the_connection),
 		TEST(a_call_that_is_too_long_leaves_the_others),
+		SHELF_TEST(a_result_on_the_shelf_is_read_there),
+		SHELF_TEST(a_place_that_crosses_a_leave_is_given_back),
+		SHELF_TEST(a_result_outlives_the_daemon),
+		SHELF_TEST(a_place_that_is_none_ends_the_connection),
+		TEST(without_a_shelf_there_are_no_places),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -442,7 +442,8 @@ static inline size_t fake_client_backlog(const struct client *client)
 	return ((const struct fake_client *)(const void *)client)->backlog;
 }
 
-static const struct client_io fake_client_io = {fake_frames, fake_pass, fake_client_backlog};
+static const struct client_io fake_client_io = {
+	.send = fake_frames, .pass = fake_pass, .backlog = fake_client_backlog};
 
 static inline void fake_client_init(struct fake_client *c)
 {

@@ -6,6 +6,7 @@
 #include <sys/un.h>
 
 #include "shared/jscan.h"
+#include "shared/shelf.h"
 #include "tunneld/dispatch_server.h"
 
 struct setup {
@@ -446,6 +447,151 @@ static void hanging_up_cancels_many(void **state)
 	fixture_wait(s->f, no_connections, s);
 }
 
+/* --- results on the shelf ------------------------------------------------------------------ */
+
+#define PLACE ((size_t)512 * 1024) /* above the fixture's max_result_bytes */
+
+/* MANY, with memory for long results. */
+static struct shelf *begin_with_shelf(struct setup *s, size_t place_len)
+{
+	union {
+		struct cmsghdr head;
+		char bytes[CMSG_SPACE(sizeof(int))];
+	} control = {.bytes = {0}};
+	struct iovec v;
+	struct msghdr h = {.msg_iov = &v,
+		.msg_iovlen = 1,
+		.msg_control = control.bytes,
+		.msg_controllen = sizeof(control.bytes)};
+	struct shelf *shelf;
+	struct buf b;
+	size_t start;
+	int fd;
+
+	fake_up(s->f, &s->w, "t_acme");
+	assert_int_equal(shelf_make(1, place_len, &shelf, &fd), RC_OK);
+	buf_init(&b, 1000);
+	start = frame_open(&b);
+	buf_printf(&b, "{\"t\":\"MANY\",\"places\":1,\"place_bytes\":%zu}\n", place_len);
+	frame_close(&b, start);
+	v = (struct iovec){b.data, b.len};
+	control.head = (struct cmsghdr){.cmsg_level = SOL_SOCKET,
+		.cmsg_type = SCM_RIGHTS,
+		.cmsg_len = CMSG_LEN(sizeof(fd))};
+	memcpy(CMSG_DATA(&control.head), &fd, sizeof(fd));
+	assert_int_equal(sendmsg(s->fd, &h, MSG_NOSIGNAL), b.len);
+	(void)close(fd);
+	buf_free(&b);
+	return shelf;
+}
+
+/* A call, answered in two parts. */
+static void answer_in_parts(struct setup *s, uint32_t slot)
+{
+	char id[MSG_ID_MAX + 1];
+	struct msg m;
+
+	say_named(s, (struct frame_ref){slot, 1}, "{\"t\":\"CALL\"" PLAIN_CALL "}");
+	m = next_call(s);
+	(void)str_copy(id, sizeof(id), m.id);
+	fake_result(&s->w, id, ",\"more\":true", "first half, ");
+	fake_result(&s->w, id, ",\"outcome\":\"ok\"", "second half");
+}
+
+static void expect_on_shelf(struct setup *s, struct shelf *shelf)
+{
+	static const char text[] = "first half, second half";
+	struct frame_ref ref;
+	int64_t place, len;
+	struct msg m = hear_named(s, MSG_RESULT, &ref);
+
+	assert_false(m.more);
+	assert_int_equal(m.payload_len, 0);
+	assert_int_equal(msg_int(&m, "place", &place), RC_OK);
+	assert_int_equal(place, 0);
+	assert_int_equal(msg_int(&m, "length", &len), RC_OK);
+	assert_int_equal(len, sizeof(text) - 1);
+	assert_memory_equal(shelf_at(shelf, 0), text, sizeof(text) - 1);
+	forget(s);
+}
+
+static void expect_through_the_socket(struct setup *s)
+{
+	const uint8_t *body;
+	struct frame_ref ref;
+	size_t len, used;
+	struct msg m = hear_named(s, MSG_RESULT, &ref);
+
+	assert_true(m.more);
+	assert_memory_equal(m.payload, "first half, ", m.payload_len);
+	assert_int_equal(frame_decode(s->in.data, s->in.len, MSG_MAX_DEFAULT, &body, &len, &used),
+		FRAME_READY);
+	buf_consume(&s->in, used);
+	m = hear_named(s, MSG_RESULT, &ref);
+	assert_false(m.more);
+	assert_memory_equal(m.payload, "second half", m.payload_len);
+	forget(s);
+}
+
+static void a_result_in_parts_is_put_on_the_shelf(void **state)
+{
+	struct setup *s = *state;
+	struct shelf *shelf = begin_with_shelf(s, PLACE);
+
+	answer_in_parts(s, 0);
+	expect_on_shelf(s, shelf);
+	assert_int_equal(fixture_count(s->f, "\"event\":\"tool.call\""), 1);
+	/* The only place is with the process: the next one comes through the socket. */
+	answer_in_parts(s, 1);
+	expect_through_the_socket(s);
+	say_named(s, (struct frame_ref){0, 1}, "{\"t\":\"PLACE_FREE\",\"place\":0}");
+	answer_in_parts(s, 2);
+	expect_on_shelf(s, shelf);
+	shelf_drop(shelf);
+}
+
+static void a_place_filled_for_nobody_is_free_again(void **state)
+{
+	struct setup *s = *state;
+	struct shelf *shelf = begin_with_shelf(s, PLACE);
+	struct msg m;
+
+	say_named(s, (struct frame_ref){0, 1}, "{\"t\":\"CALL\"" PLAIN_CALL "}");
+	m = next_call(s);
+	fake_result(&s->w, m.id, ",\"more\":true", "never whole");
+	say_named(s, (struct frame_ref){0, 1}, "{\"t\":\"GONE\"}");
+	while (s->w.got.count == s->w.got.read)
+		turn(s);
+	(void)caught_next(&s->w.got, MSG_CANCEL);
+	answer_in_parts(s, 1);
+	expect_on_shelf(s, shelf);
+	shelf_drop(shelf);
+}
+
+static void a_place_is_given_back_once(void **state)
+{
+	struct setup *s = *state;
+	struct shelf *shelf = begin_with_shelf(s, PLACE);
+
+	answer_in_parts(s, 0);
+	expect_on_shelf(s, shelf);
+	say_named(s, (struct frame_ref){0, 1}, "{\"t\":\"PLACE_FREE\",\"place\":0}");
+	say_named(s, (struct frame_ref){0, 1}, "{\"t\":\"PLACE_FREE\",\"place\":0}");
+	assert_hung_up(s);
+	shelf_drop(shelf);
+}
+
+/* Longer results than fit there may come. */
+static void a_shelf_of_short_places_is_not_used(void **state)
+{
+	struct setup *s = *state;
+	struct shelf *shelf = begin_with_shelf(s, 4096);
+
+	answer_in_parts(s, 0);
+	expect_through_the_socket(s);
+	shelf_drop(shelf);
+}
+
 static void a_slot_in_use_or_out_of_range_is_cut_off(void **state)
 {
 	struct setup *s = *state;
@@ -628,6 +774,10 @@ int main(void)
 		TEST(what_is_out_of_turn_or_malformed_is_cut_off),
 		TEST(a_caller_that_reads_slowly_gets_everything),
 		TEST(long_and_short_parts_of_many_calls_keep_their_order),
+		TEST(a_result_in_parts_is_put_on_the_shelf),
+		TEST(a_place_filled_for_nobody_is_free_again),
+		TEST(a_place_is_given_back_once),
+		TEST(a_shelf_of_short_places_is_not_used),
 		TEST(there_is_a_limit_to_connections),
 	};
 
