@@ -12,7 +12,7 @@
 #include "shared/rc.h"
 
 /* Address space; memory is taken only for what was written. */
-#define SHELF_PLACES 16
+#define SHELF_PLACES 64
 #define SHELF_PLACES_MAX 256
 
 struct shelf;

@@ -17,6 +17,8 @@
 /* A client that has this much to take stops its tunnel. */
 #define CLIENT_HIGH ((size_t)256 * 1024)
 #define DRAINING_RETRY_MS 1000
+/* A shorter result that comes in one piece is not worth a place of its own. */
+#define ASIDE_MIN ((size_t)32 * 1024)
 
 /* --- what goes to a client -------------------------------------------------------------- */
 
@@ -761,12 +763,13 @@ bool relay_event(struct hub *hub, struct session *s, const struct msg *m)
 static bool keep_answer(struct call *call, const struct msg *m, const char *outcome)
 {
 	struct client *c = call->client;
+	bool whole = call->state != CALL_RELAYING, aside = c->aside;
 
 	relay_client_drained(c);
-	if (!c->aside)
-		keep_message(&call->answer, m, outcome);
-	else if (put_aside(c, m))
+	if ((aside || (whole && m->payload_len >= ASIDE_MIN)) && put_aside(c, m))
 		keep_name(&call->answer, c, m, outcome);
+	else if (!aside)
+		keep_message(&call->answer, m, outcome);
 	else
 		return false;
 	return true;

@@ -52,6 +52,7 @@ struct link {
 	int64_t started_at, heard_at, pinged_at;
 	struct call_list calls; /* arriving, discarding, running */
 	struct call_list sending; /* takes turns, a part each */
+	bool goes_around; /* the next turn is the first one's */
 	size_t call_count;
 	size_t arriving_bytes;
 	STAILQ_HEAD(, outgoing) control; /* goes before results */
@@ -404,10 +405,32 @@ void link_result(struct link *l, const char *id, const char *outcome, const char
 	l->owner.wake(l->owner.ctx);
 }
 
+static size_t left_of(const struct call *c)
+{
+	return c->payload.len - c->sent;
+}
+
+/* Every other turn goes around, so that all get on; those between go to the result that is nearest
+ * to its end. Long results that are sent at the same time then end one after the other, and not all
+ * of them late: whoever waits for the first is served while the others are on their way. */
+static struct call *whose_turn(struct link *l)
+{
+	struct call *first = TAILQ_FIRST(&l->sending), *least = first, *c;
+
+	if (l->goes_around || left_of(first) <= (size_t)l->limits.part)
+		return first;
+	TAILQ_FOREACH(c, &l->sending, entry)
+	{
+		if (left_of(c) < left_of(least))
+			least = c;
+	}
+	return least;
+}
+
 /* The next part of the call whose turn it is; what the last part says counts for the whole. */
 static void next_part(struct link *l, struct call *c, struct buf *out)
 {
-	size_t left = c->payload.len - c->sent;
+	size_t left = left_of(c);
 	size_t n = left < (size_t)l->limits.part ? left : (size_t)l->limits.part;
 	const void *part = n > 0 ? c->payload.data + c->sent : (const void *)"";
 
@@ -429,8 +452,11 @@ static void next_part(struct link *l, struct call *c, struct buf *out)
 		forget_call(l, c);
 		vouch_when_due(l);
 	} else {
-		TAILQ_REMOVE(&l->sending, c, entry);
-		TAILQ_INSERT_TAIL(&l->sending, c, entry);
+		if (l->goes_around) {
+			TAILQ_REMOVE(&l->sending, c, entry);
+			TAILQ_INSERT_TAIL(&l->sending, c, entry);
+		}
+		l->goes_around = !l->goes_around;
 	}
 }
 
@@ -448,7 +474,7 @@ bool link_next(struct link *l, struct buf *out)
 	}
 	if (TAILQ_EMPTY(&l->sending))
 		return false;
-	next_part(l, TAILQ_FIRST(&l->sending), out);
+	next_part(l, whose_turn(l), out);
 	return true;
 }
 

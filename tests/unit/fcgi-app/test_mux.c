@@ -325,7 +325,7 @@ static void a_result_outlives_the_daemon(void **state)
 
 static void a_place_that_is_none_ends_the_connection(void **state)
 {
-	static const char *const bad[] = {"{\"t\":\"RESULT\",\"place\":16,\"length\":1}\n",
+	static const char *const bad[] = {"{\"t\":\"RESULT\",\"place\":64,\"length\":1}\n",
 		"{\"t\":\"RESULT\",\"place\":-1,\"length\":1}\n",
 		"{\"t\":\"RESULT\",\"place\":\"1\",\"length\":1}\n",
 		"{\"t\":\"RESULT\",\"place\":1}\n",

@@ -581,6 +581,35 @@ static void a_place_is_given_back_once(void **state)
 	shelf_drop(shelf);
 }
 
+/* In one piece, but long enough. */
+static void a_long_result_in_one_piece_is_put_there_too(void **state)
+{
+	static const char text[] = "in one piece";
+	struct setup *s = *state;
+	struct shelf *shelf = begin_with_shelf(s, PLACE);
+	size_t len = 40000;
+	struct frame_ref ref;
+	int64_t placed;
+	struct buf b;
+	struct msg m;
+
+	say_named(s, (struct frame_ref){0, 1}, "{\"t\":\"CALL\"" PLAIN_CALL "}");
+	m = next_call(s);
+	buf_init(&b, 2 * len);
+	buf_printf(&b, "{\"t\":\"RESULT\",\"id\":\"%s\",\"outcome\":\"ok\"}\n%s", m.id, text);
+	memset(buf_reserve(&b, len), 'x', len);
+	buf_commit(&b, len);
+	tunnel_received(s->w.tunnel, b.data, b.len, true, clock_mono_ms());
+	m = hear_named(s, MSG_RESULT, &ref);
+	assert_int_equal(m.payload_len, 0);
+	assert_int_equal(msg_int(&m, "length", &placed), RC_OK);
+	assert_int_equal(placed, len + sizeof(text) - 1);
+	assert_memory_equal(shelf_at(shelf, 0), text, sizeof(text) - 1);
+	assert_int_equal(shelf_at(shelf, 0)[placed - 1], 'x');
+	buf_free(&b);
+	shelf_drop(shelf);
+}
+
 /* Longer results than fit there may come. */
 static void a_shelf_of_short_places_is_not_used(void **state)
 {
@@ -775,6 +804,7 @@ int main(void)
 		TEST(a_caller_that_reads_slowly_gets_everything),
 		TEST(long_and_short_parts_of_many_calls_keep_their_order),
 		TEST(a_result_in_parts_is_put_on_the_shelf),
+		TEST(a_long_result_in_one_piece_is_put_there_too),
 		TEST(a_place_filled_for_nobody_is_free_again),
 		TEST(a_place_is_given_back_once),
 		TEST(a_shelf_of_short_places_is_not_used),
