@@ -73,6 +73,7 @@ struct conn {
 	enum conn_state state;
 	struct conn *prev, *next; /* all */
 	struct conn *next_job; /* for the threads, or back from them */
+	struct conn *next_used; /* of those whose thread needs the result on the shelf no more */
 	struct request *rq; /* NULL: none, or not read yet */
 	struct generation *generation;
 	struct mux_call call;
@@ -111,6 +112,7 @@ struct loop {
 	bool over; /* no more jobs will come */
 	struct jobs jobs; /* for the threads */
 	struct jobs back; /* from them */
+	struct conn *used;
 };
 
 /* --- lists -------------------------------------------------------------------------------------
@@ -234,6 +236,27 @@ static void finish(struct conn *c)
 /* --- in a thread ---------------------------------------------------------------------------------
  */
 
+static void wake(struct loop *l)
+{
+	const uint64_t one = 1;
+
+	/* It fails only when the loop has 2^64 reasons to wake up. */
+	(void)!write(l->wake_fd, &one, sizeof(one));
+}
+
+/* The result has been written, all but the end of the answer: its place is told to be free before
+ * the agent can make its next call, which then needs no other one. */
+static void used(struct conn *c)
+{
+	struct loop *l = c->loop;
+
+	(void)pthread_mutex_lock(&l->lock);
+	c->next_used = l->used;
+	l->used = c;
+	(void)pthread_mutex_unlock(&l->lock);
+	wake(l);
+}
+
 static bool read_news(const struct news *n, struct msg *m)
 {
 	if (msg_parse(n->bytes, n->len, m) != RC_OK)
@@ -258,10 +281,13 @@ static void tell_news(struct conn *c)
 			goes_on = mcp_event(c->rq->call, n->event, &m);
 		free(n);
 	}
-	if (!goes_on)
+	if (!goes_on) {
+		if (c->call.shelf)
+			used(c);
 		finish(c);
-	else
+	} else {
 		log_context(NULL, NULL, NULL);
+	}
 }
 
 static void work(struct conn *c)
@@ -279,14 +305,6 @@ static void work(struct conn *c)
 		routes_serve(c->rq);
 	}
 	finish(c);
-}
-
-static void wake(struct loop *l)
-{
-	const uint64_t one = 1;
-
-	/* It fails only when the loop has 2^64 reasons to wake up. */
-	(void)!write(l->wake_fd, &one, sizeof(one));
 }
 
 void loop_work(struct loop *l)
@@ -554,13 +572,17 @@ static void on_back(struct conn *c)
 static void take_back(struct loop *l)
 {
 	uint64_t count;
-	struct conn *c, *next;
+	struct conn *c, *next, *done;
 
 	(void)!read(l->wake_fd, &count, sizeof(count));
 	(void)pthread_mutex_lock(&l->lock);
+	done = l->used;
+	l->used = NULL;
 	c = l->back.first;
 	jobs_init(&l->back);
 	(void)pthread_mutex_unlock(&l->lock);
+	for (; done; done = done->next_used)
+		mux_release(l->mux, &done->call);
 	for (; c; c = next) {
 		next = c->next_job;
 		on_back(c);

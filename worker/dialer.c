@@ -234,13 +234,13 @@ static void client_pong(void *ctx)
 	link_heard(d->link, clock_mono_ms());
 }
 
-static bool client_next(void *ctx, struct buf *out)
+static bool client_next(void *ctx, struct buf *out, const uint8_t **rest, size_t *rest_len)
 {
 	struct dialer *d = ctx;
 
 	if (link_open(d->link))
 		d->owner.refill(d->owner.ctx, d->link);
-	if (link_next(d->link, out))
+	if (link_next(d->link, out, rest, rest_len))
 		return true;
 	dialer_poke(d);
 	return false;

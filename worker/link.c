@@ -53,6 +53,7 @@ struct link {
 	struct call_list calls; /* arriving, discarding, running */
 	struct call_list sending; /* takes turns, a part each */
 	bool goes_around; /* the next turn is the first one's */
+	struct buf handed_out; /* the result whose last part link_next() told of */
 	size_t call_count;
 	size_t arriving_bytes;
 	STAILQ_HEAD(, outgoing) control; /* goes before results */
@@ -175,6 +176,7 @@ void link_free(struct link *l)
 		buf_free(&o->bytes);
 		free(o);
 	}
+	buf_free(&l->handed_out);
 	crypto_hasher_free(l->hasher);
 	handshake_worker_wipe(&l->shake);
 	mem_wipe(l->key, sizeof l->key);
@@ -428,7 +430,8 @@ static struct call *whose_turn(struct link *l)
 }
 
 /* The next part of the call whose turn it is; what the last part says counts for the whole. */
-static void next_part(struct link *l, struct call *c, struct buf *out)
+static void next_part(
+	struct link *l, struct call *c, struct buf *out, const uint8_t **rest, size_t *rest_len)
 {
 	size_t left = left_of(c);
 	size_t n = left < (size_t)l->limits.part ? left : (size_t)l->limits.part;
@@ -445,10 +448,15 @@ static void next_part(struct link *l, struct call *c, struct buf *out)
 		msg_put_str(out, "snapshot_id", c->snapshot_id);
 		put_vouched(l, c, part, n, out);
 	}
-	msg_end(out, part, n);
+	msg_end(out, NULL, 0);
+	*rest = part;
+	*rest_len = n;
 	c->sent += n;
 	l->queued_bytes -= n;
 	if (n == left) {
+		l->handed_out = c->payload;
+		c->payload = (struct buf){0};
+		c->sent = 0;
 		forget_call(l, c);
 		vouch_when_due(l);
 	} else {
@@ -460,10 +468,13 @@ static void next_part(struct link *l, struct call *c, struct buf *out)
 	}
 }
 
-bool link_next(struct link *l, struct buf *out)
+bool link_next(struct link *l, struct buf *out, const uint8_t **rest, size_t *rest_len)
 {
 	struct outgoing *o = STAILQ_FIRST(&l->control);
 
+	buf_free(&l->handed_out);
+	*rest = NULL;
+	*rest_len = 0;
 	if (o != NULL) {
 		STAILQ_REMOVE_HEAD(&l->control, entry);
 		l->queued_bytes -= o->bytes.len;
@@ -474,7 +485,7 @@ bool link_next(struct link *l, struct buf *out)
 	}
 	if (TAILQ_EMPTY(&l->sending))
 		return false;
-	next_part(l, whose_turn(l), out);
+	next_part(l, whose_turn(l), out, rest, rest_len);
 	return true;
 }
 

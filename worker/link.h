@@ -101,8 +101,9 @@ void link_heard(struct link *l, int64_t now_mono_ms);
 /* Called about every second: *ping is set when a WebSocket ping should go out. */
 enum link_end link_tick(struct link *l, int64_t now_mono_ms, bool *ping);
 
-/* Appends the next message to send, or returns false. */
-bool link_next(struct link *l, struct buf *out);
+/* Appends the next message to send, or returns false. Of a result's message the payload is not
+ * appended: *rest is where it is, until the next call. */
+bool link_next(struct link *l, struct buf *out, const uint8_t **rest, size_t *rest_len);
 /* False while so much waits to be sent that finished results should stay where they are. */
 bool link_has_room(const struct link *l);
 bool link_open(const struct link *l);

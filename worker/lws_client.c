@@ -108,19 +108,21 @@ static void receive(struct lws_client *c, struct lws *wsi, const void *bytes, si
 static int write_burst(struct lws_client *c, struct lws *wsi)
 {
 	uint8_t mask[WS_MASK_LEN];
+	const uint8_t *rest;
+	size_t rest_len;
 	bool more = true;
 
 	while (c->out.len < LWS_PRE + BURST_BYTES) {
 		size_t start = ws_frame_open(&c->out);
 
-		more = c->owner.next(c->owner.ctx, &c->out);
+		more = c->owner.next(c->owner.ctx, &c->out, &rest, &rest_len);
 		if (!more) {
 			c->out.len = start;
 			break;
 		}
 		/* RFC 6455, 5.3: not to be guessed, and another one for each frame. */
 		crypto_random(mask, sizeof mask);
-		ws_frame_close(&c->out, start, mask);
+		ws_frame_close(&c->out, start, mask, rest, rest_len);
 	}
 	if (c->out.failed) {
 		remember(c, "a message could not be put together", 35);

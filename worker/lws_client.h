@@ -22,8 +22,9 @@ struct lws_client_owner {
 	void (*up)(void *ctx); /* the WebSocket stands */
 	void (*message)(void *ctx, const uint8_t *bytes, size_t len);
 	void (*pong)(void *ctx);
-	/* Appends the next message to send, or returns false. */
-	bool (*next)(void *ctx, struct buf *out);
+	/* Appends the next message to send, or returns false. *rest: more of it, which lasts until
+	 * the next call. */
+	bool (*next)(void *ctx, struct buf *out, const uint8_t **rest, size_t *rest_len);
 	/* The end of a connection or of a try; a new lws_client_connect() may follow from here on,
 	 * but not from within. code is what the peer closed with, or 0. */
 	void (*closed)(void *ctx, int code, const char *why);

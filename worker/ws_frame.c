@@ -33,21 +33,27 @@ static size_t put_length(uint8_t *head, size_t len)
 	return 10;
 }
 
-void ws_frame_close(struct buf *b, size_t start, const uint8_t mask[WS_MASK_LEN])
+void ws_frame_close(struct buf *b, size_t start, const uint8_t mask[WS_MASK_LEN],
+	const uint8_t *rest, size_t rest_len)
 {
-	uint8_t head[HEAD_MAX] = {FIN_BINARY};
+	uint8_t head[HEAD_MAX] = {FIN_BINARY}, *p;
 	size_t len, head_len;
 
+	(void)buf_reserve(b, rest_len);
 	if (b->failed)
 		return;
+	p = b->data + start;
 	len = b->len - start - HEAD_MAX;
-	head_len = put_length(head, len);
+	head_len = put_length(head, len + rest_len);
 	memcpy(head + head_len, mask, WS_MASK_LEN);
 	head_len += WS_MASK_LEN;
-	ws_mask(b->data + start + HEAD_MAX, b->data + start + HEAD_MAX, len, mask, 0);
 	/* The shortest form is the only one allowed: short messages move up to it. */
 	if (head_len < HEAD_MAX)
-		memmove(b->data + start + head_len, b->data + start + HEAD_MAX, len);
-	memcpy(b->data + start, head, head_len);
-	b->len = start + head_len + len;
+		memmove(p + head_len, p + HEAD_MAX, len);
+	memcpy(p, head, head_len);
+	p += head_len;
+	ws_mask(p, p, len, mask, 0);
+	if (rest_len > 0)
+		ws_mask(p + len, rest, rest_len, mask, len);
+	b->len = start + head_len + len + rest_len;
 }

@@ -12,8 +12,10 @@
 #include "shared/ws_mask.h"
 
 /* Leaves room for the frame's head at the end of b; returns where the frame starts. The message is
- * appended, then the frame closed. A failure of b is sticky. */
+ * appended, then the frame closed: with the rest of the message, which is masked while it is copied
+ * (NULL and 0: there is none). A failure of b is sticky. */
 size_t ws_frame_open(struct buf *b);
-void ws_frame_close(struct buf *b, size_t start, const uint8_t mask[WS_MASK_LEN]);
+void ws_frame_close(struct buf *b, size_t start, const uint8_t mask[WS_MASK_LEN],
+	const uint8_t *rest, size_t rest_len);
 
 #endif

@@ -157,10 +157,13 @@ static bool flush(struct tunnel *t)
 
 static bool send_pending(struct tunnel *t)
 {
+	const uint8_t *rest;
 	struct buf message;
+	size_t rest_len;
 
 	buf_init(&message, MESSAGE_MAX);
-	while (link_next(t->link, &message)) {
+	while (link_next(t->link, &message, &rest, &rest_len)) {
+		buf_add(&message, rest, rest_len);
 		frame(t, OP_BINARY, message.data, message.len);
 		buf_reset(&message);
 	}

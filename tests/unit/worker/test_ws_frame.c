@@ -2,9 +2,11 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
 
+#include "shared/mem.h"
 #include "worker/ws_frame.h"
 
 static const uint8_t mask[] = {0x37, 0xfa, 0x21, 0x3d};
@@ -22,7 +24,7 @@ static void short_messages_stand_close_to_each_other(void **state)
 		size_t start = ws_frame_open(&b);
 
 		buf_str(&b, "Hello");
-		ws_frame_close(&b, start, mask);
+		ws_frame_close(&b, start, mask, NULL, 0);
 	}
 	assert_int_equal(b.len, 2 * sizeof(hello));
 	assert_memory_equal(b.data, hello, sizeof(hello));
@@ -47,17 +49,19 @@ static void every_length_has_its_shortest_head(void **state)
 	(void)state;
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		struct buf b;
-		size_t start, n = cases[i].len, head = cases[i].head_len;
-		uint8_t *to;
+		size_t n = cases[i].len, head = cases[i].head_len;
+		/* As much as that in the buffer, the rest elsewhere. */
+		size_t here = i % 2 ? n : n / 3, start;
+		uint8_t *text = xmalloc(n + 1);
 
+		for (size_t k = 0; k < n; k++)
+			text[k] = (uint8_t)(k * 7);
 		buf_init(&b, 200000);
 		buf_char(&b, '!');
 		start = ws_frame_open(&b);
-		to = buf_reserve(&b, n);
-		for (size_t k = 0; k < n; k++)
-			to[k] = (uint8_t)(k * 7);
-		buf_commit(&b, n);
-		ws_frame_close(&b, start, mask);
+		buf_add(&b, text, here);
+		ws_frame_close(&b, start, mask, text + here, n - here);
+		free(text);
 		assert_int_equal(b.len, 1 + head + 4 + n);
 		assert_memory_equal(b.data + 1, cases[i].head, head);
 		assert_memory_equal(b.data + 1 + head, mask, 4);
