@@ -216,6 +216,12 @@ doctor_finds() {
 
 	stop tunneld
 	doctor_finds tunneld 'Start airlock-tunneld'
+	# A row that stays in the open file.
+	stack_config audit.rotate_bytes 0
+	tunneld_up
+	wait_until healthy
+	admin POST /v1/admin/tenants '{"slug":"doctor","name":"d"}' >/dev/null
+	stop tunneld
 	cp "$AUDIT" "$STACK/audit.good"
 	sed -i '1s/"outcome":"ok"/"outcome":"no"/' "$AUDIT"
 	sed -i '1s/"ts":"2/"ts":"3/' "$AUDIT"
