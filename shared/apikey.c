@@ -19,6 +19,7 @@
 #define ARGON2_PASSES_MAX 16
 #define ARGON2_LANES_MAX 16
 #define WAITERS_PER_SLOT 4
+#define TURNS 4 /* how often a caller waits for others who try the same credential */
 #define TOUCH_EVERY_S 60
 #define BUCKETS 1024
 
@@ -157,9 +158,22 @@ struct entry {
 	bool marked;
 };
 
+/* One credential on its way through the Argon2 gate. Whoever comes with the very same one meanwhile
+ * waits for what it comes to: a key's first calls often come together. */
+struct trial {
+	struct trial *next;
+	char id[STORE_ID_MAX + 1];
+	uint8_t digest[CRYPTO_HASH_LEN];
+	int refs; /* who tries it, and who waits for that */
+	bool over;
+	enum rc rc;
+	int64_t version; /* of the row that it was held against; -1 until one was read */
+};
+
 struct apikey_cache {
 	pthread_mutex_t lock;
-	pthread_cond_t slot_free;
+	pthread_cond_t changed; /* a slot is free, a trial is over */
+	struct trial *trials; /* those that are not over */
 	uint8_t digest_key[CRYPTO_KEY_LEN];
 	struct entry *buckets[BUCKETS];
 	struct entry *newest, *oldest;
@@ -174,7 +188,7 @@ struct apikey_cache *apikey_cache_new(size_t max_entries, int argon2_concurrency
 	struct apikey_cache *c = xcalloc(1, sizeof(*c));
 
 	pthread_mutex_init(&c->lock, NULL);
-	pthread_cond_init(&c->slot_free, NULL);
+	pthread_cond_init(&c->changed, NULL);
 	crypto_random(c->digest_key, sizeof(c->digest_key));
 	c->max = max_entries ? max_entries : 1;
 	c->slots = argon2_concurrency > 0 ? argon2_concurrency : 1;
@@ -225,7 +239,7 @@ void apikey_cache_free(struct apikey_cache *c)
 		return;
 	while (c->oldest)
 		forget(c, c->oldest);
-	pthread_cond_destroy(&c->slot_free);
+	pthread_cond_destroy(&c->changed);
 	pthread_mutex_destroy(&c->lock);
 	free(c->running);
 	mem_wipe(c, sizeof(*c));
@@ -326,7 +340,7 @@ static enum rc gate_enter(struct apikey_cache *c, const char *id, int *slot)
 	} else {
 		c->waiting++;
 		while (*slot < 0) {
-			pthread_cond_wait(&c->slot_free, &c->lock);
+			pthread_cond_wait(&c->changed, &c->lock);
 			*slot = free_slot(c, id);
 		}
 		c->waiting--;
@@ -340,7 +354,7 @@ static void gate_leave(struct apikey_cache *c, int slot)
 {
 	pthread_mutex_lock(&c->lock);
 	c->running[slot][0] = '\0';
-	pthread_cond_broadcast(&c->slot_free);
+	pthread_cond_broadcast(&c->changed);
 	pthread_mutex_unlock(&c->lock);
 }
 
@@ -449,7 +463,7 @@ static void note_use(struct db_pool *pool, const char *id, int64_t now_s)
 }
 
 static enum rc check_row(struct apikey_cache *c, struct db_pool *pool, const struct presented *p,
-	struct apikey_grant *out, bool *touch)
+	struct apikey_grant *out, bool *touch, int64_t *version)
 {
 	struct api_key_row row;
 	int slot;
@@ -459,6 +473,7 @@ static enum rc check_row(struct apikey_cache *c, struct db_pool *pool, const str
 		return rc;
 	rc = read_row(pool, p->id, &row);
 	if (rc == RC_OK) {
+		*version = row.row_version;
 		/* Somebody may have verified the same key while this thread waited at the gate. */
 		if (!check_cached(c, p, row.row_version, out, touch, &rc))
 			rc = check_slowly(c, &row, p, out, touch);
@@ -470,18 +485,100 @@ static enum rc check_row(struct apikey_cache *c, struct db_pool *pool, const str
 	return rc;
 }
 
+/* The trial of this credential, which is the caller's own to run when it is *mine. */
+static struct trial *trial_join(struct apikey_cache *c, const struct presented *p, bool *mine)
+{
+	struct trial *t;
+
+	pthread_mutex_lock(&c->lock);
+	for (t = c->trials; t; t = t->next) {
+		if (!strcmp(t->id, p->id) &&
+			crypto_equal(t->digest, CRYPTO_HASH_LEN, p->digest, CRYPTO_HASH_LEN))
+			break;
+	}
+	*mine = !t;
+	if (!t) {
+		t = xcalloc(1, sizeof(*t));
+		str_copy(t->id, sizeof(t->id), p->id);
+		memcpy(t->digest, p->digest, CRYPTO_HASH_LEN);
+		t->next = c->trials;
+		c->trials = t;
+	}
+	t->refs++;
+	pthread_mutex_unlock(&c->lock);
+	return t;
+}
+
+/* With the lock held. */
+static void trial_leave(struct trial *t)
+{
+	if (--t->refs > 0)
+		return;
+	mem_wipe(t, sizeof(*t));
+	free(t);
+}
+
+static void trial_end(struct apikey_cache *c, struct trial *t, enum rc rc, int64_t version)
+{
+	struct trial **at = &c->trials;
+
+	pthread_mutex_lock(&c->lock);
+	while (*at != t)
+		at = &(*at)->next;
+	*at = t->next;
+	t->over = true;
+	t->rc = rc;
+	t->version = version;
+	pthread_cond_broadcast(&c->changed);
+	trial_leave(t);
+	pthread_mutex_unlock(&c->lock);
+}
+
+/* Waits for another's trial. False: it says nothing about a row of this version. */
+static bool trial_follow(struct apikey_cache *c, struct trial *t, int64_t version, enum rc *rc)
+{
+	bool told;
+
+	pthread_mutex_lock(&c->lock);
+	while (!t->over)
+		pthread_cond_wait(&c->changed, &c->lock);
+	*rc = t->rc;
+	told = t->rc != RC_OK && (t->version == version || t->version < 0);
+	trial_leave(t);
+	pthread_mutex_unlock(&c->lock);
+	return told;
+}
+
 /* With the database: the row's version first, then whatever that calls for. */
 static enum rc check_state(struct apikey_cache *c, struct db_pool *pool, const struct presented *p,
 	struct apikey_grant *out, bool *touch)
 {
-	int64_t version;
-	enum rc rc = read_version(pool, p->id, &version);
+	enum rc told = RC_OK;
 
-	if (rc != RC_OK)
-		return rc == RC_NOTFOUND ? RC_DENIED : RC_UNAVAILABLE;
-	if (!check_cached(c, p, version, out, touch, &rc))
-		rc = check_row(c, pool, p, out, touch);
-	return rc;
+	for (int turn = 0; turn < TURNS; turn++) {
+		int64_t version, tried = -1;
+		enum rc rc = read_version(pool, p->id, &version);
+		struct trial *t;
+		bool mine;
+
+		if (rc != RC_OK)
+			return rc == RC_NOTFOUND ? RC_DENIED : RC_UNAVAILABLE;
+		/* A trial may also end in a refusal after the key verified, for a tenant that is not
+		 * everybody's: what is known of the key goes before what the trial came to. */
+		if (check_cached(c, p, version, out, touch, &rc))
+			return rc;
+		if (told != RC_OK)
+			return told;
+		t = trial_join(c, p, &mine);
+		if (mine) {
+			rc = check_row(c, pool, p, out, touch, &tried);
+			trial_end(c, t, rc, tried);
+			return rc;
+		}
+		if (!trial_follow(c, t, version, &told))
+			told = RC_OK;
+	}
+	return RC_LIMIT;
 }
 
 /* False: no key at all. */

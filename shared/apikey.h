@@ -59,7 +59,8 @@ void apikey_cache_free(struct apikey_cache *c);
  * *out. RC_DENIED for anything wrong with it (malformed, unknown, wrong secret, revoked, expired,
  * another tenant's, unknown slug): one answer, one timing class; grant->key_id is then set only
  * when the key itself verified (so that the refusal's audit row can name it), "" otherwise.
- * RC_LIMIT when too many Argon2 verifications wait; RC_UNAVAILABLE when the state can't be read.
+ * RC_LIMIT when too many Argon2 verifications wait (callers with the same credential wait for one of
+ * them, and as one); RC_UNAVAILABLE when the state can't be read.
  * now_s is UTC. While nothing was committed to the database since the key was last looked at
  * (dbmark.h), the answer comes from memory; so a revocation counts from the very next request on,
  * in every process. */

@@ -502,10 +502,11 @@ static void without_the_state_nobody_is_let_in(void **state)
 /* --- the gate ----------------------------------------------------------------------------------
  */
 
-/* Threads that come with one key; the numbers are under the lock of argon2. */
+/* Threads that come with one key, each with its own guess where there are guesses; the numbers are under the lock of argon2. */
 struct crowd {
 	struct checker *c;
 	const char *text;
+	const char *guesses[THREADS];
 	int came, count[RC_INTERNAL + 1];
 	pthread_t thread[THREADS];
 };
@@ -513,13 +514,15 @@ struct crowd {
 static void *knock(void *arg)
 {
 	struct crowd *w = arg;
+	const char *text;
 	enum rc rc;
 
 	pthread_mutex_lock(&argon2.lock);
+	text = w->guesses[w->came] ? w->guesses[w->came] : w->text;
 	w->came++;
 	pthread_cond_broadcast(&argon2.changed);
 	pthread_mutex_unlock(&argon2.lock);
-	rc = check(w->c, w->text, "acme");
+	rc = check(w->c, text, "acme");
 	pthread_mutex_lock(&argon2.lock);
 	w->count[rc]++;
 	pthread_cond_broadcast(&argon2.changed);
@@ -564,11 +567,33 @@ static void one_key_is_verified_once_for_all_who_wait(void **state)
 	end(&c);
 }
 
+/* However many they are: those who wait for one run take no place of others in front of the gate. */
+static void one_credential_waits_as_one(void **state)
+{
+	struct checker c = begin(state, 10, 1);
+	struct crowd w = {.c = &c, .text = KEY("k1")};
+	struct crowd wrong = {.c = &c, .text = WRONG("k2")};
+
+	fixture_key(c.f->db, "t_acme", "k1", CHEAP, 1);
+	gather(&w, 0);
+	assert_int_equal(disperse(&w), 1);
+	assert_int_equal(w.count[RC_OK], THREADS);
+
+	fixture_key(c.f->db, "t_acme", "k2", CHEAP, 1);
+	gather(&wrong, 0);
+	/* Who comes when it is over is tried anew. */
+	assert_true(disperse(&wrong) <= THREADS);
+	assert_int_equal(wrong.count[RC_DENIED], THREADS);
+	end(&c);
+}
+
 /* Guesses wait their turn or are turned away; who needs the state meanwhile gets a handle. */
 static void guesses_leave_the_state_to_others(void **state)
 {
 	struct checker c = begin(state, 10, 1);
-	struct crowd w = {.c = &c, .text = WRONG("k1")};
+	struct crowd w = {.c = &c,
+		.guesses = {WRONG("k1") "1", WRONG("k1") "2", WRONG("k1") "3", WRONG("k1") "4",
+			WRONG("k1") "5", WRONG("k1") "6"}};
 	struct db *db[HANDLES];
 
 	fixture_key(c.f->db, "t_acme", "k1", CHEAP, 1);
@@ -603,6 +628,7 @@ int main(void)
 		FIXTURE_TEST(the_least_recently_used_entry_goes_first),
 		cmocka_unit_test(without_the_state_nobody_is_let_in),
 		FIXTURE_TEST(one_key_is_verified_once_for_all_who_wait),
+		FIXTURE_TEST(one_credential_waits_as_one),
 		FIXTURE_TEST(guesses_leave_the_state_to_others),
 	};
 
