@@ -563,8 +563,8 @@ static enum rc check_state(struct apikey_cache *c, struct db_pool *pool, const s
 
 		if (rc != RC_OK)
 			return rc == RC_NOTFOUND ? RC_DENIED : RC_UNAVAILABLE;
-		/* A trial may also end in a refusal after the key verified, for a tenant that is not
-		 * everybody's: what is known of the key goes before what the trial came to. */
+		/* A trial may also end in a refusal after the key verified, for a tenant that is
+		 * not everybody's: what is known of the key goes before what the trial came to. */
 		if (check_cached(c, p, version, out, touch, &rc))
 			return rc;
 		if (told != RC_OK)

@@ -59,11 +59,10 @@ void apikey_cache_free(struct apikey_cache *c);
  * *out. RC_DENIED for anything wrong with it (malformed, unknown, wrong secret, revoked, expired,
  * another tenant's, unknown slug): one answer, one timing class; grant->key_id is then set only
  * when the key itself verified (so that the refusal's audit row can name it), "" otherwise.
- * RC_LIMIT when too many Argon2 verifications wait (callers with the same credential wait for one of
- * them, and as one); RC_UNAVAILABLE when the state can't be read.
- * now_s is UTC. While nothing was committed to the database since the key was last looked at
- * (dbmark.h), the answer comes from memory; so a revocation counts from the very next request on,
- * in every process. */
+ * RC_LIMIT when too many Argon2 verifications wait (callers with the same credential wait for one
+ * of them, and as one); RC_UNAVAILABLE when the state can't be read. now_s is UTC. While nothing
+ * was committed to the database since the key was last looked at (dbmark.h), the answer comes from
+ * memory; so a revocation counts from the very next request on, in every process. */
 enum rc apikey_check(struct apikey_cache *c, struct db_pool *pool, const char *presented,
 	const char *tenant_slug, int64_t now_s, struct apikey_grant *out) MUST_CHECK;
 /* The same from memory alone, which does for a key that was checked before as long as nothing at

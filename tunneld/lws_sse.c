@@ -37,6 +37,29 @@ static void on_close(void *ctx, bool cut)
 		lws_set_timeout(r->wsi, PENDING_TIMEOUT_CLOSE_SEND, CLOSE_S);
 }
 
+/* --- hanging up --------------------------------------------------------------------------------
+ */
+
+/* A reader sends its request and nothing after it: what can be read of its socket is its end.
+ * libwebsockets 4.1 does not look while it answers (lib/roles/h1/ops-h1.c, the states in which it
+ * reads), and until a write fails it is woken for nothing without a pause. */
+static void on_hung_up(struct ev_loop *loop, ev_io *w, int events)
+{
+	struct lws_sse_reader *r = w->data;
+
+	(void)loop;
+	(void)events;
+	/* At once, and with it *r: its timers wait until the loop has nothing else to do. */
+	lws_set_timeout(r->wsi, PENDING_TIMEOUT_KILLED_BY_PARENT, LWS_TO_KILL_SYNC);
+}
+
+static void watch(struct lws_sse_reader *r)
+{
+	ev_io_init(&r->hung_up, on_hung_up, lws_get_socket_fd(r->wsi), EV_READ);
+	r->hung_up.data = r;
+	ev_io_start(hub_of(r->wsi)->loop, &r->hung_up);
+}
+
 /* --- what libwebsockets tells ---------------------------------------------------------------- */
 
 static int not_found(struct lws *wsi)
@@ -61,6 +84,7 @@ static int begin(struct lws *wsi, struct lws_sse_reader *r, const char *path)
 	 * given back. */
 	lws_http_headers_detach(wsi);
 	lws_set_timeout(wsi, NO_PENDING_TIMEOUT, 0);
+	watch(r);
 	(void)lws_callback_on_writable(wsi);
 	return 0;
 }
@@ -131,10 +155,11 @@ static int writeable(struct lws *wsi, struct lws_sse_reader *r)
 
 static void forget(struct lws *wsi, struct lws_sse_reader *r)
 {
-	if (r && r->stream)
-		kind_of(wsi)->closed(hub_of(wsi), r->stream);
-	if (r)
-		r->stream = NULL;
+	if (!r || !r->stream)
+		return;
+	ev_io_stop(hub_of(wsi)->loop, &r->hung_up);
+	kind_of(wsi)->closed(hub_of(wsi), r->stream);
+	r->stream = NULL;
 }
 
 int lws_sse_callback(

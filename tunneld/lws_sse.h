@@ -4,6 +4,7 @@
 #ifndef TUNNELD_LWS_SSE_H
 #define TUNNELD_LWS_SSE_H
 
+#include <ev.h>
 #include <libwebsockets.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -38,6 +39,7 @@ struct lws_sse_reader {
 	struct lws *wsi;
 	void *stream;
 	bool begun; /* the head of the answer is out */
+	ev_io hung_up;
 };
 
 /* For a struct lws_protocols whose user is the kind. The context's user pointer must be the struct

@@ -140,6 +140,32 @@ through() {
 	assert_logs_clean
 }
 
+# How many threads the control plane's programs have in all.
+threads() {
+	local pid
+	for pid in $(pid_of tunneld) $(pgrep -P "$(pid_of fcgi-app)"); do sed -n 's/^Threads:\t//p' "/proc/$pid/status"; done | awk '{ n += $1 } END { print n }'
+}
+
+@test "a thousand streams at once with a key nobody has used yet all open, take no thread, and hear of a change" {
+	stack_new nginx
+	stack_config limits.streams_per_tenant 1000
+	stack_config limits.stream_keepalive_ms 60000 # so that no write tells the daemon that a reader is gone
+	stack_up
+	worker_up fintech
+	local before line
+	before=$(threads)
+	coproc MANY { API_KEY=$(mint_key t_fintech) /usr/bin/python3 "$REPO/tests/e2e/lib/listeners.py" "$URL/mcp/fintech" 1000 2>&1; }
+	read -r -t 150 line <&"${MANY[0]}"
+	assert_equal "$line" '{"200": 1000}'
+	assert streams_are 1000
+	assert_equal "$(threads)" "$before"
+	stop worker-fintech
+	read -r -t 150 line <&"${MANY[0]}"
+	assert_equal "$line" 1000
+	wait_until streams_are 0
+	assert_logs_clean
+}
+
 @test "what is no request for a stream is refused, and a ticket is good for nobody else" {
 	stack_with nginx
 	run curl -sS -w '\n%{http_code}' -H "Authorization: Bearer $KEY" -H 'Accept: application/json' "$URL/mcp/fintech"

@@ -502,7 +502,8 @@ static void without_the_state_nobody_is_let_in(void **state)
 /* --- the gate ----------------------------------------------------------------------------------
  */
 
-/* Threads that come with one key, each with its own guess where there are guesses; the numbers are under the lock of argon2. */
+/* Threads that come with one key, each with its own guess where there are guesses; the numbers are
+ * under the lock of argon2. */
 struct crowd {
 	struct checker *c;
 	const char *text;
@@ -567,7 +568,8 @@ static void one_key_is_verified_once_for_all_who_wait(void **state)
 	end(&c);
 }
 
-/* However many they are: those who wait for one run take no place of others in front of the gate. */
+/* However many they are: those who wait for one run take no place of others in front of the gate.
+ */
 static void one_credential_waits_as_one(void **state)
 {
 	struct checker c = begin(state, 10, 1);
