@@ -205,6 +205,15 @@ void pg_close(struct pg *pg)
 	pg->conn = NULL;
 }
 
+enum pg_encoding pg_encoding(const struct pg *pg)
+{
+	const char *name = PQparameterStatus(pg->conn, "server_encoding");
+
+	if (!name || strcmp(name, "UTF8") == 0)
+		return PG_ENCODING_UTF8;
+	return strcmp(name, "SQL_ASCII") == 0 ? PG_ENCODING_NONE : PG_ENCODING_OTHER;
+}
+
 /* --- statements --------------------------------------------------------------------- */
 
 static enum rc flush(struct pg *pg, const char *what, struct source_error *err)
@@ -316,8 +325,11 @@ enum rc pg_try(struct pg *pg, const char *sql, const char *param, const char *wh
 		if (rc != RC_OK || !res)
 			break;
 		state = PQresultErrorField(res, PG_DIAG_SQLSTATE);
-		/* A tsquery that can't be read is a syntax error; the statement itself has none. */
-		if (state && (strncmp(state, "22", 2) == 0 || strcmp(state, "42601") == 0))
+		/* A tsquery that can't be read is a syntax error, and an hstore an internal one;
+		 * the statement itself has none. */
+		if (state &&
+			(strncmp(state, "22", 2) == 0 || strcmp(state, "42601") == 0 ||
+				strcmp(state, "XX000") == 0))
 			refused = true;
 		else if (PQresultStatus(res) != PGRES_TUPLES_OK)
 			rc = explain_result(what, res, err);

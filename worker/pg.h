@@ -24,6 +24,11 @@ enum rc pg_connect(struct pg *pg, const char *url, const struct budget *b,
 	struct source_error *err) MUST_CHECK;
 void pg_close(struct pg *pg);
 
+/* What the database's texts are. Those of PG_ENCODING_NONE (SQL_ASCII) are bytes that nobody has
+ * checked; PG_ENCODING_OTHER (LATIN1 and such) has not all of Unicode. */
+enum pg_encoding { PG_ENCODING_UTF8, PG_ENCODING_NONE, PG_ENCODING_OTHER };
+enum pg_encoding pg_encoding(const struct pg *pg);
+
 /* How values come: as the types' text, or as what they send in binary. */
 enum pg_format { PG_FORMAT_TEXT, PG_FORMAT_BINARY };
 /* One statement with text parameters; rows come singly from pg_next(). what names the table, or
@@ -37,7 +42,7 @@ enum rc pg_next(
 enum rc pg_run(struct pg *pg, const char *sql, const char *what, int *rows,
 	struct source_error *err) MUST_CHECK;
 /* A statement that may fail because of its parameters. RC_NOTFOUND: it did (class 22, data
- * exception, or 42601 for types with a syntax). */
+ * exception, or 42601 or XX000 for types with a syntax). */
 enum rc pg_try(struct pg *pg, const char *sql, const char *param, const char *what,
 	struct source_error *err) MUST_CHECK;
 

@@ -113,6 +113,10 @@ static enum rc too_far_behind(int max_s, struct source_error *err)
 	return RC_UNAVAILABLE;
 }
 
+/* Texts of a database without an encoding are bytes, and the server would stop at those that are no
+ * UTF-8. Answers show them as U+FFFD. */
+static const char bytes_sql[] = "SET client_encoding = SQL_ASCII;";
+
 /* All in one round trip. */
 static enum rc begin_transaction(struct source_read *r, struct source_error *err)
 {
@@ -121,6 +125,8 @@ static enum rc begin_transaction(struct source_read *r, struct source_error *err
 	enum rc rc;
 
 	buf_init(&sql, SQL_MAX);
+	if (pg_encoding(&r->pg) == PG_ENCODING_NONE)
+		buf_str(&sql, bytes_sql);
 	buf_str(&sql, begin_sql);
 	if (max_lag_s > 0) {
 		buf_char(&sql, ';');
@@ -292,6 +298,12 @@ static bool all_ints(const struct value_list *keys)
 	return true;
 }
 
+/* Whether any text that a subject or another table brings is one that the type can hold. */
+static bool takes_any_text(const struct work *w, const struct pg_type *t)
+{
+	return pg_type_is_text(t) && pg_encoding(w->pg) != PG_ENCODING_OTHER;
+}
+
 static enum rc put_filter(struct work *w, const struct pg_column *filter)
 {
 	/* Integers of all sizes compare with int8, and an index serves it. */
@@ -299,13 +311,16 @@ static enum rc put_filter(struct work *w, const struct pg_column *filter)
 	const char *type = is_int ? "int8" : filter->base;
 	enum rc rc = put_keys(w, type, false);
 
-	if (rc == RC_OK && !pg_type_is_text(&filter->type) && !(is_int && all_ints(w->q->keys))) {
+	if (rc == RC_OK && !takes_any_text(w, &filter->type) && !(is_int && all_ints(w->q->keys))) {
 		rc = keys_fit(w, type, (const char *)w->keys.data);
 		if (rc == RC_NOTFOUND)
 			rc = put_keys(w, type, true);
 	}
 	buf_str(&w->sql, " WHERE t.");
 	put_name(w, filter->name);
+	/* The operators of enums and ranges do not take a domain over one. */
+	if (filter->type.kind != 'b')
+		buf_printf(&w->sql, "::%s", filter->base);
 	buf_printf(&w->sql, " = ANY($1::%s[])", type);
 	return rc;
 }
