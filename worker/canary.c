@@ -244,6 +244,11 @@ void canary_stored(struct canary_watch *w, uint32_t column, bool kept, const str
 	add_cell(&w->stored, &w->room, w->room.count, column);
 }
 
+bool canary_full(const struct canary_watch *w)
+{
+	return w->raw.full;
+}
+
 /* --- the end of a copy ---------------------------------------------------------------- */
 
 struct pairs {

@@ -34,6 +34,8 @@ bool canary_suspect(
 /* A value as it was written. kept: the column is shown unmasked; a raw value that equals one of its
  * values as a whole is no canary, since it is shown on purpose. */
 void canary_stored(struct canary_watch *w, uint32_t column, bool kept, const struct value *stored);
+/* Whether there were more raw values than can be watched for; the rest is not. */
+bool canary_full(const struct canary_watch *w);
 /* A raw value of column raw was found in column stored. Once for each pair. */
 typedef void canary_pair_fn(void *ctx, uint32_t raw, uint32_t stored);
 /* NULL when masking kept its promise: then there is nothing to look for. */

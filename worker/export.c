@@ -452,8 +452,13 @@ enum export_status export_run(const struct export_job *job, struct engine **engi
 		status = finish(&c, engine, message);
 	job->engine_ops->abandon(c.build);
 	if (status == EXPORT_OK) {
-		if (job->canaries)
+		if (job->canaries) {
+			if (canary_full(c.watch))
+				log_warn("export: a subject has more masked values than can be "
+					 "watched for: those beyond are masked, and not looked for "
+					 "in answers");
 			*job->canaries = canary_result(c.watch, tell_pair, &c);
+		}
 		*rows = c.rows;
 		*bytes = file_size(job->path);
 	} else {

@@ -226,12 +226,54 @@ static void tenants_must_fit(void **state)
 	}
 }
 
+/* What is beyond the bound is said, never silently left out: raw values are not watched for, and
+ * of what was written too much to look at, everything is suspected. */
+static void more_than_can_be_watched(void **state)
+{
+	struct canary_watch *w = canary_watch_new();
+	size_t len = (size_t)1 << 20;
+	char *text = malloc(len), name[64];
+	struct canaries *c;
+	struct value v;
+
+	(void)state;
+	for (int i = 0; !canary_full(w); i++) {
+		assert_true(i < 500000);
+		snprintf(name, sizeof(name), "name%d a b c d e f g h i j k", i);
+		v = str(name);
+		canary_raw(w, 3, &v);
+	}
+	c = canary_result(w, found, NULL);
+	assert_null(c);
+	canary_watch_free(w);
+
+	w = canary_watch_new();
+	v = str("Ann Vandervelde");
+	canary_raw(w, 3, &v);
+	assert_false(canary_full(w));
+	for (char letter = 'a'; letter < 'k'; letter++) {
+		for (size_t i = 0; i < len; i++)
+			text[i] = i % 2 ? ' ' : letter;
+		v = value_text(text, len);
+		canary_stored(w, 4, true, &v);
+	}
+	c = canary_result(w, found, NULL);
+	assert_non_null(c);
+	v = str("It was Ann Vandervelde.");
+	assert_true(canary_hit(c, &room, &v));
+	canary_free(c);
+	canary_watch_free(w);
+	words_free(&room);
+	free(text);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(found_in_longer_text),
 		cmocka_unit_test(no_false_alarm),
 		cmocka_unit_test(answers_are_stopped),
+		cmocka_unit_test(more_than_can_be_watched),
 		cmocka_unit_test(text_mask_heals),
 		cmocka_unit_test(tenants),
 		cmocka_unit_test(tenants_must_fit),
