@@ -89,4 +89,25 @@ teardown_file() { stack_down; }
 	((kib < 20 * 1024))
 }
 
+@test "get_schema and the tools cost a model what the manual says" {
+	local slug key bytes low high said
+	worker_up hr
+	worker_up healthcare
+	said=$(grep -oE '[0-9.]+ to [0-9.]+ KB of' "$REPO/docs/worker.md")
+	read -r low high < <(sed -E 's/([0-9.]+) to ([0-9.]+) KB of/\1 \2/' <<<"$said")
+	for slug in fintech hr healthcare; do
+		key=$(mint_key "t_$slug")
+		bytes=$(mcp "$slug" "$key" "$(jq -cn --arg s "$(first_subject "$slug")" \
+			'{jsonrpc:"2.0",id:1,method:"tools/call",params:{name:"get_schema",arguments:{subject_id:$s}}}')" | head -n 1 |
+			jq -j '.result.content[0].text' | wc -c)
+		# A tenth more or less is no news.
+		run awk -v n="$bytes" -v low="$low" -v high="$high" 'BEGIN { print (n > low * 900 && n < high * 1100 ? "as said" : n) }'
+		assert_output 'as said'
+	done
+	bytes=$(mcp fintech "$KEY" '{"jsonrpc":"2.0","id":1,"method":"tools/list"}' | head -n 1 | jq -cj .result.tools | wc -c)
+	said=$(grep -oE 'another [0-9.]+ KB, about' "$REPO/docs/worker.md" | grep -oE '[0-9.]+')
+	run awk -v n="$bytes" -v kb="$said" 'BEGIN { print (n > kb * 900 && n < kb * 1100 ? "as said" : n) }'
+	assert_output 'as said'
+}
+
 @test "no log holds a sanitizer's report" { assert_logs_clean; }
