@@ -45,16 +45,15 @@ static size_t take_head(struct ws_in *in, const uint8_t *bytes, size_t len)
 	return at;
 }
 
-/* False: it is longer than a length can be, or not in its shortest form. */
+/* False: it is longer than a length can be. One that is not in its shortest form does no harm. */
 static bool read_length(struct ws_in *in)
 {
-	static const uint64_t least[] = {[0] = 0, [2] = 126, [8] = 65536};
 	size_t n = length_len(in);
 
 	in->left = n ? 0 : in->head[1] & LENGTH;
 	for (size_t i = 0; i < n; i++)
 		in->left = in->left << 8 | in->head[2 + i];
-	return in->left >= least[n] && in->left <= INT64_MAX;
+	return in->left <= INT64_MAX;
 }
 
 /* May this frame come now? */
