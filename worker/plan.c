@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "shared/mem.h"
 #include "shared/text.h"
@@ -226,6 +227,49 @@ static enum rc leave_out(struct work *w, struct plan_table *t, const char *name)
 	return RC_OK;
 }
 
+/* Engines fold the case of names; a server need not. */
+static enum rc columns_are_apart(struct work *w, const struct plan_table *t)
+{
+	enum rc rc = RC_OK;
+
+	for (size_t i = 0; i < t->column_count; i++) {
+		const struct plan_column *a = &t->columns[i];
+
+		for (size_t k = 0; k < i && a->shown; k++) {
+			const struct plan_column *b = &t->columns[k];
+
+			if (!b->shown || !text_equal_nocase(a->name, b->name))
+				continue;
+			if (!go_on(w,
+				    fail(w, t->conf->line,
+					    "columns '%s' and '%s' of table '%s' differ in case "
+					    "alone, which a snapshot can't tell apart: list one "
+					    "under exclude_columns",
+					    b->name, a->name, t->conf->name),
+				    &rc))
+				return rc;
+		}
+	}
+	return rc;
+}
+
+static enum rc name_is_free(struct work *w, const struct plan_table *t)
+{
+	if (strncasecmp(t->conf->name, "sqlite_", 7) == 0)
+		return fail(w, t->conf->line,
+			"table '%s': names that begin with sqlite_ are taken in a snapshot; a view "
+			"of "
+			"another name can stand for it",
+			t->conf->name);
+	for (const struct plan_table *u = w->plan->tables; u < t; u++)
+		if (text_equal_nocase(u->conf->name, t->conf->name))
+			return fail(w, t->conf->line,
+				"tables '%s' and '%s' differ in case alone, which a snapshot can't "
+				"tell apart: leave one out, or name a view of it",
+				u->conf->name, t->conf->name);
+	return RC_OK;
+}
+
 static enum rc read_columns(struct work *w, struct plan_table *t, const struct source_table *st)
 {
 	enum rc rc = RC_OK;
@@ -243,7 +287,8 @@ static enum rc read_columns(struct work *w, struct plan_table *t, const struct s
 		return fail(w, t->conf->line,
 			"table '%s' would have %zu columns in a snapshot; 1 to %d are possible",
 			t->conf->name, t->shown_count, COLUMNS_MAX);
-	(void)go_on(w, all_decided(w, t), &rc);
+	if (go_on(w, columns_are_apart(w, t), &rc))
+		(void)go_on(w, all_decided(w, t), &rc);
 	return rc;
 }
 
@@ -345,7 +390,8 @@ static enum rc bind_table(struct work *w, struct plan_table *t)
 
 	if (!st)
 		return no_table(w, conf);
-	if (!go_on(w, read_columns(w, t, st), &rc) || !go_on(w, isolate(w, t), &rc))
+	if (!go_on(w, name_is_free(w, t), &rc) || !go_on(w, read_columns(w, t, st), &rc) ||
+		!go_on(w, isolate(w, t), &rc))
 		return rc;
 	/* About a table that is not there nothing more can be said. */
 	if (t->how != PLAN_ROOT && !w->plan->tables[t->from].columns)

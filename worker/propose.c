@@ -227,11 +227,30 @@ static bool looks_like_reference(const struct source_table *t, const char *colum
 	return len > 3 && strcmp(column + len - 3, "_id") == 0 && !relates(t, column);
 }
 
+/* A column of that name in another case stands before it: a snapshot can hold one of the two. */
+static bool is_twin(const struct source_table *t, size_t i)
+{
+	for (size_t k = 0; k < i; k++)
+		if (text_equal_nocase(t->columns[k].name, t->columns[i].name))
+			return true;
+	return false;
+}
+
 static struct pii judge(const struct source_table *t, size_t i, const struct pii_shapes *shapes)
 {
+	if (is_twin(t, i))
+		return (struct pii){
+			.exclude = true, .reason = "differs from another column in case alone"};
 	if (relates(t, t->columns[i].name))
 		return (struct pii){.mask = mask_spec_default(MASK_KEEP)};
 	return pii_judge(t->columns[i].name, t->columns[i].kind, &shapes[i]);
+}
+
+/* In a comment, which a line break would end. */
+static void put_remark_name(struct buf *out, const char *name)
+{
+	for (; *name; name++)
+		buf_char(out, (unsigned char)*name < 32 || *name == 127 ? '?' : *name);
 }
 
 /* As airlock.yaml says it. */
@@ -318,9 +337,13 @@ static void put_remarks(struct work *w, const struct source_table *t)
 		if (used_by_via(w, k))
 			continue;
 		buf_str(w->out, "    # not followed: ");
-		for (size_t c = 0; c < k->column_count; c++)
-			buf_printf(w->out, "%s%s", c ? ", " : "", k->columns[c]);
-		buf_printf(w->out, " -> %s, %s\n", k->table,
+		for (size_t c = 0; c < k->column_count; c++) {
+			buf_str(w->out, c ? ", " : "");
+			put_remark_name(w->out, k->columns[c]);
+		}
+		buf_str(w->out, " -> ");
+		put_remark_name(w->out, k->table);
+		buf_printf(w->out, ", %s\n",
 			strcmp(k->table, t->name) == 0 ? "which is the table itself"
 				: is_below(w, index_of(w->schema, k->table),
 					  index_of(w->schema, t->name))
@@ -329,10 +352,11 @@ static void put_remarks(struct work *w, const struct source_table *t)
 						       : "which is no primary key of one column");
 	}
 	for (size_t i = 0; i < t->column_count; i++) {
-		if (looks_like_reference(t, t->columns[i].name))
-			buf_printf(w->out,
-				"    # %s: named like a reference, but there is no foreign key\n",
-				t->columns[i].name);
+		if (!looks_like_reference(t, t->columns[i].name))
+			continue;
+		buf_str(w->out, "    # ");
+		put_remark_name(w->out, t->columns[i].name);
+		buf_str(w->out, ": named like a reference, but there is no foreign key\n");
 	}
 }
 
@@ -379,10 +403,13 @@ static void put_left_out(struct work *w)
 			composite ? " (only a key of several columns, or one to another column "
 				    "than the primary key)"
 				  : "");
-		for (size_t k = 0; k < t->column_count; k++)
-			if (looks_like_reference(t, t->columns[k].name))
-				buf_printf(w->out, ", where %s is named like a reference",
-					t->columns[k].name);
+		for (size_t k = 0; k < t->column_count; k++) {
+			if (!looks_like_reference(t, t->columns[k].name))
+				continue;
+			buf_str(w->out, ", where ");
+			put_remark_name(w->out, t->columns[k].name);
+			buf_str(w->out, " is named like a reference");
+		}
 		buf_char(w->out, '\n');
 	}
 }

@@ -251,9 +251,9 @@ static void more_than_can_be_watched(void **state)
 	v = str("Ann Vandervelde");
 	canary_raw(w, 3, &v);
 	assert_false(canary_full(w));
-	for (char letter = 'a'; letter < 'k'; letter++) {
+	for (const char *letter = "abcdefghij"; *letter; letter++) {
 		for (size_t i = 0; i < len; i++)
-			text[i] = i % 2 ? ' ' : letter;
+			text[i] = i % 2 ? ' ' : *letter;
 		v = value_text(text, len);
 		canary_stored(w, 4, true, &v);
 	}

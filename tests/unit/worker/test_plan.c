@@ -315,6 +315,47 @@ static void all_mistakes(void **state)
 	buf_free(&all);
 }
 
+/* Names that a server tells apart and a snapshot does not. */
+static void names_of_a_snapshot(void **state)
+{
+	static struct source_column twins[] = {{"id", INT}, {"Name", TEXT}, {"name", TEXT}};
+	static struct source_table named[] = {
+		{.name = "people", .columns = twins, .column_count = 3},
+		{.name = "People", .columns = customers, .column_count = 4},
+		{.name = "sqlite_people", .columns = customers, .column_count = 4}};
+	static const struct {
+		const char *yaml, *message;
+	} cases[] = {
+		{"root_table: people\ntables: [{name: people}]\n",
+			"columns 'Name' and 'name' of table 'people' differ in case alone"},
+		{"root_table: people\ntables: [{name: people, exclude_columns: [Name]}]\n", NULL},
+		{"root_table: people\ntables: [{name: people, exclude_columns: [name]}, {name: "
+		 "People, parent: people, fk: id}]\n",
+			"tables 'people' and 'People' differ in case alone"},
+		{"root_table: sqlite_people\ntables: [{name: sqlite_people}]\n",
+			"names that begin with sqlite_ are taken"},
+	};
+	struct source_schema s = {named, 3};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct wconfig_error err = {.text = ""};
+		struct plan *p = NULL;
+		enum rc rc;
+
+		wconfig_free(config);
+		config = NULL;
+		if (wconfig_parse("a.yaml", cases[i].yaml, strlen(cases[i].yaml), &config, &err) !=
+			RC_OK)
+			fail_msg("%s", err.text);
+		rc = plan_build(config, &s, &p, &err);
+		assert_int_equal(rc, cases[i].message ? RC_INVALID : RC_OK);
+		if (cases[i].message && !strstr(err.text, cases[i].message))
+			fail_msg("case %zu: %s", i, err.text);
+		plan_release(p);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -322,6 +363,7 @@ int main(void)
 		cmocka_unit_test_teardown(order, clean),
 		cmocka_unit_test_teardown(masks, clean),
 		cmocka_unit_test_teardown(refusals, clean),
+		cmocka_unit_test_teardown(names_of_a_snapshot, clean),
 		cmocka_unit_test_teardown(strict, clean),
 		cmocka_unit_test(live_schema),
 		cmocka_unit_test(urls),

@@ -5,6 +5,9 @@
 
 #include <fcntl.h>
 
+#include "worker/propose.h"
+#include "worker/source.h"
+
 #define STR(x) #x
 #define XSTR(x) STR(x)
 
@@ -208,6 +211,49 @@ static void every_kind_of_table(void **state)
 	fix_close(&f);
 }
 
+/* --- init ------------------------------------------------------------------------------------- */
+
+/* A name with a line break stays inside its comment; what a snapshot can't hold beside another is
+ * left out; and the proposal is good as it stands. */
+static void a_proposal_of_odd_names(void **state)
+{
+	struct source_error err = {.text = ""};
+	struct source *source = NULL;
+	struct buf out;
+	char url[256];
+
+	(void)state;
+	pgfix_sql(&pg,
+		"CREATE TABLE \"Ku\"\"nde; --\"(\"Id\" int PRIMARY KEY, \"E-Mail\" text, "
+		"\"e-mail\" "
+		"text, \"x\n    mask: {}\n#_id\" int, "
+		"\"\xc3\xbc"
+		"ber_ein_sehr_langer_name_mit_genau_dreiundsechzig_bytes_abcdef\" text);"
+		"INSERT INTO \"Ku\"\"nde; --\" VALUES (1, 'ann@example.org', 'canary@example.org', "
+		"2, "
+		"'x');"
+		"GRANT SELECT ON ALL TABLES IN SCHEMA public TO reader",
+		NULL);
+	pgfix_url(&pg, "reader", "", url, sizeof(url));
+	if (source_pg.open(url, &source, &err) != RC_OK)
+		fail_msg("%s", err.text);
+	buf_init(&out, 1 << 20);
+	if (propose(&source_pg, source, "Ku\"nde; --", &out, &err) != RC_OK)
+		fail_msg("%s", err.text);
+	source_pg.close(source);
+	buf_char(&out, '\0');
+	assert_non_null(strstr((char *)out.data, "# x?    mask: {}?#_id: named like a reference"));
+	assert_non_null(strstr(
+		(char *)out.data, "- \"e-mail\" # differs from another column in case alone"));
+	assert_null(strstr((char *)out.data, "canary"));
+	open_tools("postgres", (char *)out.data);
+	fix_expect(&f, "execute_sql",
+		"{\"subject_id\":1,\"sql\":\"SELECT * FROM \\\"Ku\\\"\\\"nde; --\\\"\"}", TOOL_OK,
+		"[1,\\\"u_");
+	fix_close(&f);
+	buf_free(&out);
+}
+
 /* --- memory ---------------------------------------------------------------------------------- */
 
 /* KiB of /proc/self/status. */
@@ -274,6 +320,7 @@ int main(int argc, char *argv[])
 		cmocka_unit_test(latin1),
 		cmocka_unit_test(sql_ascii),
 		cmocka_unit_test(every_kind_of_table),
+		cmocka_unit_test(a_proposal_of_odd_names),
 		cmocka_unit_test(memory_is_bounded),
 	};
 
