@@ -22,12 +22,43 @@ static int month_days(int year, int month)
 	return days[month - 1] + (month == 2 && leap);
 }
 
+/* The length of two digits behind the character before, or 0. */
+static size_t pair_after(const char *text, size_t len, char before)
+{
+	int n;
+
+	return len >= 3 && text[0] == before && digits(text + 1, 2, &n) ? 3 : 0;
+}
+
+/* " 04:30", with seconds, a fraction and an offset as far as they are there; nothing behind it. */
+static bool is_clock(const char *text, size_t len)
+{
+	size_t at = pair_after(text, len, *text == 'T' ? 'T' : ' '), step;
+
+	if (at == 0 || (step = pair_after(text + at, len - at, ':')) == 0)
+		return false;
+	at += step;
+	at += pair_after(text + at, len - at, ':');
+	if (at < len && text[at] == '.')
+		for (at++; at < len && isdigit((unsigned char)text[at]); at++)
+			;
+	if (at < len && text[at] == 'Z')
+		return at + 1 == len;
+	if (at < len && (text[at] == '+' || text[at] == '-')) {
+		if ((step = pair_after(text + at, len - at, text[at])) == 0)
+			return false;
+		for (; step > 0; step = pair_after(text + at, len - at, ':'))
+			at += step;
+	}
+	return at == len;
+}
+
 bool civil_parse(const char *text, size_t len, struct civil *out)
 {
 	struct civil c;
 
 	if (len < CIVIL_LEN || text[4] != '-' || text[7] != '-' ||
-		(len > CIVIL_LEN && text[CIVIL_LEN] != ' ' && text[CIVIL_LEN] != 'T'))
+		(len > CIVIL_LEN && !is_clock(text + CIVIL_LEN, len - CIVIL_LEN)))
 		return false;
 	if (!digits(text, 4, &c.year) || !digits(text + 5, 2, &c.month) ||
 		!digits(text + 8, 2, &c.day))

@@ -13,7 +13,8 @@ struct civil {
 	int year, month, day; /* years 1 to 9999 */
 };
 
-/* The date that text begins with; behind it the text ends, or ' ' or 'T' follows. */
+/* The date that text begins with; behind it the text ends, or ' ' or 'T' and a time of day follow,
+ * with or without an offset, and nothing else. */
 bool civil_parse(const char *text, size_t len, struct civil *out);
 /* Days since 1970-01-01. */
 int64_t civil_days(struct civil c);

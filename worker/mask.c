@@ -1,5 +1,6 @@
 #include "worker/mask.h"
 
+#include <ctype.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -157,14 +158,31 @@ static void put_lower(struct buf *out, const char *p, size_t len)
 		buf_char(out, (char)(p[i] >= 'A' && p[i] <= 'Z' ? p[i] | 0x20 : p[i]));
 }
 
+/* What a domain is made of, with a dot. Beyond ASCII that is letters, which begin with none of the
+ * bytes that blanks, signs and invisible characters begin with. */
+static bool is_domain(const char *p, size_t len)
+{
+	bool dot = false;
+
+	for (size_t i = 0; i < len; i++) {
+		unsigned char c = (unsigned char)p[i];
+
+		if (c >= 0x80 ? c == 0xc2 || c == 0xe2 || c == 0xef
+			      : !isalnum(c) && c != '-' && c != '.')
+			return false;
+		dot |= c == '.';
+	}
+	return dot && text_utf8_ok(p, len);
+}
+
 static struct value email(const struct mask *m, const struct bytes *b, struct buf *room)
 {
 	const char *at = memrchr(b->p, '@', b->len);
 	size_t domain = at ? b->len - (size_t)(at - b->p) : 0;
 	struct buf lower;
 
-	/* What is no address, or has a blank in it, has no domain to keep. */
-	if (!at || at == b->p || domain < 2 || memchr(at, ' ', domain) ||
+	/* What is no address, or has something behind it, has no domain to keep. */
+	if (!at || at == b->p || !is_domain(at + 1, domain - 1) ||
 		memchr(b->p, '@', (size_t)(at - b->p)))
 		return hash(m, b, room);
 	buf_init(&lower, VALUE_BYTES_MAX + 1);
@@ -249,7 +267,8 @@ void mask_value(struct mask_run *r, const struct mask_spec *spec, const struct v
 		masked = hash(r->m, &b, room);
 		break;
 	case MASK_PARTIAL:
-		if (b.kind != VALUE_BLOB)
+		/* What is no UTF-8 has no characters that could be counted. */
+		if (b.kind != VALUE_BLOB && text_utf8_ok(b.p, b.len))
 			masked = partial(spec, &b, room);
 		break;
 	case MASK_EMAIL:

@@ -184,6 +184,9 @@ static void partial(void **state)
 			cases[i][2]);
 	assert_string_equal(text_of(masked(MASK_PARTIAL, value_int(123456789))), "****6789");
 	assert_string_equal(text_of(masked(MASK_PARTIAL, blob("12345678", 8))), "[redacted]");
+	/* Of another encoding: nobody knows where a character ends. */
+	assert_string_equal(text_of(masked(MASK_PARTIAL, str("ABCDEFG\xa1\xa2\xa3\xa4\xa5\xa6H"))),
+		"[redacted]");
 }
 
 static void email(void **state)
@@ -202,6 +205,19 @@ static void email(void **state)
 	assert_memory_equal(text_of(masked(MASK_EMAIL, str("ada@"))), "h_", 2);
 	assert_memory_equal(text_of(masked(MASK_EMAIL, str("a@b@c.org"))), "h_", 2);
 	assert_memory_equal(text_of(masked(MASK_EMAIL, str("a@b.org Ada Byron"))), "h_", 2);
+	assert_memory_equal(text_of(masked(MASK_EMAIL, str("a@b.org,Ada-Byron"))), "h_", 2);
+	assert_memory_equal(text_of(masked(MASK_EMAIL, str("a@b.org\tAda"))), "h_", 2);
+	assert_memory_equal(text_of(masked(MASK_EMAIL,
+				    str("a@b.org\xc2\xa0"
+					"Ada"))),
+		"h_", 2);
+	assert_memory_equal(text_of(masked(MASK_EMAIL,
+				    str("a@b.org\xe2\x80\xaf"
+					"Ada"))),
+		"h_", 2);
+	assert_memory_equal(text_of(masked(MASK_EMAIL, str("me@AdaByron"))), "h_", 2);
+	assert_string_equal(
+		text_of(masked(MASK_EMAIL, str("a@m\xc3\xbcller.de"))) + 26, "@m\xc3\xbcller.de");
 }
 
 static bool same_format(const char *a, const char *b)
@@ -288,6 +304,10 @@ static int64_t days_of(const char *text)
 
 static void date_shift(void **state)
 {
+	static const char *const times[] = {"", " 04:30", "T04:30:59", " 04:30:59.123456",
+		"T04:30:59Z", " 04:30:59+00", " 04:30:59.5-05:30", "T04:30Z"};
+	static const char *const tails[] = {" Ada Byron", " 04:30 Ada", " BC", " 04:30:59+00 BC",
+		" ", "T", " 04", " 04:3x", " 04:30:59Zulu", " 04:30+", " 04:30+0a"};
 	char born[32], died[32];
 	struct mask_run other;
 	struct mask_spec spec = mask_spec_default(MASK_DATE_SHIFT);
@@ -317,6 +337,19 @@ static void date_shift(void **state)
 	assert_string_equal(text_of(masked(MASK_DATE_SHIFT, str("2024-02-30"))), "NULL");
 	assert_string_equal(text_of(masked(MASK_DATE_SHIFT, str("2024-02-3012"))), "NULL");
 	assert_string_equal(text_of(masked(MASK_DATE_SHIFT, value_int(20240301))), "NULL");
+	/* Only a time of day may stand behind a date and stay. */
+	for (size_t i = 0; i < sizeof(times) / sizeof(times[0]); i++) {
+		char text[64];
+
+		snprintf(text, sizeof(text), "2024-03-01%s", times[i]);
+		assert_string_equal(text_of(masked(MASK_DATE_SHIFT, str(text))) + 10, times[i]);
+	}
+	for (size_t i = 0; i < sizeof(tails) / sizeof(tails[0]); i++) {
+		char text[64];
+
+		snprintf(text, sizeof(text), "2024-03-01%s", tails[i]);
+		assert_string_equal(text_of(masked(MASK_DATE_SHIFT, str(text))), "NULL");
+	}
 }
 
 static void noise(void **state)
