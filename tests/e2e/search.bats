@@ -20,18 +20,6 @@ setup_file() {
 
 teardown_file() { stack_down; }
 
-# A session token as somebody who has the secret makes it: session ORG ROLE
-session() {
-	local secret head body key
-	secret=$(sed -n 's/^AIRLOCK_SESSION_SECRET=//p' "$STACK/env")
-	head=$(printf '{"alg":"HS256","typ":"JWT"}' | b64url)
-	body=$(printf '{"sub":"ann","org":"%s","role":"%s","iat":%d,"exp":%d}' "$1" "$2" "$EPOCHSECONDS" $((EPOCHSECONDS + 600)) | b64url)
-	key=$(printf %s "$secret" | od -An -tx1 | tr -d ' \n')
-	printf '%s.%s.%s' "$head" "$body" \
-		"$(printf '%s.%s' "$head" "$body" | openssl dgst -sha256 -mac HMAC -macopt "hexkey:$key" -binary | b64url)"
-}
-b64url() { openssl base64 -A | tr '+/' '-_' | tr -d =; }
-
 # What the files hold, as one log.
 log_lines() { cat "$STATE"/audit-0*.jsonl "$AUDIT"; }
 

@@ -78,6 +78,24 @@ tenant() { admin POST /v1/admin/tenants "{\"slug\":\"$1\",\"name\":\"$1\"}" >/de
 	assert_output --partial 'Last-Event-ID must be'
 }
 
+@test "a session is told its own org's rows alone" {
+	tenant ours
+	tenant theirs
+	sqlite3 "$STATE/state.db" "INSERT INTO orgs VALUES ('o_other', 'Other', 0); UPDATE tenants SET org_id = 'o_other' WHERE id = 't_theirs'"
+	OPERATOR_TOKEN=$(session o_other viewer) watch theirs
+	OPERATOR_TOKEN=$(session o_default viewer) watch ours
+	rename() { admin PATCH "/v1/admin/tenants/t_$1" "{\"name\":\"$2\"}" >/dev/null; }
+	rename ours one
+	rename theirs two
+	rename ours three
+	wait_until has_row theirs tenant.rename
+	wait_until eval '(($(rows_of ours | grep -c tenant.rename) == 2))'
+	unwatch theirs
+	unwatch ours
+	assert_equal "$(rows_of theirs | jq -r .tenant_id | sort -u)" t_theirs
+	assert_equal "$(rows_of ours | jq -r .tenant_id | sort -u)" t_ours
+}
+
 @test "airlockctl follows, over a restart" {
 	wait_until streams_are 0
 	AIRLOCK_CP_PUBLIC_URL=$URL AIRLOCK_CP_OPERATOR_TOKEN=$OPERATOR_TOKEN "$BIN/airlockctl" audit tail --event tenant.create >"$STACK/tail" 2>"$STACK/tail.err" &

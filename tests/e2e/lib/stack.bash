@@ -227,6 +227,18 @@ mint_key() {
 	admin POST "/v1/admin/tenants/$1/keys" "{\"name\":\"test\"${2:+,$2}}" | jq -er .key
 }
 
+# A session token as somebody who has the secret makes it: session ORG ROLE
+session() {
+	local secret head body key
+	secret=$(sed -n 's/^AIRLOCK_SESSION_SECRET=//p' "$STACK/env")
+	head=$(printf '{"alg":"HS256","typ":"JWT"}' | b64url)
+	body=$(printf '{"sub":"ann","org":"%s","role":"%s","iat":%d,"exp":%d}' "$1" "$2" "$EPOCHSECONDS" $((EPOCHSECONDS + 600)) | b64url)
+	key=$(printf %s "$secret" | od -An -tx1 | tr -d ' \n')
+	printf '%s.%s.%s' "$head" "$body" \
+		"$(printf '%s.%s' "$head" "$body" | openssl dgst -sha256 -mac HMAC -macopt "hexkey:$key" -binary | b64url)"
+}
+b64url() { openssl base64 -A | tr '+/' '-_' | tr -d =; }
+
 # mcp SLUG KEY JSON [curl args]: one legacy POST; body on stdout, then the status on a line of its own. ACCEPT says what
 # the agent takes, both forms unless it is set.
 mcp() {
