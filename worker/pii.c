@@ -113,6 +113,22 @@ static struct pii by_name(const char *column)
 	return (struct pii){.mask = mask_spec_default(MASK_KEEP)};
 }
 
+bool pii_table_of_people(const char *table)
+{
+	static const char people[] =
+		"person persons people customer customers client clients patient patients user "
+		"users "
+		"member members employee employees contact contacts guest guests student students";
+	char spaced[2 * SQUEEZED_MAX + 3], squeezed[SQUEEZED_MAX + 1];
+	char *last;
+
+	take_apart(table, spaced, squeezed);
+	/* "billing.customers", and not "customer_groups" */
+	spaced[strlen(spaced) - 1] = '\0';
+	last = strrchr(spaced, ' ') + 1;
+	return has_word(people, "", last);
+}
+
 /* --- shapes ----------------------------------------------------------------------------- */
 
 static bool is_mail(const char *s, size_t len)

@@ -27,5 +27,7 @@ void pii_sample(struct pii_shapes *s, const struct value *v);
 /* What the name says, or else the values. The mask fits a column of this kind that has such values:
  * what can't be blurred is hidden. */
 struct pii pii_judge(const char *column, enum column_kind kind, const struct pii_shapes *s);
+/* Whether the table's name says that its rows are people, so that their "name" is a person's. */
+bool pii_table_of_people(const char *table);
 
 #endif

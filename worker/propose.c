@@ -238,12 +238,19 @@ static bool is_twin(const struct source_table *t, size_t i)
 
 static struct pii judge(const struct source_table *t, size_t i, const struct pii_shapes *shapes)
 {
+	struct pii p;
+
 	if (is_twin(t, i))
 		return (struct pii){
 			.exclude = true, .reason = "differs from another column in case alone"};
 	if (relates(t, t->columns[i].name))
 		return (struct pii){.mask = mask_spec_default(MASK_KEEP)};
-	return pii_judge(t->columns[i].name, t->columns[i].kind, &shapes[i]);
+	p = pii_judge(t->columns[i].name, t->columns[i].kind, &shapes[i]);
+	if (p.mask.kind == MASK_KEEP && text_equal_nocase(t->columns[i].name, "name") &&
+		pii_table_of_people(t->name))
+		p = (struct pii){.mask = mask_spec_default(MASK_REDACT),
+			.reason = "the name of a person, as the table is named"};
+	return p;
 }
 
 /* In a comment, which a line break would end. */

@@ -14,6 +14,7 @@ setup() {
 		CREATE TABLE two (a, b, PRIMARY KEY (a, b));
 		CREATE TABLE lonely (a, b, FOREIGN KEY (a, b) REFERENCES two);
 		INSERT INTO customers VALUES (1, 'canary-name', 'canary@example.org', 'x', 'Rome', NULL), (2, 'n', 'c@example.org', 'x', 'Oslo', 1);
+		ALTER TABLE customers ADD COLUMN name TEXT;
 		INSERT INTO products VALUES (1, 'a'), (2, 'b');
 		INSERT INTO orders VALUES (10, 1, 1, 7), (11, 1, 1, 7), (12, 2, 2, 7);
 		INSERT INTO "order items" VALUES (10, 'x'), (10, 'y'), (11, 'z'), (12, 'q');
@@ -28,6 +29,7 @@ worker() { "$BIN/airlock-worker" "$@"; }
 	run cat airlock.yaml
 	assert_output --partial 'root_table: customers # guessed'
 	assert_output --partial 'full_name: redact # named like a person'
+	assert_output --partial '      name: redact # the name of a person'
 	assert_output --partial 'contact: email # values look like mail addresses'
 	assert_output --partial '- password_hash # named like a secret'
 	assert_output --partial 'not followed: boss_id -> customers, which is the table itself'
@@ -39,7 +41,7 @@ worker() { "$BIN/airlock-worker" "$@"; }
 	refute_output --partial canary
 	run worker check
 	assert_success
-	assert_output --partial 'customers: 5 columns, 2 masked, 1 left out; the subject, by id'
+	assert_output --partial 'customers: 6 columns, 3 masked, 1 left out; the subject, by id'
 	assert_output --partial 'is good and fits the database'
 }
 

@@ -175,9 +175,24 @@ static void shares(void **state)
 	assert_int_equal(pii_judge("x", COLUMN_TEXT, &s).mask.kind, MASK_KEEP);
 }
 
+static void tables_of_people(void **state)
+{
+	static const char *const yes[] = {
+		"people", "Customers", "crm.client", "salesContacts", "app_user"};
+	static const char *const no[] = {
+		"customer_groups", "products", "userland", "", ".", "____"};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(yes) / sizeof(yes[0]); i++)
+		assert_true(pii_table_of_people(yes[i]));
+	for (size_t i = 0; i < sizeof(no) / sizeof(no[0]); i++)
+		assert_false(pii_table_of_people(no[i]));
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(names), cmocka_unit_test(kinds),
+	const struct CMUnitTest tests[] = {cmocka_unit_test(names),
+		cmocka_unit_test(tables_of_people), cmocka_unit_test(kinds),
 		cmocka_unit_test(values), cmocka_unit_test(shares)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
