@@ -237,6 +237,12 @@ async function streams() {
   }
   const { type } = await request("tools/call", { name: "test_tool_with_progress", arguments: {} });
   same(type, "application/json"); // nobody asked for progress
+  // Of the log a modern client hears what it asks for with each request: nothing, or no less than a level.
+  for (const asked of modern ? [{}, { [META.logLevel]: "error" }] : []) {
+    seen.length = 0;
+    const quiet = await request("tools/call", { name: "test_logging_tool" }, { onMessage, meta: asked });
+    same({ result: quiet.result, type: quiet.type, seen }, { result: whole(text("Logged once")), type: "application/json", seen: [] });
+  }
 }
 
 async function marked() {
