@@ -21,7 +21,7 @@ teardown_file() { stack_down; }
 assert_rules() { # URL
 	run "$NODE" "$BATS_TEST_DIRNAME/clients/rules.mjs" "$1/mcp/hr" "$OTHER_KEY" "$LIMITED_KEY"
 	assert_success
-	assert_output '135 rules kept'
+	assert_output '139 rules kept'
 }
 
 @test "the table of rules, behind nginx" { assert_rules "$URL"; }
