@@ -152,16 +152,18 @@ threads() {
 	stack_config limits.stream_keepalive_ms 60000 # so that no write tells the daemon that a reader is gone
 	stack_up
 	worker_up fintech
-	local before line
+	local before line said
 	before=$(threads)
 	coproc MANY { API_KEY=$(mint_key t_fintech) /usr/bin/python3 "$REPO/tests/e2e/lib/listeners.py" "$URL/mcp/fintech" 1000 2>&1; }
-	read -r -t 150 line <&"${MANY[0]}"
+	exec {said}<&"${MANY[0]}" # bash closes its own when the program ends, read or not
+	read -r -t 150 line <&"$said"
 	assert_equal "$line" '{"200": 1000}'
 	assert streams_are 1000
 	assert_equal "$(threads)" "$before"
 	stop worker-fintech
-	read -r -t 150 line <&"${MANY[0]}"
+	read -r -t 150 line <&"$said"
 	assert_equal "$line" 1000
+	exec {said}<&-
 	wait_until streams_are 0
 	assert_logs_clean
 }

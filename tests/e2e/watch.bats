@@ -130,7 +130,8 @@ tenant() { admin POST /v1/admin/tenants "{\"slug\":\"$1\",\"name\":\"$1\"}" >/de
 	local count=${AUDIT_LISTENERS:-100}
 	wait_until streams_are 0
 	coproc MANY { /usr/bin/python3 "$REPO/tests/e2e/lib/audit_streams.py" many "$URL" "$OPERATOR_TOKEN" "$count" 2>&1; }
-	read -r -t 120 line <&"${MANY[0]}"
+	exec {said}<&"${MANY[0]}" # bash closes its own when the program ends, read or not
+	read -r -t 120 line <&"$said"
 	assert_equal "$line" open
 	assert streams_are "$count"
 	for i in $(seq 5); do
@@ -138,7 +139,8 @@ tenant() { admin POST /v1/admin/tenants "{\"slug\":\"$1\",\"name\":\"$1\"}" >/de
 	done
 	tenant last
 	echo >&"${MANY[1]}"
-	read -r -t 120 line <&"${MANY[0]}"
+	read -r -t 120 line <&"$said"
+	exec {said}<&-
 	assert_equal "$line" "$count streams, 6 rows each"
 	wait_until streams_are 0
 }
