@@ -13,6 +13,7 @@
 struct text {
 	const char *s;
 	size_t len;
+	bool json;
 };
 
 static bool is_digit(char c)
@@ -30,9 +31,28 @@ static bool high(char c)
 	return (unsigned char)c >= 0x80;
 }
 
+static bool escape_at(const struct text *t, size_t at, size_t len)
+{
+	size_t from = at;
+	int32_t point;
+
+	if (t->s[at] != '\\' || words_escape(t->s + at, t->len - at, &point) != len)
+		return false;
+	while (from > 0 && t->s[from - 1] == '\\') /* which may be an escape itself */
+		from--;
+	return (at - from) % 2 == 0;
+}
+
+/* Behind an escape of JSON, whose letters and digits are none of the text's. */
+static bool after_escape(const struct text *t, size_t at)
+{
+	return t->json &&
+		((at >= 2 && escape_at(t, at - 2, 2)) || (at >= 6 && escape_at(t, at - 6, 6)));
+}
+
 static bool alnum_before(const struct text *t, size_t at)
 {
-	return at > 0 && (is_alnum(t->s[at - 1]) || high(t->s[at - 1]));
+	return at > 0 && (is_alnum(t->s[at - 1]) || high(t->s[at - 1])) && !after_escape(t, at);
 }
 
 static bool alnum_at(const struct text *t, size_t at)
@@ -57,7 +77,8 @@ static size_t mail(const struct text *t, size_t at, size_t *start)
 {
 	size_t from = at, to = at + 1, dot = 0;
 
-	while (from > 0 && at - from < MAIL_MAX && local_char(t->s[from - 1]))
+	while (from > 0 && at - from < MAIL_MAX && local_char(t->s[from - 1]) &&
+		!after_escape(t, from))
 		from--;
 	while (to < t->len && to - at < MAIL_MAX && domain_char(t->s[to]))
 		to++;
@@ -323,7 +344,8 @@ static bool shape(const struct text *t, size_t at, size_t done, struct find *f)
 		f->label = "[iban]";
 		return f->end > at;
 	}
-	if ((is_digit(c) && (at == 0 || !is_digit(t->s[at - 1]))) || c == '+' || c == '(')
+	if ((is_digit(c) && (at == 0 || !is_digit(t->s[at - 1]) || after_escape(t, at))) ||
+		c == '+' || c == '(')
 		return numbers(t, at, f);
 	return false;
 }
@@ -365,24 +387,23 @@ static bool known_phrase(
 	return false;
 }
 
-bool scrub(const char *text, size_t len, const struct needles *known,
+static bool scrub_text(const struct text *t, const struct needles *known,
 	const uint8_t key[WORDS_KEY_LEN], struct words *room, struct buf *out)
 {
-	struct text t = {.s = text, .len = len};
-	struct output o = {.t = &t, .out = out};
-	struct find f = {.start = 0}, k = {.start = len + 1};
+	struct output o = {.t = t, .out = out};
+	struct find f = {.start = 0}, k = {.start = t->len + 1};
 	bool has_known = known && needles_count(known) > 0;
 	size_t word = 0;
 
 	if (has_known) {
-		words_split(room, key, text, len);
+		words_split(room, key, t->s, t->len);
 		if (!known_phrase(known, room, &word, 0, &k))
-			k.start = len + 1;
+			k.start = t->len + 1;
 	}
-	for (size_t at = 0; at < len;) {
+	for (size_t at = 0; at < t->len;) {
 		/* A mail address reaches back in front of its '@', so a phrase inside of it waits
 		 * for that. */
-		bool shaped = shape(&t, at, o.done, &f);
+		bool shaped = shape(t, at, o.done, &f);
 
 		if (shaped && f.start <= k.start) {
 			replace(&o, &f);
@@ -390,10 +411,10 @@ bool scrub(const char *text, size_t len, const struct needles *known,
 			size_t mail_at = at;
 			struct find m = {.start = 0};
 
-			while (mail_at < len && (local_char(t.s[mail_at])))
+			while (mail_at < t->len && (local_char(t->s[mail_at])))
 				mail_at++;
-			if (mail_at < len && t.s[mail_at] == '@' &&
-				shape(&t, mail_at, o.done, &m) && m.start <= k.start &&
+			if (mail_at < t->len && t->s[mail_at] == '@' &&
+				shape(t, mail_at, o.done, &m) && m.start <= k.start &&
 				m.end >= k.end)
 				replace(&o, &m);
 			else
@@ -405,8 +426,27 @@ bool scrub(const char *text, size_t len, const struct needles *known,
 		if (o.done > at)
 			at = o.done;
 		if (has_known && !known_phrase(known, room, &word, o.done, &k))
-			k.start = len + 1;
+			k.start = t->len + 1;
 	}
-	buf_add(out, text + o.done, len - o.done);
+	buf_add(out, t->s + o.done, t->len - o.done);
 	return o.any;
+}
+
+bool scrub(const char *text, size_t len, const struct needles *known,
+	const uint8_t key[WORDS_KEY_LEN], struct words *room, struct buf *out)
+{
+	struct text t = {.s = text, .len = len, .json = words_json(text, len)};
+	struct buf plain;
+	bool any;
+
+	if (!t.json || !memmem(text, len, "\\u", 2))
+		return scrub_text(&t, known, key, room, out);
+	buf_init(&plain, len + 1); /* no character is longer than its escape */
+	words_unescape(text, len, &plain);
+	t.s = (const char *)plain.data;
+	t.len = plain.len;
+	any = scrub_text(&t, known, key, room, out);
+	buf_wipe(&plain);
+	buf_free(&plain);
+	return any;
 }

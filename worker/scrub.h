@@ -10,7 +10,9 @@
 #include "worker/needles.h"
 
 /* Appends text to out with each find replaced by its label, such as [email]. known and room (for
- * its words, reused between calls) may be NULL. Returns whether anything was found. */
+ * its words, reused between calls) may be NULL. Of JSON the strings' characters are looked at, and
+ * escapes that need not be may come out as what they stand for. Returns whether anything was
+ * found. */
 bool scrub(const char *text, size_t len, const struct needles *known,
 	const uint8_t key[WORDS_KEY_LEN], struct words *room, struct buf *out);
 

@@ -6,6 +6,7 @@
 
 #include "shared/crypto.h"
 #include "shared/mem.h"
+#include "shared/text.h"
 
 #define FOLDED_MAX 128 /* bytes of a word that are folded at once; a longer one is several */
 #define DECOMPOSED_MAX 24 /* code points that one becomes */
@@ -105,9 +106,74 @@ static void take_other(struct split *s, size_t at, utf8proc_int32_t c)
 	fold(s, c);
 }
 
+/* --- JSON --------------------------------------------------------------------------------- */
+
+bool words_json(const char *text, size_t len)
+{
+	size_t at = 0;
+
+	while (at < len && (text[at] == ' ' || (text[at] >= '\t' && text[at] <= '\r')))
+		at++;
+	return at < len && (text[at] == '{' || text[at] == '[' || text[at] == '"');
+}
+
+/* \uXXXX; -1: it is none. */
+static int32_t unit(const char *text, size_t len)
+{
+	uint8_t bytes[2];
+	char hex[5];
+
+	if (len < 6 || text[0] != '\\' || text[1] != 'u')
+		return -1;
+	memcpy(hex, text + 2, 4);
+	hex[4] = '\0';
+	return text_unhex(hex, bytes, 2) == RC_OK ? bytes[0] << 8 | bytes[1] : -1;
+}
+
+size_t words_escape(const char *text, size_t len, int32_t *point)
+{
+	static const char letters[] = "bfnrt\"\\/", controls[] = "\b\f\n\r\t\"\\/";
+	const char *letter;
+	int32_t low;
+
+	if (len < 2 || text[0] != '\\')
+		return 0;
+	letter = text[1] ? strchr(letters, text[1]) : NULL;
+	if (letter) {
+		*point = (unsigned char)controls[letter - letters];
+		return 2;
+	}
+	*point = unit(text, len);
+	if (*point < 0)
+		return 0;
+	low = *point >= 0xd800 && *point < 0xdc00 ? unit(text + 6, len - 6) : -1;
+	if (low < 0xdc00 || low > 0xdfff)
+		return 6;
+	*point = 0x10000 + ((*point - 0xd800) << 10) + (low - 0xdc00);
+	return 12;
+}
+
+void words_unescape(const char *text, size_t len, struct buf *out)
+{
+	size_t at = 0;
+
+	while (at < len) {
+		int32_t c = 0;
+		size_t n = text[at] == '\\' ? words_escape(text + at, len - at, &c) : 0;
+		utf8proc_uint8_t utf8[4];
+
+		if (n < 6 || c < 0x20 || c == '"' || c == '\\' || (c >= 0xd800 && c <= 0xdfff))
+			buf_add(out, text + at, n ? n : 1);
+		else
+			buf_add(out, utf8, (size_t)utf8proc_encode_char(c, utf8));
+		at += n ? n : 1;
+	}
+}
+
 void words_split(struct words *w, const uint8_t key[WORDS_KEY_LEN], const char *text, size_t len)
 {
 	struct split s = {.words = w, .key = key};
+	bool json = words_json(text, len);
 	size_t at = 0;
 
 	if (len > WORDS_BYTES_MAX)
@@ -117,8 +183,15 @@ void words_split(struct words *w, const uint8_t key[WORDS_KEY_LEN], const char *
 		unsigned char c = (unsigned char)text[at];
 		utf8proc_int32_t point = 0;
 		utf8proc_ssize_t n = 1;
+		size_t escape = json && c == '\\' ? words_escape(text + at, len - at, &point) : 0;
 
-		if (c < 0x80) {
+		if (escape > 0) {
+			n = (utf8proc_ssize_t)escape;
+			if (point < 0x80)
+				take_ascii(&s, at, (unsigned char)point);
+			else
+				take_other(&s, at, point);
+		} else if (c < 0x80) {
 			take_ascii(&s, at, c);
 		} else {
 			n = utf8proc_iterate((const utf8proc_uint8_t *)text + at,

@@ -46,6 +46,10 @@ static void found_in_longer_text(void **state)
 			"JOSE GARCIA called"},
 		{"DE89370400440532013000", "at de89370400440532013000"},
 		{"123456789", "ssn 123456789."},
+		/* The escapes of JSON are the characters they stand for. */
+		{"Annabel Vandervelde", "{\"m\": \"Hi\\nAnnabel Vandervelde\"}"},
+		{"Annabel Vandervelde", "[\"Hi\\tAnnabel\\u0020Vandervelde\"]"},
+		{"J\xc3\xb6rg M\xc3\xbcllermann", "{\"n\":\"J\\u00f6rg M\\u00fcllermann\"}"},
 		{"one two three four five six seven eight nine ten eleven twelve thirteen",
 			"x one two three four five six seven eight nine ten eleven twelve"},
 	};
@@ -130,6 +134,17 @@ static void answers_are_stopped(void **state)
 		TOOL_OK, "second@example.org");
 	fix_expect(&f, "execute_sql", "{\"subject_id\":3,\"sql\":\"SELECT host FROM visits\"}",
 		TOOL_OK, "Third Person");
+	fix_close(&f);
+	/* Nor does it leave when a statement reads it out of JSON, where it was escaped. */
+	fix_open(&f,
+		SQL "UPDATE people SET full_name = 'J\xc3\xb6rg M\xc3\xbcllermann', note = "
+		    "'{\"n\":\"Hi\\nJ\\u00f6rg M\\u00fcllermann\"}' WHERE id = 1",
+		YAML);
+	fix_expect(&f, "execute_sql", "{\"subject_id\":1,\"sql\":\"SELECT note FROM people\"}",
+		TOOL_ERROR, "this answer was stopped");
+	fix_expect(&f, "execute_sql",
+		"{\"subject_id\":1,\"sql\":\"SELECT json_extract(note, '$.n') FROM people\"}",
+		TOOL_ERROR, "this answer was stopped");
 	fix_close(&f);
 }
 

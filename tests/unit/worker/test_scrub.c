@@ -117,6 +117,50 @@ static void phrases(void **state)
 	words_free(&room);
 }
 
+/* In JSON an escape is a character: it neither hides what it belongs to nor sticks to what is
+ * behind it, and what is left is JSON still. */
+static void json(void **state)
+{
+	static const char *const cases[][2] = {
+		{"{\"a\":\"Dear\\nAnnabel Vandervelde,\\tbye\"}",
+			"{\"a\":\"Dear\\n[redacted],\\tbye\"}"},
+		{"[\"x\\tAnnabel\",\"y\\rVandervelde\"]",
+			"[\"x\\t[redacted]\",\"y\\r[redacted]\"]"},
+		{" {\"a\":\"J\\u00f6rg M\\u00FCllermann\"}", " {\"a\":\"[redacted]\"}"},
+		{"\"\\u0041nnabel\"", "\"[redacted]\""},
+		{"[\"\\nann@example.org\\n\"]", "[\"\\n[email]\\n\"]"},
+		{"[\"j\\u00f6rg@m\\u00fcller.de\"]", "[\"[email]\"]"},
+		{"[\"http:\\/\\/ann@example.org\\/\"]", "[\"http:\\/\\/[email]\\/\"]"},
+		{"[\"\\n01701234567\"]", "[\"\\n[phone]\"]"},
+		{"[\"\\u000101701234567\"]", "[\"\\u0001[phone]\"]"},
+		{"[\"\\u0030170\\u00201234567\"]", "[\"[phone]\"]"},
+		{"[\"\\nGB82WEST12345698765432\"]", "[\"\\n[iban]\"]"},
+		{"[\"\\n4111111111111111\"]", "[\"\\n[card]\"]"},
+		{"[\"\\n123-45-6789\"]", "[\"\\n[ssn]\"]"},
+		/* A backslash that is escaped itself begins no escape. */
+		{"[\"c:\\\\nann@example.org\"]", "[\"c:\\\\[email]\"]"},
+		{"[\"a\\\\u00f6\"]", "[\"a\\\\u00f6\"]"},
+		/* What needs its escape keeps it. */
+		{"[\"\\u0022\\u005c\\u0000\\ud83d ann@example.org\"]",
+			"[\"\\u0022\\u005c\\u0000\\ud83d [email]\"]"},
+		{"[\"\\ud83d\\ude00\"]", "[\"\xf0\x9f\x98\x80\"]"},
+		{"[\"\\u12", "[\"\\u12"},
+		{"[\"\\", "[\"\\"},
+		/* Other texts have no escapes. */
+		{"c:\\new and \\u0041nnabel", "c:\\new and \\u0041nnabel"},
+	};
+
+	(void)state;
+	known = known_new(1000);
+	learn("Annabel Vandervelde");
+	learn("J\xc3\xb6rg M\xc3\xbcllermann");
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+		expect(cases[i][0], cases[i][1]);
+	known_free(known);
+	known = NULL;
+	words_free(&room);
+}
+
 /* Whatever the bytes, it ends, and what is not found comes out as it was. */
 static void any_bytes(void **state)
 {
@@ -126,7 +170,8 @@ static void any_bytes(void **state)
 	known = known_new(1000);
 	learn("some name");
 	for (int i = 0; i < 3000; i++) {
-		static const char alphabet[] = "0123456789 -.@+()/aZ\xc3\xa9\xe7\xff some name";
+		static const char alphabet[] =
+			"0123456789 -.@+()/aZ\\n[\"\xc3\xa9\xe7\xff some name";
 		char text[64];
 		struct buf b;
 		size_t len;
@@ -155,6 +200,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(shapes),
 		cmocka_unit_test(phrases),
+		cmocka_unit_test(json),
 		cmocka_unit_test(any_bytes),
 	};
 
