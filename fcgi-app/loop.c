@@ -158,16 +158,18 @@ static void news_free(struct news_list *l)
 	news_init(l);
 }
 
-/* m's bytes: its header line, and its payload unless that stays where it is. */
-static void news_put(
-	struct news_list *l, enum dispatch_event event, const struct msg *m, bool on_shelf)
+/* For the thread: m's header line, and its payload unless that is on the shelf and stays there. m
+ * is NULL where the event says it all. */
+static void news_put(struct conn *c, enum dispatch_event event, const struct msg *m)
 {
+	struct news_list *l = &c->news;
+	bool on_shelf = m && c->call.shelf;
 	size_t head = m ? m->header.len : 0, payload = m && !on_shelf ? m->payload_len : 0;
 	size_t len = m ? head + 1 + payload : 0;
 	struct news *n = xmalloc(sizeof(*n) + len);
 
 	*n = (struct news){.event = event, .len = len};
-	if (m && on_shelf) {
+	if (on_shelf) {
 		n->payload = m->payload;
 		n->payload_len = m->payload_len;
 	}
@@ -491,11 +493,11 @@ static void keep(struct conn *c, enum dispatch_event event, const struct msg *m)
 		event == DISPATCH_MESSAGE && m->type == MSG_EVENT && c->news.bytes > c->backlog_max;
 
 	if (!slow || !c->call.open) {
-		news_put(&c->news, event, m, m && c->call.shelf);
+		news_put(c, event, m);
 		return;
 	}
 	mux_cut(c->loop->mux, &c->call);
-	news_put(&c->news, DISPATCH_BEHIND, NULL, false);
+	news_put(c, DISPATCH_BEHIND, NULL);
 }
 
 static void tell(struct conn *c, enum dispatch_event event, const struct msg *m)
@@ -505,7 +507,7 @@ static void tell(struct conn *c, enum dispatch_event event, const struct msg *m)
 		return;
 	}
 	if (mcp_needs_thread(c->rq->call, event, m, c->loop->at_once)) {
-		news_put(&c->news, event, m, m && c->call.shelf);
+		news_put(c, event, m);
 		to_thread(c);
 	} else if (!mcp_event(c->rq->call, event, m)) {
 		finish(c);
@@ -562,7 +564,7 @@ static void on_back(struct conn *c)
 	}
 	c->state = CONN_CALLING;
 	if (c->hung_up && !c->news.first)
-		news_put(&c->news, DISPATCH_HANGUP, NULL, false);
+		news_put(c, DISPATCH_HANGUP, NULL);
 	if (c->news.first)
 		to_thread(c);
 	else

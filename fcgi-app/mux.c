@@ -247,6 +247,17 @@ enum rc mux_queue(struct mux *x, struct mux_call *call)
 	return RC_LIMIT;
 }
 
+/* Ends a message that says that something is over. The connection's end says the same, of all its
+ * calls and places. */
+static void close_frame(struct mux *x)
+{
+	msg_end(&x->out, NULL, 0);
+	if (x->out.failed)
+		x->broken = true;
+	else
+		frame_close(&x->out, x->frame);
+}
+
 static void leave(struct mux *x, struct mux_call *call, enum msg_type how, bool slow)
 {
 	if (!call->open)
@@ -255,14 +266,8 @@ static void leave(struct mux *x, struct mux_call *call, enum msg_type how, bool 
 	msg_begin(&x->out, how, NULL);
 	if (slow)
 		msg_put_flag(&x->out, "slow", true);
-	msg_end(&x->out, NULL, 0);
 	free_slot(x, call);
-	if (!x->out.failed) {
-		frame_close(&x->out, x->frame);
-		return;
-	}
-	/* The connection's end says the same, of all its calls. */
-	x->broken = true;
+	close_frame(x);
 }
 
 void mux_leave(struct mux *x, struct mux_call *call, enum msg_type how)
@@ -280,11 +285,7 @@ static void free_place(struct mux *x, struct frame_ref ref, uint32_t place)
 	open_frame(x, ref);
 	msg_begin(&x->out, MSG_PLACE_FREE, NULL);
 	msg_put_int(&x->out, "place", place);
-	msg_end(&x->out, NULL, 0);
-	if (x->out.failed)
-		x->broken = true;
-	else
-		frame_close(&x->out, x->frame);
+	close_frame(x);
 }
 
 void mux_release(struct mux *x, struct mux_call *call)

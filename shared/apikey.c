@@ -534,19 +534,19 @@ static void trial_end(struct apikey_cache *c, struct trial *t, enum rc rc, int64
 	pthread_mutex_unlock(&c->lock);
 }
 
-/* Waits for another's trial. False: it says nothing about a row of this version. */
-static bool trial_follow(struct apikey_cache *c, struct trial *t, int64_t version, enum rc *rc)
+/* Waits for another's trial, and returns why it failed. RC_OK: it did not, or that says nothing
+ * about a row of this version. */
+static enum rc trial_follow(struct apikey_cache *c, struct trial *t, int64_t version)
 {
-	bool told;
+	enum rc rc;
 
 	pthread_mutex_lock(&c->lock);
 	while (!t->over)
 		pthread_cond_wait(&c->changed, &c->lock);
-	*rc = t->rc;
-	told = t->rc != RC_OK && (t->version == version || t->version < 0);
+	rc = t->version == version || t->version < 0 ? t->rc : RC_OK;
 	trial_leave(t);
 	pthread_mutex_unlock(&c->lock);
-	return told;
+	return rc;
 }
 
 /* With the database: the row's version first, then whatever that calls for. */
@@ -575,8 +575,7 @@ static enum rc check_state(struct apikey_cache *c, struct db_pool *pool, const s
 			trial_end(c, t, rc, tried);
 			return rc;
 		}
-		if (!trial_follow(c, t, version, &told))
-			told = RC_OK;
+		told = trial_follow(c, t, version);
 	}
 	return RC_LIMIT;
 }

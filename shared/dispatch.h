@@ -1,57 +1,65 @@
 /* dispatch: the client side of tunneld's unix socket. One connection, one exchange at a time;
- * closing it in the middle of a call cancels the call. Blocking, with deadlines. The messages (all
- * in the codec of msg.h):
+ * closing it in the middle of a call cancels the call. Blocking, with deadlines. The messages, all
+ * in the codec of msg.h:
  *
- * CALL    {"tenant_id","method","tool"?,"affinity"? (hex digest of the
- * subject),"key_id","key_name","rate"? (per minute; none: no limit),
- *         "era","traceparent"?,"tracestate"?,"timeout_ms"?,"audit":{audit_put() object: actor, key,
- * tool, method, request_id, remote_ip, bytes_in}} + the JSON-RPC message (split by "more" when
- * longer than MSG_PART_DEFAULT)
- *         -> EVENT*, then RESULT {"outcome","status":"ok"} + payload (parts; the last one is
- * released only when the audit row is durable), or FAIL {"code":<problem
- * code>,"detail"?,"retry_after_ms"?}: the row is durable then too, unless the code is
- *         audit_unavailable, draining or bad_request (a malformed CALL: a defect of the caller).
- * REPLY   {"id","tenant_id"} + the agent's JSON-RPC response to a server-to-client request of that
- * call (which is on another connection)
- *         -> REPLY when it was passed on; FAIL not_found when the call is over or another tenant's.
- * In one message. CALL also takes "rpc_id" (the JSON-RPC id as it is spelt, or a digest of a long
- * one) and "client" (the agent's Mcp-Session-Id), by which CANCEL finds it. DETACH  on a connection
- * with a call: the agent of an old protocol hung up, which is no cancellation: the call goes on,
- * its answer is dropped. No answer; the connection is then closed. REPLY   {"id" (of the
- * call),"tenant_id"} + the agent's JSON-RPC response -> REPLY, or FAIL not_found. CANCEL
- * {"tenant_id","key_id","client"?,"rpc_id"} -> CANCEL_OK {"count"}: the key's calls with that id
- * (and client) are told to stop; without a client only when there is exactly one. AUDIT
- * {"audit":{...}}  -> AUDIT_OK when the row is durable, or FAIL. FLUSH   {"tenant_id"?}   ->
- * FLUSH_OK when every outbox row committed before it is in the journal; sessions of revoked workers
- * and suspended tenants have been told to go by then. FAIL otherwise. PING    -> PONG
- * {"version","uptime_s","sessions","calls","audit_ok":bool,"audit_durable" (the last row on
- * disk),"audit_queue","audit_free_bytes","draining":bool} SESSIONS {"tenant_id"?}  -> SESSIONS_OK +
- * JSON array
- * [{"session_id","worker_id","tenant_id","agent","remote_ip","connected_at","calls_in_flight",
- *         "calls_total","last_pong_at"}], of one tenant also "newest","tools" (how many) and, where
- * its tools are not the newest session's, "differs":{"extra_count","extra":[names],"missing_count",
- * "missing","changed_count","changed"}
- * MANY    {"places"?,"place_bytes"?} as the first message of a connection: from here on it carries
+ * CALL {"tenant_id","method","tool"?,"affinity"? (hex digest of the subject),"key_id","key_name",
+ * "rate"? (per minute; none: no limit),"era","traceparent"?,"tracestate"?,"timeout_ms"?,"rpc_id"?
+ * (the JSON-RPC id as it is spelt, or a digest of a long one) and "client"? (the agent's
+ * Mcp-Session-Id), by which CANCEL finds it,"audit":{audit_put() object: actor, key, tool, method,
+ * request_id, remote_ip, bytes_in}} + the JSON-RPC message (split by "more" when longer than
+ * MSG_PART_DEFAULT) -> EVENT*, then RESULT {"outcome","status":"ok"} + payload (parts; the last one
+ * is released only when the audit row is durable), or FAIL {"code":<problem code>,"detail"?,
+ * "retry_after_ms"?}: the row is durable then too, unless the code is audit_unavailable, draining
+ * or bad_request (a malformed CALL: a defect of the caller).
+ *
+ * DETACH on a connection with a call: the agent of an old protocol hung up, which is no
+ * cancellation: the call goes on, its answer is dropped. No answer; the connection is then closed.
+ *
+ * REPLY {"id" (of the call),"tenant_id"} + the agent's JSON-RPC response to a server-to-client
+ * request of that call (which is on another connection), in one message -> REPLY when it was passed
+ * on; FAIL not_found when the call is over or another tenant's.
+ *
+ * CANCEL {"tenant_id","key_id","client"?,"rpc_id"} -> CANCEL_OK {"count"}: the key's calls with
+ * that id (and client) are told to stop; without a client only when there is exactly one.
+ *
+ * AUDIT {"audit":{...}} -> AUDIT_OK when the row is durable, or FAIL.
+ *
+ * FLUSH {"tenant_id"?} -> FLUSH_OK when every outbox row committed before it is in the journal;
+ * sessions of revoked workers and suspended tenants have been told to go by then. FAIL otherwise.
+ *
+ * PING -> PONG {"version","uptime_s","sessions","calls","audit_ok":bool,"audit_durable" (the last
+ * row on disk),"audit_queue","audit_free_bytes","draining":bool}
+ *
+ * SESSIONS {"tenant_id"?} -> SESSIONS_OK + JSON array [{"session_id","worker_id","tenant_id",
+ * "agent","remote_ip","connected_at","calls_in_flight","calls_total","last_pong_at"}], of one
+ * tenant also "newest","tools" (how many) and, where its tools are not the newest session's,
+ * "differs":{"extra_count","extra":[names],"missing_count","missing","changed_count","changed"}
+ *
+ * MANY {"places"?,"place_bytes"?} as the first message of a connection: from here on it carries
  * many calls, each message behind the name of its call (struct frame_ref), and of the above CALL
  * and DETACH alone, and GONE {slow?}: the agent hung up or, when slow, does not read; the call is
  * cancelled. No answer to MANY or GONE. When the connection ends, all calls on it are cancelled.
  * With "places" a file descriptor comes along, of memory for so many results of so many bytes
- * (shelf.h). A result that its worker sends in parts may then be put there, and RESULT
- * {"outcome","status","place","length"} without a payload names it, once the row is durable. The
- * place is the caller's from then on until its PLACE_FREE {"place"}, which has no answer and comes
- * for a RESULT that crossed a GONE, too. AUDIT_WATCH
- * {"tenant"?,"actor"?,"tool"?,"outcome"?,"event"?,"q"? (a filter, audit_filter.h), "org_id"? (none:
- * every org),"after"? (the last row that the watcher has),"expires_at"? (UTC seconds)} ->
- * AUDIT_WATCH_OK {"ticket"}: the front may fetch the stream with it from audit.sock, once, within
- * AUDIT_STREAM_TICKET_MS; or FAIL. LISTEN
- * {"tenant_id","key_id","key_name","rate"?,"era","subscription"? (the request's id, raw JSON;
- * modern),"client"? (Mcp-Session-Id; legacy),"tools"?,"prompts"?,"resources"? (flags: list changes
- * to be told of),"worker"? (flag),"headers"? (complete lines for the answer),"audit":{...}}
- * + with "worker" the request, for a worker to subscribe to; otherwise the acknowledgement, if the
- * era has one -> LISTEN_OK {"ticket"} when the row is durable: the front may fetch the stream with
- * it from listen.sock, once, within LISTEN_TICKET_MS; or FAIL.
- * WATCH   {"tenant_id","key_id","client"?,"off"? (flag)} + the URI of a resource -> WATCH_OK, or
+ * (shelf.h). A result that is long, or that its worker sends in parts, may then be put there, and
+ * RESULT {"outcome","status","place","length"} without a payload names it, once the row is durable.
+ * The place is the caller's from then on until its PLACE_FREE {"place"}, which has no answer and
+ * comes for a RESULT that crossed a GONE, too.
+ *
+ * AUDIT_WATCH {"tenant"?,"actor"?,"tool"?,"outcome"?,"event"?,"q"? (a filter, audit_filter.h),
+ * "org_id"? (none: every org),"after"? (the last row that the watcher has),"expires_at"? (UTC
+ * seconds)} -> AUDIT_WATCH_OK {"ticket"}: the front may fetch the stream with it from audit.sock,
+ * once, within AUDIT_STREAM_TICKET_MS; or FAIL.
+ *
+ * LISTEN {"tenant_id","key_id","key_name","rate"?,"era","subscription"? (the request's id, raw
+ * JSON; modern),"client"? (Mcp-Session-Id; legacy),"tools"?,"prompts"?,"resources"? (flags: list
+ * changes to be told of),"worker"? (flag),"headers"? (complete lines for the answer),
+ * "audit":{...}} + with "worker" the request, for a worker to subscribe to; otherwise the
+ * acknowledgement, if the era has one -> LISTEN_OK {"ticket"} when the row is durable: the front
+ * may fetch the stream with it from listen.sock, once, within LISTEN_TICKET_MS; or FAIL.
+ *
+ * WATCH {"tenant_id","key_id","client"?,"off"? (flag)} + the URI of a resource -> WATCH_OK, or
  * FAIL: what a client of an older version has subscribed to; its GET stream then tells of it.
+ *
  * MANIFEST_GET {"tenant_id","have"? (digest)} -> MANIFEST_OK {"digest","same":bool} + manifest
  * unless same; FAIL no_worker.
  */

@@ -34,8 +34,6 @@ struct dispatch_many {
 	ev_timer trim;
 };
 
-/* --- answers ---------------------------------------------------------------------------- */
-
 static struct one *one_of(struct client *c)
 {
 	return (struct one *)(void *)((char *)c - offsetof(struct one, client));
@@ -108,7 +106,7 @@ static bool place_free(struct dispatch_many *d, const struct msg *m)
 	return true;
 }
 
-/* --- answers, continued ------------------------------------------------------------------- */
+/* --- answers ---------------------------------------------------------------------------- */
 
 static void end(struct one *o)
 {

@@ -116,9 +116,9 @@ static struct pii by_name(const char *column)
 bool pii_table_of_people(const char *table)
 {
 	static const char people[] =
-		"person persons people customer customers client clients patient patients user "
-		"users "
-		"member members employee employees contact contacts guest guests student students";
+		"person persons people customer customers client clients patient patients "
+		"user users member members employee employees contact contacts "
+		"guest guests student students";
 	char spaced[2 * SQUEEZED_MAX + 3], squeezed[SQUEEZED_MAX + 1];
 	char *last;
 

@@ -257,9 +257,8 @@ static enum rc name_is_free(struct work *w, const struct plan_table *t)
 {
 	if (strncasecmp(t->conf->name, "sqlite_", 7) == 0)
 		return fail(w, t->conf->line,
-			"table '%s': names that begin with sqlite_ are taken in a snapshot; a view "
-			"of "
-			"another name can stand for it",
+			"table '%s': names that begin with sqlite_ are taken in a snapshot; "
+			"a view of another name can stand for it",
 			t->conf->name);
 	for (const struct plan_table *u = w->plan->tables; u < t; u++)
 		if (text_equal_nocase(u->conf->name, t->conf->name))

@@ -154,7 +154,7 @@ threads() {
 	worker_up fintech
 	local before line said
 	before=$(threads)
-	coproc MANY { API_KEY=$(mint_key t_fintech) /usr/bin/python3 "$REPO/tests/e2e/lib/listeners.py" "$URL/mcp/fintech" 1000 2>&1; }
+	coproc MANY { API_KEY=$(mint_key t_fintech) /usr/bin/python3 "$REPO/tests/e2e/lib/streams.py" listen "$URL/mcp/fintech" 1000 2>&1; }
 	exec {said}<&"${MANY[0]}" # bash closes its own when the program ends, read or not
 	read -r -t 150 line <&"$said"
 	assert_equal "$line" '{"200": 1000}'

@@ -18,12 +18,22 @@ setup() {
 	export_to "$STACK/first.yaml"
 	WORKER_KEY=$(sed -n 's/.*public_key: *//p' "$STACK/first.yaml")
 	WORKER_ID=$(sed -n 's/.*\(w_[a-z0-9]*\).*/\1/p' "$STACK/first.yaml" | head -n 1)
-	stop fcgi-app
-	stop tunneld
+	daemons_down
 	new_volume
 }
 
 teardown() { stack_down; }
+
+daemons_up() {
+	tunneld_up
+	app_up
+	wait_until healthy
+}
+
+daemons_down() {
+	stop fcgi-app
+	stop tunneld
+}
 
 export_to() {
 	mapfile -t STACK_ENV <"$STACK/env"
@@ -72,9 +82,7 @@ serves() { # what the key of before is good for, first checked and then remember
 
 @test "tenants, keys and workers of before serve on, and so do those of an export" {
 	originals_state >"$STATE/state.yaml"
-	tunneld_up
-	app_up
-	wait_until healthy
+	daemons_up
 	serves
 	assert_equal "$(audit_rows '.event == "state.import"' | jq -c '[.actor_kind, .outcome, .change]')" \
 		'["system","ok",{"tenants":1,"api_keys":1,"workers":1}]'
@@ -87,14 +95,11 @@ serves() { # what the key of before is good for, first checked and then remember
 	run cat "$STACK/exported.yaml"
 	assert_output --partial "$FOREIGN_HASH"
 	assert_output --partial '2025-03-04T05:06:07.000Z'
-	stop fcgi-app
-	stop tunneld
+	daemons_down
 
 	new_volume
 	cp "$STACK/exported.yaml" "$STATE/state.yaml"
-	tunneld_up
-	app_up
-	wait_until healthy
+	daemons_up
 	serves
 	export_to "$STACK/again.yaml"
 	run cmp "$STACK/exported.yaml" "$STACK/again.yaml"
@@ -102,11 +107,8 @@ serves() { # what the key of before is good for, first checked and then remember
 
 	# The file is read once: what was decided since stands.
 	admin DELETE /v1/admin/tenants/t_fintech/keys/from-before >/dev/null
-	stop fcgi-app
-	stop tunneld
-	tunneld_up
-	app_up
-	wait_until healthy
+	daemons_down
+	daemons_up
 	run mcp fintech "$FOREIGN_KEY" '{"jsonrpc":"2.0","id":1,"method":"ping"}'
 	assert_line 401
 	assert_equal "$(audit_count '.event == "state.import"')" 1
@@ -123,9 +125,7 @@ serves() { # what the key of before is good for, first checked and then remember
 	assert_equal "$(sqlite3 "$STATE/state.db" 'SELECT count(*) FROM tenants' 2>/dev/null || echo 0)" 0
 
 	originals_state >"$STATE/state.yaml"
-	tunneld_up
-	app_up
-	wait_until healthy
+	daemons_up
 	serves
 	assert_logs_clean
 }
@@ -146,9 +146,7 @@ serves() { # what the key of before is good for, first checked and then remember
 		rm -f "$RUN"/*.sock
 	done
 	rm -f "$RUN"/*.sock
-	tunneld_up
-	app_up
-	wait_until healthy
+	daemons_up
 	serves
 	assert_equal "$(audit_count '.event == "state.import"')" 1
 }

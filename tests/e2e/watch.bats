@@ -129,7 +129,7 @@ tenant() { admin POST /v1/admin/tenants "{\"slug\":\"$1\",\"name\":\"$1\"}" >/de
 @test "very many watch, and each is given every row" {
 	local count=${AUDIT_LISTENERS:-100}
 	wait_until streams_are 0
-	coproc MANY { /usr/bin/python3 "$REPO/tests/e2e/lib/audit_streams.py" many "$URL" "$OPERATOR_TOKEN" "$count" 2>&1; }
+	coproc MANY { /usr/bin/python3 "$REPO/tests/e2e/lib/streams.py" many "$URL" "$OPERATOR_TOKEN" "$count" 2>&1; }
 	exec {said}<&"${MANY[0]}" # bash closes its own when the program ends, read or not
 	read -r -t 120 line <&"$said"
 	assert_equal "$line" open
@@ -151,7 +151,7 @@ tenant() { admin POST /v1/admin/tenants "{\"slug\":\"$1\",\"name\":\"$1\"}" >/de
 	tunneld_up
 	wait_until healthy
 	watch others
-	run /usr/bin/python3 "$REPO/tests/e2e/lib/audit_streams.py" slow "$URL" "$OPERATOR_TOKEN" "$RUN"
+	run /usr/bin/python3 "$REPO/tests/e2e/lib/streams.py" slow "$URL" "$OPERATOR_TOKEN" "$RUN"
 	assert_success
 	local row
 	row=$(jq .last_row <<<"$output")

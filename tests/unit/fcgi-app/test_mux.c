@@ -247,18 +247,29 @@ static void hear_free(struct side *s, int64_t place)
 	buf_consume(&s->in, used);
 }
 
+/* A call whose result is there; the daemon's side of the shelf. */
+static struct shelf *shelved(struct side *s, struct waiting *w, uint32_t place, const char *text)
+{
+	struct shelf *shelf;
+	char result[128];
+
+	begin(s, w, "x");
+	mux_flush(s->mux);
+	shelf = take_shelf(s);
+	put(shelf, place, text);
+	(void)snprintf(result, sizeof(result), "{\"t\":\"RESULT\",\"place\":%u,\"length\":%zu}\n",
+		place, strlen(text));
+	say(s, hear(s, MSG_CALL, "x"), result);
+	mux_readable(s->mux);
+	return shelf;
+}
+
 static void a_result_on_the_shelf_is_read_there(void **state)
 {
 	struct side *s = *state;
 	struct waiting w = {0};
-	struct shelf *shelf;
+	struct shelf *shelf = shelved(s, &w, 3, "kept aside");
 
-	begin(s, &w, "x");
-	mux_flush(s->mux);
-	shelf = take_shelf(s);
-	put(shelf, 3, "kept aside");
-	say(s, hear(s, MSG_CALL, "x"), "{\"t\":\"RESULT\",\"place\":3,\"length\":10}\n");
-	mux_readable(s->mux);
 	assert_string_equal(w.last, "kept aside");
 	assert_false(w.call.open);
 	/* It stays the reader's until it says so, once. */
@@ -299,14 +310,8 @@ static void a_result_outlives_the_daemon(void **state)
 {
 	struct side *s = *state;
 	struct waiting w = {0}, next = {0};
-	struct shelf *shelf;
+	struct shelf *shelf = shelved(s, &w, 1, "still here");
 
-	begin(s, &w, "x");
-	mux_flush(s->mux);
-	shelf = take_shelf(s);
-	put(shelf, 1, "still here");
-	say(s, hear(s, MSG_CALL, "x"), "{\"t\":\"RESULT\",\"place\":1,\"length\":10}\n");
-	mux_readable(s->mux);
 	shelf_drop(shelf);
 	(void)close(s->peer);
 	s->peer = -1;

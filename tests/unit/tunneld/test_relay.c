@@ -144,17 +144,32 @@ static void requests_in_parts_are_passed_on_in_signed_parts(void **state)
 	assert_row(s->f, "ok", (const char *const[]){"\"bytes_in\":9", NULL});
 }
 
+/* A call that the worker has got: its id. */
+static void begin_call(struct setup *s, char id[MSG_ID_MAX + 1])
+{
+	struct msg m;
+
+	assert_true(fake_call_plain(s->f, &s->c));
+	m = fake_signed(&s->w, MSG_CALL);
+	memcpy(id, m.id, MSG_ID_MAX + 1);
+}
+
+static void an_event(struct setup *s, const char *id, const char *payload)
+{
+	char header[256];
+
+	(void)snprintf(header, sizeof(header), "{\"t\":\"EVENT\",\"id\":\"%s\"}", id);
+	fake_say(&s->w, header, payload);
+}
+
 static void results_in_parts_and_events_are_passed_on_at_once(void **state)
 {
 	struct setup *s = *state;
 	struct msg m;
-	char id[MSG_ID_MAX + 1], header[128];
+	char id[MSG_ID_MAX + 1];
 
-	assert_true(fake_call_plain(s->f, &s->c));
-	m = fake_signed(&s->w, MSG_CALL);
-	memcpy(id, m.id, sizeof(id));
-	(void)snprintf(header, sizeof(header), "{\"t\":\"EVENT\",\"id\":\"%s\"}", id);
-	fake_say(&s->w, header, "progress");
+	begin_call(s, id);
+	an_event(s, id, "progress");
 	fake_result(&s->w, id, ",\"more\":true", "first ");
 	/* Without waiting for any disk. */
 	m = caught_next(&s->c.got, MSG_EVENT);
@@ -286,13 +301,10 @@ static void a_worker_that_breaks_the_protocol_takes_its_calls_along(void **state
 static void a_result_over_the_limit_is_cut_off(void **state)
 {
 	struct setup *s = *state;
-	struct msg m;
 	char id[MSG_ID_MAX + 1];
 
 	s->f->config.max_result_bytes = 10;
-	assert_true(fake_call_plain(s->f, &s->c));
-	m = fake_signed(&s->w, MSG_CALL);
-	memcpy(id, m.id, sizeof(id));
+	begin_call(s, id);
 	fake_result(&s->w, id, ",\"more\":true", "12345678");
 	(void)caught_next(&s->c.got, MSG_RESULT);
 	fake_result(&s->w, id, ",\"outcome\":\"ok\"", "901");
@@ -388,12 +400,9 @@ static void a_full_queue_to_a_worker_keeps_new_calls_away(void **state)
 static void a_slow_caller_stops_its_tunnel_until_it_has_caught_up(void **state)
 {
 	struct setup *s = *state;
-	struct msg m;
 	char id[MSG_ID_MAX + 1];
 
-	assert_true(fake_call_plain(s->f, &s->c));
-	m = fake_signed(&s->w, MSG_CALL);
-	memcpy(id, m.id, sizeof(id));
+	begin_call(s, id);
 	s->c.backlog = 300000;
 	fake_result(&s->w, id, ",\"more\":true", "x");
 	assert_true(s->w.paused);
@@ -408,31 +417,20 @@ static void a_slow_caller_stops_its_tunnel_until_it_has_caught_up(void **state)
 	fixture_wait(s->f, no_calls, s->f);
 }
 
-static void an_event(struct setup *s, const char *id)
-{
-	char header[256];
-
-	(void)snprintf(header, sizeof(header), "{\"t\":\"EVENT\",\"id\":\"%s\"}", id);
-	fake_say(&s->w, header, "x");
-}
-
 static void a_caller_that_leaves_events_unread_holds_nobody_and_is_let_go(void **state)
 {
 	struct setup *s = *state;
-	struct msg m;
 	char id[MSG_ID_MAX + 1];
 
-	assert_true(fake_call_plain(s->f, &s->c));
-	m = fake_signed(&s->w, MSG_CALL);
-	memcpy(id, m.id, sizeof(id));
+	begin_call(s, id);
 	s->c.backlog = 1 << 20; /* limits.call_backlog_bytes */
-	an_event(s, id);
+	an_event(s, id, "x");
 	fake_result(&s->w, id, ",\"more\":true", "x");
 	assert_false(s->w.paused);
 	s->c.backlog++;
 	fake_result(&s->w, id, ",\"more\":true", "x");
 	assert_int_equal(s->f->hub.metrics.refused[METRICS_REFUSED_CALL_BACKLOG], 0);
-	an_event(s, id);
+	an_event(s, id, "x");
 	assert_int_equal(s->f->hub.metrics.refused[METRICS_REFUSED_CALL_BACKLOG], 1);
 	assert_false(s->w.paused);
 	(void)caught_next(&s->w.got, MSG_CANCEL);
@@ -442,15 +440,12 @@ static void a_caller_that_leaves_events_unread_holds_nobody_and_is_let_go(void *
 static void a_backlog_of_many_calls_is_nobodys(void **state)
 {
 	struct setup *s = *state;
-	struct msg m;
 	char id[MSG_ID_MAX + 1];
 
 	s->c.client.shared = true;
-	assert_true(fake_call_plain(s->f, &s->c));
-	m = fake_signed(&s->w, MSG_CALL);
-	memcpy(id, m.id, sizeof(id));
+	begin_call(s, id);
 	s->c.backlog = 2 << 20;
-	an_event(s, id);
+	an_event(s, id, "x");
 	assert_true(s->w.paused);
 	assert_int_equal(s->f->hub.metrics.refused[METRICS_REFUSED_CALL_BACKLOG], 0);
 	/* The process says itself whose agent is slow. */
@@ -478,9 +473,7 @@ static void an_agents_answer_finds_its_call(void **state)
 	char id[MSG_ID_MAX + 1], text[256];
 
 	fake_client_init(&other);
-	assert_true(fake_call_plain(s->f, &s->c));
-	m = fake_signed(&s->w, MSG_CALL);
-	memcpy(id, m.id, sizeof(id));
+	begin_call(s, id);
 	(void)snprintf(text, sizeof(text),
 		"{\"t\":\"REPLY\",\"id\":\"%s\",\"tenant_id\":\"t_acme\"}\nyes", id);
 	assert_int_equal(msg_parse((const uint8_t *)text, strlen(text), &m), RC_OK);

@@ -108,6 +108,15 @@ static inline void pgfix_sql(const struct pgfix *p, const char *sql, char **out)
 	PQfinish(conn);
 }
 
+/* For the group of tests of a source: a server with a role that may read. */
+static inline int pgfix_with_reader(struct pgfix *p)
+{
+	assert_int_equal(heap_install(), RC_OK);
+	pgfix_init(p);
+	pgfix_sql(p, "CREATE ROLE reader LOGIN", NULL);
+	return 0;
+}
+
 /* Until the first value of the query is this. */
 static inline void pgfix_wait(const struct pgfix *p, const char *sql, const char *want)
 {

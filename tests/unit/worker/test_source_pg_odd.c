@@ -17,10 +17,7 @@ static struct fix f;
 static int start_server(void **state)
 {
 	(void)state;
-	assert_int_equal(heap_install(), RC_OK);
-	pgfix_init(&pg);
-	pgfix_sql(&pg, "CREATE ROLE reader LOGIN", NULL);
-	return 0;
+	return pgfix_with_reader(&pg);
 }
 
 static int stop_server(void **state)
