@@ -125,16 +125,23 @@ static void files_free(struct files *f)
 	*f = (struct files){0};
 }
 
+/* Behind the last checkpoint: chained, but nothing vouches for them yet. */
+static int64_t unsigned_rows(const struct audit_chain *c)
+{
+	return c->seq - (c->signed_seq > 0 ? c->signed_seq : c->o.first_seq - 1);
+}
+
 /* The head is what to keep elsewhere and to give to --expect next time. */
 static enum status show_json(const struct audit_verify *v, const char *key, const char *hash)
 {
 	const struct audit_chain *c = &v->chain;
 	bool good = c->fault == AUDIT_FAULT_NONE;
-	json_t *j = json_pack("{s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:s}", "ok", good,
+	json_t *j = json_pack("{s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:s}", "ok", good,
 		"first_seq", (json_int_t)c->o.first_seq, "seq", (json_int_t)c->seq, "checkpoints",
-		(json_int_t)c->checkpoints, "signed_seq", (json_int_t)c->signed_seq, "bytes",
-		(json_int_t)v->bytes, "expired", (json_int_t)c->expired, "withheld",
-		(json_int_t)c->withheld, "signed_ts", c->signed_ts, "key", key);
+		(json_int_t)c->checkpoints, "signed_seq", (json_int_t)c->signed_seq,
+		"unsigned_rows", (json_int_t)unsigned_rows(c), "bytes", (json_int_t)v->bytes,
+		"expired", (json_int_t)c->expired, "withheld", (json_int_t)c->withheld, "signed_ts",
+		c->signed_ts, "key", key);
 	struct buf text;
 
 	if (j && good)
@@ -147,6 +154,9 @@ static enum status show_json(const struct audit_verify *v, const char *key, cons
 				(json_int_t)c->vouch_counts.unenrolled));
 	if (j && good)
 		(void)json_object_set_new(j, "hash", json_string(hash));
+	if (j && good)
+		(void)json_object_set_new(
+			j, "end_proved", json_boolean(audit_verify_end_proved(v)));
 	if (j && !good) {
 		(void)json_object_set_new(j, "fault", json_string(audit_fault_name(c->fault)));
 		(void)json_object_set_new(j, "file", json_string(v->file));
@@ -182,6 +192,7 @@ static enum status show_text(
 	const struct audit_verify *v, const char *key, const char *hash, int64_t took_ms)
 {
 	const struct audit_chain *c = &v->chain;
+	struct buf proof;
 
 	if (c->fault) {
 		printf("%s:%lld: %s\n", v->file, (long long)v->line, c->why);
@@ -200,10 +211,10 @@ static enum status show_text(
 			c->signed_ts, key);
 	show_vouched(c);
 	printf("head: %lld:%s\n", (long long)c->seq, hash);
-	if (c->seq > c->signed_seq && c->lines > 0)
-		fprintf(stderr,
-			"airlockctl: the last %lld rows have no checkpoint behind them yet\n",
-			(long long)(c->seq - c->signed_seq));
+	buf_init(&proof, 1024);
+	audit_verify_proof(v, &proof);
+	buf_char(&proof, '\n');
+	api_out(&proof);
 	return STATUS_OK;
 }
 

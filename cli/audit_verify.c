@@ -113,3 +113,59 @@ enum rc audit_verify(const char *const *paths, size_t count, const struct audit_
 	errno = why;
 	return rc;
 }
+
+/* --- what a good log proves ------------------------------------------------------------------ */
+
+bool audit_verify_end_proved(const struct audit_verify *v)
+{
+	const struct audit_chain *c = &v->chain;
+
+	return c->seq > 0 && c->o.expect_seq == c->seq;
+}
+
+static void put_rows(struct buf *b, int64_t first, int64_t last)
+{
+	if (first == last)
+		buf_printf(b, "row %lld is ", (long long)first);
+	else
+		buf_printf(b, "rows %lld to %lld are ", (long long)first, (long long)last);
+}
+
+/* The expected row has the hashes of all before it in its own, signed or not. */
+static void put_end(struct buf *b, const struct audit_chain *c)
+{
+	if (c->o.expect_seq == c->seq) {
+		buf_printf(b,
+			"; nothing was cut off the end: row %lld is the one that was expected",
+			(long long)c->seq);
+		return;
+	}
+	if (c->o.expect_seq > 0)
+		buf_printf(b,
+			"; nothing was changed or cut off up to row %lld, the one that was "
+			"expected",
+			(long long)c->o.expect_seq);
+	buf_printf(b,
+		"; not proved: that nothing was cut off behind row %lld, for which --expect needs "
+		"a head from elsewhere",
+		(long long)c->seq);
+}
+
+void audit_verify_proof(const struct audit_verify *v, struct buf *out)
+{
+	const struct audit_chain *c = &v->chain;
+
+	if (c->lines == 0) {
+		buf_str(out, "proved: nothing, there is no row");
+		return;
+	}
+	buf_str(out, "proved: ");
+	put_rows(out, c->o.first_seq, c->signed_seq);
+	buf_str(out, "what the control plane signed, in order and without a gap");
+	if (c->seq > c->signed_seq) {
+		buf_str(out, "; ");
+		put_rows(out, c->signed_seq + 1, c->seq);
+		buf_str(out, "chained to them, but not signed yet");
+	}
+	put_end(out, c);
+}

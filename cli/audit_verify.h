@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "shared/audit_chain.h"
+#include "shared/buf.h"
 #include "shared/rc.h"
 
 struct audit_verify {
@@ -26,5 +27,10 @@ struct audit_verify {
  * read. */
 enum rc audit_verify(const char *const *paths, size_t count, const struct audit_chain_options *o,
 	struct audit_verify *out) MUST_CHECK;
+/* Of what was found good: is it proved that nothing was cut off its end? */
+bool audit_verify_end_proved(const struct audit_verify *v);
+/* Of what was found good: one line, without its newline, that says what that proves, and what it
+ * does not. */
+void audit_verify_proof(const struct audit_verify *v, struct buf *out);
 
 #endif

@@ -206,6 +206,8 @@ static void reply(struct request *rq, const struct part *p)
 	set_number(j, "seq", c->seq);
 	set_number(j, "checkpoints", c->checkpoints);
 	set_number(j, "signed_seq", c->signed_seq);
+	set_number(j, "unsigned_rows",
+		c->seq - (c->signed_seq > 0 ? c->signed_seq : c->o.first_seq - 1));
 	set_number(j, "expired", c->expired);
 	set_number(j, "bytes", p->bytes);
 	json_object_set_new(j, "key", json_string(key));

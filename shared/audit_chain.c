@@ -41,6 +41,17 @@ static bool fail(struct audit_chain *c, enum audit_fault fault, int64_t line, co
 	return false;
 }
 
+/* where: how the sentence goes on. */
+static bool fail_missing(
+	struct audit_chain *c, int64_t line, int64_t first, int64_t last, const char *where)
+{
+	if (first == last)
+		return fail(c, AUDIT_FAULT_MISSING, line, "row %lld is missing %s",
+			(long long)first, where);
+	return fail(c, AUDIT_FAULT_MISSING, line, "rows %lld to %lld are missing %s",
+		(long long)first, (long long)last, where);
+}
+
 static bool fail_changed(struct audit_chain *c, int64_t line, int64_t seq)
 {
 	return fail(c, AUDIT_FAULT_CHANGED, line,
@@ -150,8 +161,7 @@ static bool fail_seq(struct audit_chain *c, const struct audit_form *next)
 		return fail(c, AUDIT_FAULT_REORDERED, at,
 			"row %lld stands before row %lld: the order was changed", (long long)got,
 			(long long)turn);
-	return fail(c, AUDIT_FAULT_MISSING, at, "rows %lld to %lld are missing before this line",
-		(long long)turn, (long long)(got - 1));
+	return fail_missing(c, at, turn, got - 1, "before this line");
 }
 
 /* Judges the doubtful line by the one after it, which was just counted; NULL: no row. */
@@ -389,9 +399,8 @@ bool audit_chain_end(struct audit_chain *c, bool torn)
 			"the last line has no end; row %lld is the last whole one",
 			(long long)c->seq);
 	if (c->sealed)
-		return fail(c, AUDIT_FAULT_MISSING, c->lines,
-			"rows %lld to %lld are missing at the end of this file",
-			(long long)c->seq + 1, (long long)c->seal.last);
+		return fail_missing(
+			c, c->lines, c->seq + 1, c->seal.last, "at the end of this file");
 	if (c->seq < c->o.bundle_last)
 		return fail(c, AUDIT_FAULT_TRUNCATED, c->lines,
 			"the bundle ends with row %lld, and it says that it goes up to row %lld",
@@ -399,6 +408,10 @@ bool audit_chain_end(struct audit_chain *c, bool torn)
 	if (c->o.bundle_last > 0 && c->signed_seq < c->seq)
 		return fail(c, AUDIT_FAULT_UNSIGNED, c->lines,
 			"no checkpoint at the end of the bundle vouches for its last rows");
+	if (c->o.expect_seq > 0 && c->o.expect_seq < c->o.first_seq)
+		return fail(c, AUDIT_FAULT_UNEXPECTED, 1,
+			"row %lld was expected, and these files begin with row %lld",
+			(long long)c->o.expect_seq, (long long)c->o.first_seq);
 	if (c->seq < c->o.expect_seq)
 		return fail(c, AUDIT_FAULT_TRUNCATED, c->lines,
 			"the log ends with row %lld, and row %lld was expected: its end was cut "
@@ -408,10 +421,8 @@ bool audit_chain_end(struct audit_chain *c, bool torn)
 		return fail(c, AUDIT_FAULT_UNSIGNED, c->lines,
 			"there is no checkpoint: nothing is signed");
 	if (c->o.deleted_before && c->deleted_seq < c->o.first_seq - 1)
-		return fail(c, AUDIT_FAULT_MISSING, 1,
-			"rows %lld to %lld are missing before this line, and no row says that they "
-			"were deleted",
-			(long long)c->deleted_seq + 1, (long long)c->o.first_seq - 1);
+		return fail_missing(c, 1, c->deleted_seq + 1, c->o.first_seq - 1,
+			"before this line, and no row audit.delete tells of that");
 	if (!audit_vouches_end(c->vouches, &f))
 		return fail_vouch(c, &f);
 	c->vouch_counts = *audit_vouches_counts(c->vouches);

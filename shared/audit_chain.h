@@ -46,7 +46,7 @@ struct audit_chain_options {
 	/* Rows before first_seq may be missing only when a row audit.delete says that they were
 	 * deleted. */
 	bool deleted_before;
-	int64_t expect_seq; /* 0: none */
+	int64_t expect_seq; /* has to be there with this hash; 0: none */
 	uint8_t expect_hash[CRYPTO_HASH_LEN];
 	/* A bundle: rows may be withheld, expired ones need no seal, which is about whole files,
 	 * and a checkpoint at its end vouches for all rows up to this one at least. 0: no bundle.

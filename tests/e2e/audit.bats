@@ -28,7 +28,8 @@ verify() {
 	assert_line --index 0 --regexp '^good: rows 1 to [0-9]+, [0-9]+ checkpoints'
 	assert_line --index 2 --regexp '^head: [0-9]+:[0-9a-f]{64}$'
 	# Everything is signed after a clean end.
-	refute_output --partial 'no checkpoint behind'
+	refute_output --partial 'not signed yet'
+	assert_regex "${lines[-1]}" '^proved: rows 1 to [0-9]+ are what the control plane signed.*; not proved: that nothing was cut off'
 	echo "${lines[2]#head: }" >"$STACK/head"
 }
 
@@ -42,7 +43,11 @@ verify() {
 	stop tunneld
 	run verify --json --expect "$(cat "$STACK/head")"
 	assert_success
-	assert_equal "$(jq -r '.ok, (.seq == .signed_seq)' <<<"$output" | paste -sd ' ')" 'true true'
+	assert_equal "$(jq -c '[.ok, .seq == .signed_seq, .unsigned_rows, .end_proved]' <<<"$output")" '[true,true,0,false]'
+	run verify --expect "$(jq -r '"\(.seq):\(.hash)"' <<<"$output")"
+	assert_success
+	assert_regex "${lines[-1]}" '; nothing was cut off the end: row [0-9]+ is the one that was expected$'
+	refute_output --partial 'not proved'
 }
 
 @test "calls are vouched for by the worker that answered them" {

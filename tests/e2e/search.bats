@@ -180,6 +180,7 @@ ctl() { AIRLOCK_CP_PUBLIC_URL=$URL AIRLOCK_CP_OPERATOR_TOKEN=$OPERATOR_TOKEN "$B
 	assert_success
 	assert_equal "$(jq -c '[.ok, .complete, .first_seq]' <<<"$output")" '[true,true,1]'
 	assert_equal "$(jq .seq <<<"$output")" "$(log_lines | wc -l)"
+	assert_equal "$(jq '.unsigned_rows + .signed_seq == .seq' <<<"$output")" true
 	assert_equal "$(jq -r .hash <<<"$output")" "$(tail -n 1 "$AUDIT" | tr -d '\n' | sha256sum | cut -c 1-64)"
 	# As the next part of a long log goes on.
 	segment=$(ls "$STATE"/audit-0*.jsonl | head -n 1)

@@ -220,6 +220,71 @@ static void a_line_without_end_is_no_row(void **state)
 	expect(AUDIT_FAULT_NO_ROW, FIRST, "endless");
 }
 
+/* What the first `count` lines prove, when the row of line `expected` must be there; 0: none. */
+static void expect_proof(int count, int expected, bool end, const char *words)
+{
+	const char *const paths[] = {path[0], path[1]};
+	struct audit_chain_options o = {.have_key = true, .expect_seq = expected};
+	struct audit_verify v;
+	int order[LINES];
+	struct buf b;
+
+	in_order(order);
+	write_log(order, count, 0);
+	memcpy(o.key, id.public_key, sizeof(o.key));
+	if (expected > 0)
+		crypto_sha256(lines[expected - 1], strlen(lines[expected - 1]), o.expect_hash);
+	assert_int_equal(audit_verify(paths, 2, &o, &v), RC_OK);
+	assert_string_equal(v.chain.why, "");
+	assert_int_equal(audit_verify_end_proved(&v), end);
+	buf_init(&b, 1024);
+	audit_verify_proof(&v, &b);
+	buf_char(&b, '\0');
+	assert_string_equal((const char *)b.data, words);
+	buf_free(&b);
+}
+
+#define SIGNED(rows) \
+	"proved: rows 1 to " rows " are what the control plane signed, in order and without a gap"
+#define OPEN_END(row)                                            \
+	"; not proved: that nothing was cut off behind row " row \
+	", for which --expect needs a head from elsewhere"
+
+static void what_is_proved_is_told(void **state)
+{
+	(void)state;
+	expect_proof(LINES, 0, false, SIGNED("24") OPEN_END("24"));
+	/* Cut off right at a checkpoint. */
+	expect_proof(LINES - EVERY, 0, false, SIGNED("20") OPEN_END("20"));
+	expect_proof(LINES - 1, 0, false,
+		SIGNED("20") "; rows 21 to 23 are chained to them, but not signed yet" OPEN_END(
+			"23"));
+	expect_proof(LINES - EVERY + 1, 0, false,
+		SIGNED("20") "; row 21 is chained to them, but not signed yet" OPEN_END("21"));
+	expect_proof(LINES, LINES, true,
+		SIGNED("24") "; nothing was cut off the end: row 24 is the one that was expected");
+	expect_proof(LINES, 7, false,
+		SIGNED("24") "; nothing was changed or cut off up to row 7, the one that was "
+			     "expected" OPEN_END("24"));
+}
+
+static void what_was_expected_must_be_in_the_files(void **state)
+{
+	const char *const second = path[1];
+	struct audit_chain_options o = {
+		.have_key = true, .first_seq = FIRST + 1, .expect_seq = FIRST};
+	struct audit_verify v;
+	int order[LINES];
+
+	(void)state;
+	in_order(order);
+	write_log(order, LINES, 0);
+	memcpy(o.key, id.public_key, sizeof(o.key));
+	assert_int_equal(audit_verify(&second, 1, &o, &v), RC_OK);
+	assert_int_equal(v.chain.fault, AUDIT_FAULT_UNEXPECTED);
+	assert_string_equal(v.chain.why, "row 10 was expected, and these files begin with row 11");
+}
+
 /* As the program is called; standard output is of no interest here. */
 static enum status command(const char *a, const char *b, const char *c, const char *d)
 {
@@ -289,6 +354,8 @@ int main(void)
 		cmocka_unit_test(every_change_is_located),
 		cmocka_unit_test(every_truncation_is_located),
 		cmocka_unit_test(a_line_without_end_is_no_row),
+		cmocka_unit_test(what_is_proved_is_told),
+		cmocka_unit_test(what_was_expected_must_be_in_the_files),
 		cmocka_unit_test(the_command_ends_with_the_documented_status),
 		cmocka_unit_test(a_directory_is_a_whole_log),
 	};

@@ -199,6 +199,30 @@ static void every_missing_line_is_found(void **state)
 	}
 }
 
+/* As one says it: one row, or several. */
+static void a_gap_is_told_in_words(void **state)
+{
+	static const char *const words[] = {
+		"row 4 is missing before this line", "rows 4 to 5 are missing before this line"};
+	struct log g;
+
+	(void)state;
+	sample(&g);
+	for (int gone = 1; gone <= 2; gone++) {
+		struct audit_chain c;
+
+		audit_chain_init(&c, &g.o);
+		for (int i = 0; i < g.count; i++)
+			if ((i < 3 || i >= 3 + gone) &&
+				!audit_chain_line(&c, g.line[i], strlen(g.line[i])))
+				break;
+		audit_chain_free(&c);
+		assert_string_equal(c.why, words[gone - 1]);
+		assert_int_equal(c.fault_line, 4);
+	}
+	drop(&g);
+}
+
 static void every_swap_is_found(void **state)
 {
 	struct log g;
@@ -354,6 +378,7 @@ int main(void)
 		cmocka_unit_test(every_changed_byte_is_found_in_its_line),
 		cmocka_unit_test(every_longer_or_shorter_line_is_found),
 		cmocka_unit_test(every_missing_line_is_found),
+		cmocka_unit_test(a_gap_is_told_in_words),
 		cmocka_unit_test(every_swap_is_found),
 		cmocka_unit_test(every_repeated_line_is_found),
 		cmocka_unit_test(every_cut_is_found),
