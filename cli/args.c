@@ -43,7 +43,7 @@ const struct arg_row arg_rows[ARG_COUNT] = {
 	[ARG_PUBLIC_KEY] = {0, "public-key", "FILE", false,
 		"The control plane's public key in PEM (default: this control plane's)"},
 	[ARG_EXPECT] = {0, "expect", "SEQ:HASH", false,
-		"The log must hold this row with this hash: then its end was not cut off"},
+		"The log must hold this row with this hash: then nothing was cut off up to it"},
 	[ARG_FROM] = {0, "from", "SEQ", false,
 		"The log begins with this row; what was before is kept elsewhere (default: 1)"},
 	[ARG_TENANT] = {0, "tenant", "TENANT", false, "Rows about this tenant only"},

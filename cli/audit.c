@@ -136,12 +136,12 @@ static enum status show_json(const struct audit_verify *v, const char *key, cons
 {
 	const struct audit_chain *c = &v->chain;
 	bool good = c->fault == AUDIT_FAULT_NONE;
-	json_t *j = json_pack("{s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:s}", "ok", good,
-		"first_seq", (json_int_t)c->o.first_seq, "seq", (json_int_t)c->seq, "checkpoints",
-		(json_int_t)c->checkpoints, "signed_seq", (json_int_t)c->signed_seq,
-		"unsigned_rows", (json_int_t)unsigned_rows(c), "bytes", (json_int_t)v->bytes,
-		"expired", (json_int_t)c->expired, "withheld", (json_int_t)c->withheld, "signed_ts",
-		c->signed_ts, "key", key);
+	json_t *j = json_pack("{s:b, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:s}", "ok",
+		good, "bundle", v->bundle, "first_seq", (json_int_t)c->o.first_seq, "seq",
+		(json_int_t)c->seq, "checkpoints", (json_int_t)c->checkpoints, "signed_seq",
+		(json_int_t)c->signed_seq, "unsigned_rows", (json_int_t)unsigned_rows(c), "bytes",
+		(json_int_t)v->bytes, "expired", (json_int_t)c->expired, "withheld",
+		(json_int_t)c->withheld, "signed_ts", c->signed_ts, "key", key);
 	struct buf text;
 
 	if (j && good)

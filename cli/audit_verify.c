@@ -18,19 +18,9 @@ struct reader {
 /* A bundle says in its first line which rows it holds; it is checked alone. */
 static bool begin_bundle(struct reader *r, const char *line, size_t len)
 {
-	struct audit_chain *c = &r->out->chain;
-	struct audit_bundle_header h;
-	struct audit_chain_options o = c->o;
-
-	if (audit_bundle_header_read(line, len, &h) != RC_OK)
-		return false;
 	r->out->bundle = true;
-	o.first_seq = h.from;
-	o.bundle_last = h.last;
-	audit_chain_free(c);
-	audit_chain_init(c, &o);
 	r->first[r->file] = 0; /* the chain does not count that line */
-	return true;
+	return audit_chain_bundle(&r->out->chain, line, len);
 }
 
 /* Feeds what is read; *more gets false when there is a fault. */
@@ -43,8 +33,8 @@ static enum rc read_lines(struct reader *r, struct audit_reader *in, bool *more)
 	enum rc rc = RC_OK;
 
 	while (*more && (rc = audit_reader_line(in, &line, &len)) == RC_OK) {
-		if (!first || !audit_bundle_is(line, len) || !begin_bundle(r, line, len))
-			*more = audit_chain_line(c, line, len);
+		*more = first && audit_bundle_is(line, len) ? begin_bundle(r, line, len)
+							    : audit_chain_line(c, line, len);
 		first = false;
 	}
 	r->out->bytes += audit_reader_next_at(in);
@@ -120,7 +110,7 @@ bool audit_verify_end_proved(const struct audit_verify *v)
 {
 	const struct audit_chain *c = &v->chain;
 
-	return c->seq > 0 && c->o.expect_seq == c->seq;
+	return v->bundle || (c->seq > 0 && c->o.expect_seq == c->seq);
 }
 
 static void put_rows(struct buf *b, int64_t first, int64_t last)
@@ -151,12 +141,28 @@ static void put_end(struct buf *b, const struct audit_chain *c)
 		(long long)c->seq);
 }
 
+/* Its stamps are over every byte of it. */
+static void put_bundle(struct buf *b, const struct audit_chain *c)
+{
+	buf_printf(b,
+		"proved: this bundle is byte by byte what the control plane signed at %s, up to "
+		"its end: rows %lld to %lld of the log, %lld of them withheld and %lld expired; "
+		"not "
+		"proved: anything about the rows before and behind",
+		c->stamp_ts, (long long)c->o.first_seq, (long long)c->seq, (long long)c->withheld,
+		(long long)c->expired);
+}
+
 void audit_verify_proof(const struct audit_verify *v, struct buf *out)
 {
 	const struct audit_chain *c = &v->chain;
 
 	if (c->lines == 0) {
 		buf_str(out, "proved: nothing, there is no row");
+		return;
+	}
+	if (v->bundle) {
+		put_bundle(out, c);
 		return;
 	}
 	buf_str(out, "proved: ");

@@ -16,7 +16,7 @@ struct audit_verify {
 	struct audit_chain
 		chain; /* audit_chain_free()d already; the numbers and the sentence stay */
 	int64_t bytes; /* before they were compressed */
-	bool bundle; /* the first file was one: the rest of the log is not in it */
+	bool bundle; /* the first file is one: the rest of the log is not in it */
 	/* Where the fault is; file is one of the paths that were given. */
 	const char *file;
 	int64_t line;

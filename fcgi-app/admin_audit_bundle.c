@@ -1,5 +1,6 @@
 /* A signed part of the audit log as the answer to GET /v1/admin/audit/export?format=bundle
- * (shared/audit_bundle.h): which rows it goes over, and sending it without holding it. */
+ * (shared/audit_bundle.h): which rows it goes over, and sending it without holding it. The caller
+ * says which rows; what is signed is what we have made of them. */
 #include <errno.h>
 #include <string.h>
 
@@ -89,6 +90,26 @@ static bool flush(struct sending *s, size_t from)
 	return !s->gone;
 }
 
+static enum rc ask_stamp(struct dispatch *d, void *ctx)
+{
+	return dispatch_stamp(d, ctx);
+}
+
+/* The tunnel daemon has the key. */
+static enum rc put_stamp(struct sending *s)
+{
+	struct audit_stamp stamp;
+	enum rc rc = audit_bundle_stamp(&s->bundle, &stamp);
+
+	if (rc == RC_OK)
+		rc = http_dispatch(s->rq, ask_stamp, &stamp);
+	if (rc != RC_OK) {
+		log_err("a bundle of the audit log could not be signed (%s)", rc_name(rc));
+		return rc;
+	}
+	return audit_bundle_stamped(&s->bundle, &stamp, &s->out);
+}
+
 /* From the checkpoint before row first, or the log's beginning, to the one behind row last. */
 static enum rc send_lines(
 	struct sending *s, const struct admin_audit *a, struct audit_log *log, int64_t from)
@@ -102,6 +123,8 @@ static enum rc send_lines(
 			continue;
 		rc = audit_bundle_line(&s->bundle, line.text, line.len,
 			audit_filter_match(a->search.filter, line.text, line.len), &s->out);
+		if (rc == RC_OK && audit_bundle_stamp_due(&s->bundle))
+			rc = put_stamp(s);
 		if (rc == RC_OK && !flush(s, PIECE))
 			return RC_OK;
 	}

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "shared/audit_bundle.h"
 #include "shared/jscan.h"
 #include "shared/mem.h"
 
@@ -15,6 +16,7 @@ void audit_chain_init(struct audit_chain *c, const struct audit_chain_options *o
 		c->o.first_seq = 1;
 	c->seq = c->o.first_seq - 1;
 	c->vouches = audit_vouches_new(c->o.first_seq == 1);
+	audit_stamper_init(&c->stamper);
 }
 
 void audit_chain_free(struct audit_chain *c)
@@ -25,6 +27,7 @@ void audit_chain_free(struct audit_chain *c)
 	c->vouches = NULL;
 	free(c->hashes);
 	c->hashes = NULL;
+	audit_stamper_free(&c->stamper);
 }
 
 static bool fail(struct audit_chain *c, enum audit_fault fault, int64_t line, const char *fmt, ...)
@@ -107,7 +110,7 @@ static bool check_checkpoint(
 		return fail(c, AUDIT_FAULT_SIGNATURE, c->lines,
 			"the signature of checkpoint %lld is not right", (long long)row->seq);
 	c->checkpoints++;
-	if (c->o.bundle_last > 0 && !check_tally(c, &p))
+	if (c->bundle_last > 0 && !check_tally(c, &p))
 		return false;
 	c->signed_seq = row->seq;
 	memcpy(c->signed_ts, p.ts, sizeof(p.ts));
@@ -193,8 +196,9 @@ static bool convicts(const struct audit_chain *c, const char *line, size_t len)
 static bool begin_doubt(struct audit_chain *c, const struct audit_form *row, bool fits,
 	const char *line, size_t len)
 {
-	/* A seal has said already what comes before: then it is this line. */
-	if (row->seq == c->seq + 1 && c->sealed && c->seal_line == c->lines - 1)
+	/* A seal or a stamp has said already what comes before: then it is this line. */
+	if (row->seq == c->seq + 1 && c->lines > 1 &&
+		((c->sealed && c->seal_line == c->lines - 1) || c->stamp_line == c->lines - 1))
 		return fail_changed(c, c->lines, row->seq);
 	if (row->seq == c->seq + 1 && c->lines > 1 && row->kind != AUDIT_FORM_ROW &&
 		row->kind != AUDIT_FORM_CHECKPOINT)
@@ -236,7 +240,12 @@ static bool check_left_out(struct audit_chain *c, const struct audit_form *row)
 	bool expired = row->kind == AUDIT_FORM_EXPIRED;
 
 	memcpy(c->hash, row->hash, sizeof(c->hash));
-	if (c->o.bundle_last == 0 && (!expired || !c->sealed))
+	if (c->bundle_last == 0 && !expired)
+		return fail(c, AUDIT_FAULT_REMOVED, c->lines,
+			"row %lld is withheld, as only a bundle may have it, and the first line of "
+			"a bundle is not here",
+			(long long)row->seq);
+	if (c->bundle_last == 0 && !c->sealed)
 		return fail(c, AUDIT_FAULT_REMOVED, c->lines,
 			"row %lld was taken out, and no seal of the control plane says so",
 			(long long)row->seq);
@@ -250,13 +259,23 @@ static bool check_left_out(struct audit_chain *c, const struct audit_form *row)
 	return true;
 }
 
-/* In a bundle: keeps the line's hash for the next checkpoint's tally. */
+/* Keeps the line's hash for the next checkpoint's tally. */
 static void keep_hash(struct audit_chain *c)
 {
 	if (c->hash_count % 1024 == 0)
 		c->hashes =
 			xrealloc(c->hashes, (size_t)(c->hash_count + 1024) * sizeof(*c->hashes));
 	memcpy(c->hashes[c->hash_count++], c->hash, sizeof(c->hash));
+}
+
+static void take_bundle_row(
+	struct audit_chain *c, const struct audit_form *row, const char *line, size_t len)
+{
+	audit_stamper_line(&c->stamper, row, line, len);
+	if (row->kind == AUDIT_FORM_CHECKPOINT)
+		c->stamp_due = true;
+	else
+		keep_hash(c);
 }
 
 /* A seal is none of the rows: it has the number and the prev of the one that comes next. */
@@ -336,11 +355,164 @@ static bool take_row(
 	c->seq = row->seq;
 	if (c->o.deleted_before)
 		look_for_deletion(c, line, len);
-	if (c->o.bundle_last > 0 && row->kind != AUDIT_FORM_CHECKPOINT)
-		keep_hash(c);
+	if (c->bundle_last > 0)
+		take_bundle_row(c, row, line, len);
 	return check_good(c, row->seq) && check_seal_end(c) &&
 		(row->kind != AUDIT_FORM_ROW || c->o.chain_only || check_vouched(c, line, len));
 }
+
+/* --- the stamps of a bundle ------------------------------------------------------------------ */
+
+bool audit_chain_bundle(struct audit_chain *c, const char *line, size_t len)
+{
+	struct audit_bundle_header h;
+
+	if (c->fault)
+		return false;
+	if (audit_bundle_header_read(line, len, &h) != RC_OK)
+		return fail(c, AUDIT_FAULT_NO_ROW, 0, "the first line of the bundle %s", h.why);
+	c->o.first_seq = h.from;
+	c->o.deleted_before = false;
+	c->seq = h.from - 1;
+	c->bundle_last = h.last;
+	audit_vouches_free(c->vouches);
+	c->vouches = audit_vouches_new(h.from == 1);
+	audit_stamper_begin(&c->stamper, line, len, h.from);
+	return true;
+}
+
+/* A stamp where none is due: its checkpoint was taken away or made a row, or it stood in another
+ * place. */
+static bool fail_stamp_place(struct audit_chain *c, const struct audit_stamp *s)
+{
+	if (s->seq == c->seq && memcmp(s->prev, c->hash, sizeof(c->hash)) != 0)
+		return fail_changed(c, c->lines - 1, c->seq);
+	if (s->seq > c->seq)
+		return fail_missing(c, c->lines, c->seq + 1, s->seq, "before this line");
+	return fail(c,
+		c->stamp_line > 0 && c->stamp_line == c->lines - 1 ? AUDIT_FAULT_REPEATED
+								   : AUDIT_FAULT_REORDERED,
+		c->lines, "the stamp of checkpoint %lld stands here, behind row %lld",
+		(long long)s->seq, (long long)c->seq);
+}
+
+static const char *kind_name(char kind)
+{
+	return kind == AUDIT_STAMP_ROW         ? "in full"
+		: kind == AUDIT_STAMP_WITHHELD ? "withheld"
+					       : "expired";
+}
+
+/* The rows since the stamp before are those of the log, but this one is not as it was signed. */
+static bool fail_kind(struct audit_chain *c, int64_t row, char is, char was)
+{
+	int64_t line = c->stamp_line + 1 + row;
+	/* Of the lines since the last stamp this one and the checkpoint are no such rows. */
+	int64_t seq = c->seq - (c->lines - 1 - line);
+
+	return fail(c, was == AUDIT_STAMP_ROW ? AUDIT_FAULT_REMOVED : AUDIT_FAULT_CHANGED, line,
+		"row %lld is %s here, and was %s when the bundle was signed", (long long)seq,
+		kind_name(is), kind_name(was));
+}
+
+/* Does the stamp say what is in the bundle so far? */
+static bool check_stamp(struct audit_chain *c, const struct audit_stamp *s)
+{
+	struct audit_stamp own;
+	bool other, here;
+	int64_t row;
+	char is, was;
+
+	if (audit_stamper_stamp(&c->stamper, &own) != RC_OK)
+		return fail(c, AUDIT_FAULT_UNSIGNED, c->lines,
+			"there are more rows before this line than the writer ever leaves between "
+			"two checkpoints");
+	other = memcmp(own.header, s->header, sizeof(own.header)) != 0 || own.from != s->from;
+	here = own.seq == s->seq && memcmp(own.prev, s->prev, sizeof(own.prev)) == 0;
+	if (here && other && c->stamp_line == 0)
+		return fail(c, AUDIT_FAULT_CHANGED, 0,
+			"the first line of the bundle is not the one that was signed, or the stamp "
+			"in line %lld is of another bundle",
+			(long long)c->lines + 1);
+	if (!here || other)
+		return fail(c, AUDIT_FAULT_CHANGED, c->lines,
+			"the stamp in this line is of another bundle; so may be what comes before "
+			"it, from line %lld on",
+			(long long)c->stamp_line + 2);
+	if (audit_stamp_differs(&own, s, &row, &is, &was) && is && was)
+		return fail_kind(c, row, is, was);
+	if (own.lines != s->lines || own.runs_len != s->runs_len)
+		return fail(c, AUDIT_FAULT_CHANGED, c->lines,
+			"the stamp in this line is over other lines than those before it");
+	if (memcmp(own.digest, s->digest, sizeof(own.digest)) == 0)
+		return true;
+	/* What a row of which only the hash is left continues is in no other line when it is the
+	 * first one. */
+	return fail(c, AUDIT_FAULT_CHANGED, c->stamp_line == 0 ? 1 : c->lines,
+		"the lines before the stamp of checkpoint %lld are not those that were signed",
+		(long long)s->seq);
+}
+
+static bool take_stamp(struct audit_chain *c, const char *line, size_t len)
+{
+	struct audit_stamp s;
+
+	if (c->bundle_last == 0)
+		return fail(c, AUDIT_FAULT_NO_ROW, c->lines,
+			"this line is a bundle's, and the first line of a bundle is not here");
+	if (!audit_stamp_read(line, len, &s))
+		return fail(c, AUDIT_FAULT_CHANGED, c->lines,
+			"the stamp behind row %lld was changed: it is not what is written there",
+			(long long)c->seq);
+	if (!own_key(c, s.key))
+		return fail(c, AUDIT_FAULT_KEY, c->lines,
+			"the stamp behind row %lld is signed with another key", (long long)c->seq);
+	if (!audit_stamp_good(&s))
+		return fail(c, AUDIT_FAULT_SIGNATURE, c->lines,
+			"the signature of the stamp behind row %lld is not right",
+			(long long)c->seq);
+	if (!c->stamp_due)
+		return fail_stamp_place(c, &s);
+	if (!check_stamp(c, &s))
+		return false;
+	audit_stamper_stamped(&c->stamper, line, len);
+	c->stamp_due = false;
+	c->stamp_line = c->lines;
+	c->stamp_end = s.end;
+	memcpy(c->stamp_ts, s.ts, sizeof(s.ts));
+	return true;
+}
+
+/* A line where a stamp has to be, or behind the end. */
+static bool fail_no_stamp(struct audit_chain *c, const struct audit_form *row)
+{
+	if (c->stamp_end)
+		return fail(c, AUDIT_FAULT_REPEATED, c->lines,
+			"the bundle ends with the line before; this one is none of it");
+	if (row && row->seq == c->seq && memcmp(row->prev, c->hash, sizeof(c->hash)) == 0)
+		return fail(c, AUDIT_FAULT_CHANGED, c->lines,
+			"the stamp of checkpoint %lld was changed: the line is none",
+			(long long)c->seq);
+	if (row && row->seq <= c->seq)
+		return fail(c, AUDIT_FAULT_REPEATED, c->lines,
+			"row %lld is here a second time; the stamp of checkpoint %lld was to be "
+			"here",
+			(long long)row->seq, (long long)c->seq);
+	return fail(c, row ? AUDIT_FAULT_MISSING : AUDIT_FAULT_NO_ROW, c->lines,
+		"the stamp of checkpoint %lld is missing before this line", (long long)c->seq);
+}
+
+static bool fail_form(struct audit_chain *c)
+{
+	return fail(c, AUDIT_FAULT_NO_ROW, c->lines,
+		c->lines == 1 && c->bundle_last == 0
+			? "this is no row of an audit log, and not the first line of a bundle; row "
+			  "%lld was to be here"
+			: "this is no row of an audit log; row %lld was to be here",
+		(long long)c->seq + 1);
+}
+
+/* --- lines ----------------------------------------------------------------------------------- */
 
 bool audit_chain_line(struct audit_chain *c, const char *line, size_t len)
 {
@@ -351,11 +523,16 @@ bool audit_chain_line(struct audit_chain *c, const char *line, size_t len)
 		return false;
 	c->lines++;
 	if (c->doubt)
-		return settle(c, form ? &row : NULL);
+		return settle(c, form && row.kind != AUDIT_FORM_STAMP ? &row : NULL);
+	if (c->stamp_end || (c->stamp_due && (!form || row.kind != AUDIT_FORM_STAMP)))
+		return fail_no_stamp(c, form ? &row : NULL);
 	if (!form)
+		return fail_form(c);
+	if (row.kind == AUDIT_FORM_STAMP)
+		return take_stamp(c, line, len);
+	if (row.kind == AUDIT_FORM_SEAL && c->bundle_last > 0)
 		return fail(c, AUDIT_FAULT_NO_ROW, c->lines,
-			"this is no row of an audit log; row %lld was to be here",
-			(long long)c->seq + 1);
+			"a seal is about a whole file of the log, and never in a bundle");
 	if (row.kind == AUDIT_FORM_SEAL)
 		return take_seal(c, &row, line, len);
 	fits = continues(c, &row);
@@ -401,21 +578,26 @@ bool audit_chain_end(struct audit_chain *c, bool torn)
 	if (c->sealed)
 		return fail_missing(
 			c, c->lines, c->seq + 1, c->seal.last, "at the end of this file");
-	if (c->seq < c->o.bundle_last)
+	if (c->bundle_last > 0 && !c->stamp_end)
+		return fail(c, AUDIT_FAULT_TRUNCATED, c->lines,
+			"the bundle was cut off behind row %lld: the stamp that says that it ends "
+			"is "
+			"not here",
+			(long long)c->seq);
+	if (c->seq < c->bundle_last)
 		return fail(c, AUDIT_FAULT_TRUNCATED, c->lines,
 			"the bundle ends with row %lld, and it says that it goes up to row %lld",
-			(long long)c->seq, (long long)c->o.bundle_last);
-	if (c->o.bundle_last > 0 && c->signed_seq < c->seq)
-		return fail(c, AUDIT_FAULT_UNSIGNED, c->lines,
-			"no checkpoint at the end of the bundle vouches for its last rows");
+			(long long)c->seq, (long long)c->bundle_last);
 	if (c->o.expect_seq > 0 && c->o.expect_seq < c->o.first_seq)
 		return fail(c, AUDIT_FAULT_UNEXPECTED, 1,
 			"row %lld was expected, and these files begin with row %lld",
 			(long long)c->o.expect_seq, (long long)c->o.first_seq);
 	if (c->seq < c->o.expect_seq)
 		return fail(c, AUDIT_FAULT_TRUNCATED, c->lines,
-			"the log ends with row %lld, and row %lld was expected: its end was cut "
-			"off",
+			c->bundle_last > 0
+				? "the bundle ends with row %lld, and row %lld was expected"
+				: "the log ends with row %lld, and row %lld was expected: "
+				  "its end was cut off",
 			(long long)c->seq, (long long)c->o.expect_seq);
 	if (c->lines > 0 && c->checkpoints == 0)
 		return fail(c, AUDIT_FAULT_UNSIGNED, c->lines,

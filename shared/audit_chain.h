@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "shared/audit_form.h"
+#include "shared/audit_stamp.h"
 #include "shared/audit_vouches.h"
 #include "shared/clock.h"
 #include "shared/crypto.h"
@@ -48,10 +49,6 @@ struct audit_chain_options {
 	bool deleted_before;
 	int64_t expect_seq; /* has to be there with this hash; 0: none */
 	uint8_t expect_hash[CRYPTO_HASH_LEN];
-	/* A bundle: rows may be withheld, expired ones need no seal, which is about whole files,
-	 * and a checkpoint at its end vouches for all rows up to this one at least. 0: no bundle.
-	 */
-	int64_t bundle_last;
 	bool chain_only; /* what workers vouch for is not looked at: a part of a log */
 };
 
@@ -69,7 +66,8 @@ struct audit_chain {
 	struct audit_vouches *vouches;
 	struct audit_vouches_count vouch_counts; /* once the end was reached */
 
-	/* The first fault: what, in which of the lines fed, from 1 on, and a sentence. */
+	/* The first fault: what, in which of the lines fed, from 1 on (0: the first line of a
+	 * bundle), and a sentence. */
 	enum audit_fault fault;
 	int64_t fault_line;
 	char why[256];
@@ -86,14 +84,27 @@ struct audit_chain {
 	int64_t seal_line, seal_count;
 	uint8_t seal_digest[CRYPTO_HASH_LEN];
 
-	/* A bundle: the hashes of all lines since the last checkpoint, and which line was the first
-	 * of them with nothing but a hash; 0: none. */
+	/* A bundle: rows may be withheld, and expired ones need no seal, which is about whole
+	 * files; instead stamps say what has to be there, and the last one comes behind this row at
+	 * least. 0: no bundle. */
+	int64_t bundle_last;
+	/* The hashes of all lines since the last checkpoint, and which line was the first of them
+	 * with nothing but a hash; 0: none. */
 	uint8_t (*hashes)[CRYPTO_HASH_LEN];
 	int64_t hash_count, left_out_line;
+	/* What the next stamp has to say, whether it has to come now, the line of the one before
+	 * (0: none), and what that said of its time and of the bundle's end. */
+	struct audit_stamper stamper;
+	bool stamp_due, stamp_end;
+	int64_t stamp_line;
+	char stamp_ts[CLOCK_TEXT_LEN + 1];
 };
 
 void audit_chain_init(struct audit_chain *c, const struct audit_chain_options *o);
 void audit_chain_free(struct audit_chain *c);
+/* What is checked is a bundle, and this is its first line (audit_bundle_is()), which is not one of
+ * those that are counted: before any other. False as below. */
+bool audit_chain_bundle(struct audit_chain *c, const char *line, size_t len);
 /* The next line, without its newline. False as soon as there is a fault: feeding more is useless.
  */
 bool audit_chain_line(struct audit_chain *c, const char *line, size_t len);

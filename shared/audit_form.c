@@ -11,6 +11,7 @@
 static const char checkpoint_label[] = "airlock-cp audit checkpoint v1";
 static const char tally_label[] = "airlock-cp audit checkpoint v2";
 static const char seal_label[] = "airlock-cp audit seal v1";
+static const char stamp_label[] = "airlock-cp audit stamp v1";
 
 /* Each is a label with its NUL, then parts of fixed lengths. */
 #define CHECKPOINT_LEN (sizeof(checkpoint_label) + 8 + 8 + CLOCK_TEXT_LEN + CRYPTO_HASH_LEN)
@@ -18,6 +19,9 @@ static const char seal_label[] = "airlock-cp audit seal v1";
 #define TALLY_LEN (CHECKPOINT_LEN + 8 + CRYPTO_HASH_LEN)
 #define SEAL_LEN \
 	(sizeof(seal_label) + 8 + 8 + 8 + CLOCK_TEXT_LEN + CRYPTO_HASH_LEN + CRYPTO_HASH_LEN)
+#define STAMP_LEN                                                                 \
+	(sizeof(stamp_label) + 8 + 8 + 8 + 1 + CLOCK_TEXT_LEN + CRYPTO_HASH_LEN + \
+		CRYPTO_HASH_LEN + CRYPTO_HASH_LEN + CRYPTO_HASH_LEN)
 
 static uint8_t *put(uint8_t *at, const void *bytes, size_t len)
 {
@@ -61,10 +65,26 @@ static void seal_bytes(const struct audit_seal *s, uint8_t out[SEAL_LEN])
 	(void)put(at, s->prev, sizeof(s->prev));
 }
 
+static void stamp_bytes(const struct audit_stamp *s, uint8_t out[STAMP_LEN])
+{
+	uint8_t *at = put(out, stamp_label, sizeof(stamp_label));
+
+	at = put64(at, s->from);
+	at = put64(at, s->seq);
+	at = put64(at, s->lines);
+	*at++ = s->end;
+	at = put(at, s->ts, CLOCK_TEXT_LEN);
+	at = put(at, s->runs_hash, sizeof(s->runs_hash));
+	at = put(at, s->header, sizeof(s->header));
+	at = put(at, s->digest, sizeof(s->digest));
+	(void)put(at, s->prev, sizeof(s->prev));
+}
+
 /* --- writing --------------------------------------------------------------------------------- */
 
 static const char checkpoint_member[] = "\",\"event\":\"checkpoint\",";
 static const char seal_member[] = "\",\"event\":\"seal\",";
+static const char stamp_member[] = "\",\"event\":\"stamp\",";
 static const char expired_member[] = ",\"event\":\"expired\",\"hash\":\"";
 static const char withheld_member[] = ",\"event\":\"withheld\",\"hash\":\"";
 
@@ -145,6 +165,43 @@ void audit_seal_digest(uint8_t digest[CRYPTO_HASH_LEN], const struct audit_form 
 	at = put(at, expired->hash, CRYPTO_HASH_LEN);
 	(void)put(at, expired->prev, CRYPTO_HASH_LEN);
 	crypto_sha256(bytes, sizeof(bytes), digest);
+}
+
+void audit_stamp_sign(const struct crypto_identity *id, struct audit_stamp *s)
+{
+	uint8_t bytes[STAMP_LEN];
+
+	memcpy(s->key, id->public_key, sizeof(s->key));
+	stamp_bytes(s, bytes);
+	crypto_sign(id, bytes, sizeof(bytes), s->sig);
+}
+
+static void put_hash(struct buf *b, const char *name, const uint8_t hash[CRYPTO_HASH_LEN])
+{
+	char hex[AUDIT_HASH_LEN + 1];
+
+	text_hex(hash, CRYPTO_HASH_LEN, hex);
+	buf_printf(b, ",\"%s\":\"%s\"", name, hex);
+}
+
+void audit_stamp_line(struct buf *b, const struct audit_stamp *s)
+{
+	char key[TEXT_B64_LEN(CRYPTO_PUBLIC_LEN) + 1], sig[TEXT_B64_LEN(CRYPTO_SIG_LEN) + 1];
+
+	text_b64(s->key, sizeof(s->key), key);
+	text_b64(s->sig, sizeof(s->sig), sig);
+	buf_printf(b,
+		"{\"v\":%d,\"seq\":%lld,\"ts\":\"%s\",\"event\":\"stamp\",\"from\":%lld,"
+		"\"lines\":%lld,\"end\":%s,\"runs\":\"",
+		AUDIT_VERSION, (long long)s->seq, s->ts, (long long)s->from, (long long)s->lines,
+		s->end ? "true" : "false");
+	buf_add(b, s->runs, s->runs_len);
+	buf_char(b, '"');
+	put_hash(b, "header", s->header);
+	put_hash(b, "digest", s->digest);
+	buf_printf(b, ",\"key\":\"%s\",\"sig\":\"%s\"", key, sig);
+	put_hash(b, "prev", s->prev);
+	buf_char(b, '}');
 }
 
 void audit_tally_add(struct audit_tally *t, const uint8_t hash[CRYPTO_HASH_LEN])
@@ -253,6 +310,65 @@ bool audit_seal_good(const struct audit_seal *s)
 	return crypto_verify(s->key, bytes, sizeof(bytes), s->sig);
 }
 
+static bool get_bool(struct jscan row, const char *name, bool *out)
+{
+	struct jscan v;
+
+	if (jscan_get(row, name, &v) != RC_OK || (v.kind != JSCAN_TRUE && v.kind != JSCAN_FALSE))
+		return false;
+	*out = v.kind == JSCAN_TRUE;
+	return true;
+}
+
+static bool run_char(char c)
+{
+	return (c >= '0' && c <= '9') || c == AUDIT_STAMP_ROW || c == AUDIT_STAMP_WITHHELD ||
+		c == AUDIT_STAMP_EXPIRED;
+}
+
+/* Letters and digits only, so that they stand there as they are. What they say is compared. */
+static bool get_runs(struct jscan row, const char **runs, size_t *len)
+{
+	struct jscan v;
+
+	if (jscan_get(row, "runs", &v) != RC_OK || v.kind != JSCAN_STRING ||
+		v.len - 2 > AUDIT_RUNS_MAX)
+		return false;
+	*runs = v.p + 1;
+	*len = v.len - 2;
+	for (size_t i = 0; i < *len; i++)
+		if (!run_char((*runs)[i]))
+			return false;
+	return true;
+}
+
+bool audit_stamp_read(const char *line, size_t len, struct audit_stamp *s)
+{
+	struct jscan row;
+	struct buf again;
+
+	if (jscan_parse(line, len, &row) != RC_OK || !get_number(row, "seq", &s->seq) ||
+		!get_text(row, "ts", s->ts, CLOCK_TEXT_LEN) || !get_number(row, "from", &s->from) ||
+		!get_number(row, "lines", &s->lines) || !get_bool(row, "end", &s->end) ||
+		!get_runs(row, &s->runs, &s->runs_len) || !get_hash(row, "header", s->header) ||
+		!get_hash(row, "digest", s->digest) ||
+		!get_b64(row, "key", s->key, sizeof(s->key)) ||
+		!get_b64(row, "sig", s->sig, sizeof(s->sig)) || !get_hash(row, "prev", s->prev))
+		return false;
+	crypto_sha256(s->runs, s->runs_len, s->runs_hash);
+	buf_init(&again, AUDIT_LINE_MAX);
+	audit_stamp_line(&again, s);
+	return same(&again, line, len);
+}
+
+bool audit_stamp_good(const struct audit_stamp *s)
+{
+	uint8_t bytes[STAMP_LEN];
+
+	stamp_bytes(s, bytes);
+	return crypto_verify(s->key, bytes, sizeof(bytes), s->sig);
+}
+
 /* --- the form of a line ------------------------------------------------------------------- */
 
 static bool skip(const char **at, const char *end, const char *text, size_t len)
@@ -327,6 +443,17 @@ static bool read_hash_line(const char *at, const char *end, struct audit_form *o
 		memcmp(at + AUDIT_HASH_LEN, "\"}", 2) == 0;
 }
 
+/* at is behind the time. */
+static enum audit_form_kind read_kind(const char *at, const char *end)
+{
+	if (skip(&at, end, checkpoint_member, sizeof(checkpoint_member) - 1))
+		return AUDIT_FORM_CHECKPOINT;
+	if (skip(&at, end, seal_member, sizeof(seal_member) - 1))
+		return AUDIT_FORM_SEAL;
+	return skip(&at, end, stamp_member, sizeof(stamp_member) - 1) ? AUDIT_FORM_STAMP
+								      : AUDIT_FORM_ROW;
+}
+
 bool audit_form_read(const char *line, size_t len, struct audit_form *out)
 {
 	static const char prev[] = ",\"prev\":\"", ts[] = ",\"ts\":\"", close[] = "\"}";
@@ -340,10 +467,7 @@ bool audit_form_read(const char *line, size_t len, struct audit_form *out)
 	if ((size_t)(end - at) < CLOCK_TEXT_LEN + tail)
 		return false;
 	at += CLOCK_TEXT_LEN;
-	out->kind = skip(&at, end, checkpoint_member, sizeof(checkpoint_member) - 1)
-		? AUDIT_FORM_CHECKPOINT
-		: skip(&at, end, seal_member, sizeof(seal_member) - 1) ? AUDIT_FORM_SEAL
-								       : AUDIT_FORM_ROW;
+	out->kind = read_kind(at, end);
 	at = end - tail;
 	return skip(&at, end, prev, sizeof(prev) - 1) && read_hash(at, out->prev) &&
 		memcmp(end - 2, close, 2) == 0;

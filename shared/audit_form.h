@@ -1,6 +1,7 @@
 /* audit_form: the lines of the audit log that have exactly one spelling, written and read:
- * checkpoints, the seal over expired rows, and lines that keep nothing of a row but its hash. And
- * what all lines have in common, found without a parser. Pure. Format: docs/audit-log.md. */
+ * checkpoints, the seal over expired rows, the stamps of a bundle, and lines that keep nothing of a
+ * row but its hash. And what all lines have in common, found without a parser. Pure. Format:
+ * docs/audit-log.md. */
 #ifndef SHARED_AUDIT_FORM_H
 #define SHARED_AUDIT_FORM_H
 
@@ -23,6 +24,7 @@ enum audit_form_kind {
 	AUDIT_FORM_WITHHELD, /* in a bundle: not part of what was asked for */
 	AUDIT_FORM_SEAL, /* stands before the first line of a file with expired rows; has no number
 			    of its own: seq is that of the row behind it */
+	AUDIT_FORM_STAMP, /* in a bundle, behind a checkpoint; seq is that one's */
 };
 
 /* What the chain needs of a line; everything else is covered by its hash. */
@@ -87,5 +89,39 @@ void audit_seal_digest(uint8_t digest[CRYPTO_HASH_LEN], const struct audit_form 
 void audit_seal_line(struct buf *b, const struct crypto_identity *id, struct audit_seal *s);
 bool audit_seal_read(const char *line, size_t len, struct audit_seal *out);
 bool audit_seal_good(const struct audit_seal *s);
+
+/* The kinds of the rows between two checkpoints, in order, as runs: r3w996 are three rows in full
+ * and 996 that are withheld. Checkpoints are not among them. */
+#define AUDIT_STAMP_ROW 'r'
+#define AUDIT_STAMP_WITHHELD 'w'
+#define AUDIT_STAMP_EXPIRED 'x'
+/* Two characters for each of as many rows as there can be between two checkpoints. */
+#define AUDIT_RUNS_MAX 204800
+
+/* The control plane's word for all bytes of a bundle up to here (shared/audit_stamp.h). */
+struct audit_stamp {
+	int64_t from; /* the bundle's first row */
+	int64_t seq; /* its last one so far, a checkpoint */
+	int64_t lines; /* of the bundle before this one */
+	char ts[CLOCK_TEXT_LEN + 1];
+	bool end; /* nothing comes behind it */
+	const char *runs; /* borrowed, without a NUL; of the rows since the stamp before */
+	size_t runs_len;
+	uint8_t runs_hash[CRYPTO_HASH_LEN];
+	uint8_t header[CRYPTO_HASH_LEN]; /* of the bundle's first line */
+	uint8_t digest[CRYPTO_HASH_LEN]; /* of the digest of the stamp before (zeros: none) and
+					    all bytes from that one's line on, or from the first
+					    line on, up to this line */
+	uint8_t prev[CRYPTO_HASH_LEN]; /* of the checkpoint's line */
+	uint8_t key[CRYPTO_PUBLIC_LEN];
+	uint8_t sig[CRYPTO_SIG_LEN];
+};
+/* Fills key and sig; of the runs their hash is enough. */
+void audit_stamp_sign(const struct crypto_identity *id, struct audit_stamp *s);
+/* Appends the line without its newline. */
+void audit_stamp_line(struct buf *b, const struct audit_stamp *s);
+/* out->runs points into line. */
+bool audit_stamp_read(const char *line, size_t len, struct audit_stamp *out);
+bool audit_stamp_good(const struct audit_stamp *s);
 
 #endif

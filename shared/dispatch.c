@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "shared/audit.h"
+#include "shared/audit_form.h"
 #include "shared/clock.h"
 #include "shared/log.h"
 #include "shared/mem.h"
@@ -329,6 +330,31 @@ enum rc dispatch_sessions(struct dispatch *d, const char *tenant_id, struct msg 
 	msg_put_str(b, "tenant_id", tenant_id);
 	msg_end(b, NULL, 0);
 	return exchange(d, MSG_SESSIONS_OK, out);
+}
+
+enum rc dispatch_stamp(struct dispatch *d, struct audit_stamp *s)
+{
+	struct buf *b = dispatch_message(d);
+	struct msg answer;
+	enum rc rc;
+
+	msg_begin(b, MSG_STAMP, NULL);
+	msg_put_int(b, "from", s->from);
+	msg_put_int(b, "seq", s->seq);
+	msg_put_int(b, "lines", s->lines);
+	msg_put_flag(b, "end", s->end);
+	msg_put_bytes(b, "runs", s->runs_hash, sizeof(s->runs_hash));
+	msg_put_bytes(b, "header", s->header, sizeof(s->header));
+	msg_put_bytes(b, "digest", s->digest, sizeof(s->digest));
+	msg_put_bytes(b, "prev", s->prev, sizeof(s->prev));
+	msg_end(b, NULL, 0);
+	rc = exchange(d, MSG_STAMP_OK, &answer);
+	if (rc == RC_OK &&
+		(msg_str(&answer, "ts", s->ts, sizeof(s->ts)) != RC_OK ||
+			msg_bytes(&answer, "key", s->key, sizeof(s->key)) != RC_OK ||
+			msg_bytes(&answer, "sig", s->sig, sizeof(s->sig)) != RC_OK))
+		rc = RC_UNAVAILABLE;
+	return rc;
 }
 
 /* --- one connection a thread ------------------------------------------------------------- */

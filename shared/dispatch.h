@@ -50,6 +50,10 @@
  * seconds)} -> AUDIT_WATCH_OK {"ticket"}: the front may fetch the stream with it from audit.sock,
  * once, within AUDIT_STREAM_TICKET_MS; or FAIL.
  *
+ * STAMP {"from","seq","lines","end"? (flag),"runs","header","digest","prev"} (a bundle's stamp,
+ * shared/audit_form.h; of the runs their hash; hashes in base64) -> STAMP_OK {"ts","key","sig"}, or
+ * FAIL bad_request.
+ *
  * LISTEN {"tenant_id","key_id","key_name","rate"?,"era","subscription"? (the request's id, raw
  * JSON; modern),"client"? (Mcp-Session-Id; legacy),"tools"?,"prompts"?,"resources"? (flags: list
  * changes to be told of),"worker"? (flag),"headers"? (complete lines for the answer),
@@ -110,6 +114,9 @@ enum rc dispatch_flush(struct dispatch *d, const char *tenant_id) MUST_CHECK;
 /* *out points into d. */
 enum rc dispatch_ping(struct dispatch *d, struct msg *out) MUST_CHECK;
 enum rc dispatch_sessions(struct dispatch *d, const char *tenant_id, struct msg *out) MUST_CHECK;
+/* Fills in its ts, key and sig. */
+struct audit_stamp;
+enum rc dispatch_stamp(struct dispatch *d, struct audit_stamp *s) MUST_CHECK;
 
 /* One connection a thread, kept between requests: returns the calling thread's connection, opening
  * it when needed. *fresh is true when it was opened just now (so a failed first exchange on an old

@@ -54,6 +54,8 @@
 	X(PLACE_FREE)     \
 	X(AUDIT_WATCH)    \
 	X(AUDIT_WATCH_OK) \
+	X(STAMP)          \
+	X(STAMP_OK)       \
 	X(CHANGED)        \
 	X(LISTEN)         \
 	X(LISTEN_OK)      \

@@ -19,6 +19,7 @@
 #include "tunneld/lineup.h"
 #include "tunneld/listen.h"
 #include "tunneld/relay.h"
+#include "tunneld/stamp.h"
 
 #define LISTEN_QUEUE 1024
 #define SPARE_CONNECTIONS 64
@@ -300,6 +301,24 @@ static void put_tenant_sessions(struct buf *b, const struct registry_tenant *t, 
 	}
 }
 
+static void handle_stamp(struct dispatch_conn *c, const struct msg *m)
+{
+	struct hub *hub = c->server->hub;
+	struct relay_frame f;
+	struct audit_stamp s;
+
+	if (!stamp_sign(hub, m, clock_wall_ms(), &s)) {
+		hub->metrics.refused[METRICS_REFUSED_BAD_DISPATCH]++;
+		relay_fail(&c->client, PROBLEM_BAD_REQUEST, NULL, 0);
+		return;
+	}
+	relay_frame_begin(&f, MSG_STAMP_OK, NULL);
+	msg_put_str(&f.buf, "ts", s.ts);
+	msg_put_bytes(&f.buf, "key", s.key, sizeof(s.key));
+	msg_put_bytes(&f.buf, "sig", s.sig, sizeof(s.sig));
+	relay_frame_send(&c->client, &f, NULL, 0);
+}
+
 /* Only the last part bears the answer's fields; nearly always there is only one. */
 static void send_parts(struct dispatch_conn *c, enum msg_type type, const char *digest,
 	const void *payload, size_t len)
@@ -406,6 +425,9 @@ bool dispatch_server_handle(struct dispatch_conn *c, const struct msg *m)
 		return true;
 	case MSG_FLUSH:
 		handle_flush(c);
+		return true;
+	case MSG_STAMP:
+		handle_stamp(c, m);
 		return true;
 	case MSG_PING:
 		handle_ping(c);

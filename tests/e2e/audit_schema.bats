@@ -154,7 +154,7 @@ lines_of_old_logs() {
 	run "$NODE" "$CHECK" "$SCHEMA" "$AUDIT" "$STACK/bundle.jsonl" "$STACK/old.jsonl"
 	assert_success
 	# Every event there is, and every other form of a line.
-	assert_output --regexp "^[0-9]+ lines: $(in_schema '.["$defs"].row.properties.event.enum[], "checkpoint", "seal", "expired", "withheld"' | paste -sd ' ')\$"
+	assert_output --regexp "^[0-9]+ lines: $(in_schema '.["$defs"].row.properties.event.enum[], "bundle", "checkpoint", "seal", "stamp", "expired", "withheld"' | paste -sd ' ')\$"
 	# Beside ok: what the calls, and the streams, came to.
 	run jq -r 'select(.outcome) | .outcome' "$AUDIT"
 	for outcome in ok tool_error denied no_worker timeout unauthorized invalid_json overloaded client_gone revoked; do
@@ -169,6 +169,22 @@ table() {
 }
 
 enum_for() { in_schema ".[\"\$defs\"].row.allOf[] | select(.if.properties.event.const == \"$1\") | .then.properties.outcome.enum // empty | .[]"; }
+
+# members NAME...: those of the schema, sorted.
+members() { in_schema ".[\"\$defs\"].$1.properties | keys[]"; }
+
+# of_table FIRST LAST: the members that the documentation's table between two lines names, and those of every line.
+of_table() {
+	{
+		sed -n "/$1/,/$2/p" "$REPO/docs/audit-log.md" | sed -n 's/^| \(`[^|]*\) |.*/\1/p' | grep -oE '[a-z]+'
+		printf '%s\n' v event
+	} | LC_ALL=C sort -u
+}
+
+@test "the schema has the members of a stamp and of a bundle's first line that the documentation has" {
+	assert_equal "$(members stamp)" "$(of_table '"event":"stamp","from"' '^What is signed')"
+	assert_equal "$(members bundle)" "$(grep -m 1 -oE '"format":"airlock-cp audit bundle v1".*' "$REPO/docs/audit-log.md" | grep -oE '"[a-z]+":' | tr -d '":' | cat - <(echo v) | LC_ALL=C sort)"
+}
 
 @test "the schema knows the outcomes that the program has, and the events of the documentation" {
 	assert_equal "$(in_schema '.["$defs"].call_outcome.enum[]')" "$(table tunneld/outcome.h OUTCOME_TABLE)"

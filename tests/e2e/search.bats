@@ -156,20 +156,38 @@ ctl() { AIRLOCK_CP_PUBLIC_URL=$URL AIRLOCK_CP_OPERATOR_TOKEN=$OPERATOR_TOKEN "$B
 	assert_equal "$output" "$(log_lines | grep '"event":"key.create"' | tac)"
 }
 
+# changed_at LINE WORDS: the fault is there.
+changed_at() {
+	run "$BIN/airlockctl" audit verify --file "$STACK/changed" --public-key "$STACK/cp.pem"
+	assert_failure 1
+	assert_line --index 0 --regexp "^$STACK/changed:$1: .*$2"
+}
+
 @test "a bundle of one tenant proves itself, and holds nothing of the others" {
 	openssl pkey -in "$STATE/cp_ed25519.pem" -pubout -out "$STACK/cp.pem"
 	run ctl audit export --tenant one --event 'key.*' --format bundle --out "$STACK/bundle"
 	assert_success
 	run "$BIN/airlockctl" audit verify --file "$STACK/bundle" --public-key "$STACK/cp.pem" --json
 	assert_success
-	assert_equal "$(jq .ok <<<"$output")" true
+	assert_equal "$(jq -c '[.ok, .bundle, .end_proved, .unsigned_rows]' <<<"$output")" '[true,true,true,0]'
+	assert_equal "$(tail -n 1 "$STACK/bundle" | jq -c '[.event, .end]')" '["stamp",true]'
 	assert_equal "$(grep -c '"event":"key.create"' "$STACK/bundle")" 9
 	assert_equal "$(head -n 1 "$STACK/bundle" | jq -c .filter)" '{"tenant":"one","event":"key.*"}'
 	run grep -E 't_(two|three)' "$STACK/bundle"
 	assert_failure
-	sed -i 's/"tenant_id":"t_one"/"tenant_id":"t_two"/' "$STACK/bundle"
-	run "$BIN/airlockctl" audit verify --file "$STACK/bundle" --public-key "$STACK/cp.pem"
-	assert_failure 1
+	# What was asked for, the end, a row, and a row withheld afterwards with the hash that it has.
+	sed '1s/"tenant":"one"/"tenant":"two"/' "$STACK/bundle" >"$STACK/changed"
+	changed_at 1 'the first line of the bundle is not the one that was signed'
+	sed '1s/,"ts"/,"org":1,"ts"/' "$STACK/bundle" >"$STACK/changed"
+	changed_at 1 'the first line of the bundle has a member that is not known: "org"'
+	head -n -1 "$STACK/bundle" >"$STACK/changed"
+	changed_at "$(wc -l <"$STACK/changed")" 'the stamp that says that it ends is not here'
+	line=$(grep -n -m 1 '"event":"key.create"' "$STACK/bundle" | cut -d : -f 1)
+	sed "${line}s/\"tenant_id\":\"t_one\"/\"tenant_id\":\"t_two\"/" "$STACK/bundle" >"$STACK/changed"
+	changed_at "[0-9]*" ''
+	hash=$(sed -n "${line}p" "$STACK/bundle" | tr -d '\n' | sha256sum | cut -c 1-64)
+	sed -E "${line}s/,\"ts\".*(,\"prev\":.*)/,\"event\":\"withheld\",\"hash\":\"$hash\"\1/" "$STACK/bundle" >"$STACK/changed"
+	changed_at "$line" 'is withheld here, and was in full when the bundle was signed'
 	run ctl audit export --text nowhere --format bundle
 	assert_failure 1
 	assert_output --partial 'No row is as it was asked for'

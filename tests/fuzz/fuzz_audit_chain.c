@@ -25,7 +25,8 @@ static bool next(struct lines *l, const char **line, size_t *len)
 	return true;
 }
 
-static void check(struct lines l, const struct audit_chain_options *o)
+/* bundle: the first line is that of one. */
+static void check(struct lines l, const struct audit_chain_options *o, bool bundle)
 {
 	struct audit_chain c;
 	const char *line;
@@ -33,6 +34,8 @@ static void check(struct lines l, const struct audit_chain_options *o)
 	bool good = true;
 
 	audit_chain_init(&c, o);
+	if (bundle && next(&l, &line, &len))
+		good = audit_chain_bundle(&c, line, len);
 	while (good && next(&l, &line, &len))
 		good = audit_chain_line(&c, line, len);
 	if (good)
@@ -62,22 +65,20 @@ static void vouches(struct lines l, bool whole)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct lines l = {(const char *)data, (const char *)data + size};
-	struct audit_bundle_header header;
+	struct lines l = {(const char *)data, (const char *)data + size}, first;
 	struct audit_chain_options o = {.first_seq = 1};
 	const char *line;
 	size_t len;
 
-	check(l, &o);
+	check(l, &o, false);
 	vouches(l, true);
 	vouches(l, false);
 	o.deleted_before = true;
 	o.first_seq = 7;
-	check(l, &o);
-	if (next(&l, &line, &len) && audit_bundle_header_read(line, len, &header) == RC_OK) {
-		o = (struct audit_chain_options){
-			.first_seq = header.from, .bundle_last = header.last};
-		check(l, &o);
-	}
+	check(l, &o, false);
+	o = (struct audit_chain_options){.first_seq = 1};
+	first = l;
+	if (next(&first, &line, &len) && audit_bundle_is(line, len))
+		check(l, &o, true);
 	return 0;
 }

@@ -1,10 +1,12 @@
-/* One line of an audit log, in each of the forms that it can have, and the first line of a bundle.
- * What is left of a row has one spelling: written again it is the same. */
+/* One line of an audit log, in each of the forms that it can have, and the first line and the
+ * stamps of a bundle. What is left of a row, and a stamp, has one spelling: written again it is the
+ * same. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "shared/audit_bundle.h"
 #include "shared/audit_form.h"
+#include "shared/audit_stamp.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -17,6 +19,24 @@ static void same_again(const char *line, size_t len, const struct audit_form *fo
 	if (b.failed || b.len != len || memcmp(b.data, line, len) != 0)
 		abort();
 	buf_free(&b);
+}
+
+static void read_stamp(const char *line, size_t len)
+{
+	struct audit_stamp stamp, none = {.runs = "", .runs_len = 0};
+	struct audit_form form;
+	int64_t row;
+	char a, b;
+
+	if (!audit_stamp_read(line, len, &stamp))
+		return;
+	if (!audit_form_read(line, len, &form) || form.kind != AUDIT_FORM_STAMP ||
+		form.seq != stamp.seq)
+		abort();
+	(void)audit_stamp_good(&stamp);
+	if (audit_stamp_differs(&stamp, &none, &row, &a, &b) != (stamp.runs_len > 0) ||
+		audit_stamp_differs(&stamp, &stamp, &row, &a, &b))
+		abort();
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -45,10 +65,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	}
 	if (audit_seal_read(line, size, &seal))
 		(void)audit_seal_good(&seal);
-	if (audit_bundle_header_read(line, size, &header) == RC_OK &&
-		(!audit_bundle_is(line, size) || header.from < 1 || header.first < header.from ||
-			header.last < header.first))
+	read_stamp(line, size);
+	if (audit_bundle_header_read(line, size, &header) != RC_OK) {
+		if (!*header.why || strpbrk(header.why, "\n\r\033"))
+			abort();
+	} else if (!audit_bundle_is(line, size) || header.from < 1 || header.first < header.from ||
+		header.last < header.first) {
 		abort();
+	}
 	free(line);
 	return 0;
 }

@@ -1,5 +1,5 @@
 // Checks lines of the audit log against docs/audit-log.schema.json, and that the schema refuses what is near to them.
-// usage: audit-schema.mjs SCHEMA FILE...   prints "LINES lines: EVENT EVENT ..."; each fault goes to standard error
+// usage: audit-schema.mjs SCHEMA FILE...   prints "LINES lines: EVENT EVENT ..." ("bundle" is the first line of one); each fault goes to standard error
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { Ajv2020 } from "ajv/dist/2020.js";
@@ -17,8 +17,27 @@ const copy = (row, change) => {
   return other;
 };
 
+// What the first line of a bundle may not be.
+function headerNeighbours(row) {
+  const all = {
+    "an unknown member": copy(row, (r) => { r.sql = "SELECT 1"; }),
+    "another format": copy(row, (r) => { r.format = "airlock-cp audit bundle v0"; }),
+    "another version": copy(row, (r) => { r.v = 2; }),
+    "row 0": copy(row, (r) => { r.from = 0; }),
+    "an unknown filter": copy(row, (r) => { r.filter.org = "o_1"; }),
+    "an empty filter": copy(row, (r) => { r.filter = {}; }),
+  };
+  for (const member of ["v", "format", "from", "first", "last", "ts"]) all[`no ${member}`] = copy(row, (r) => { delete r[member]; });
+  for (const [member, value] of Object.entries(row)) {
+    const wrong = typeof value === "string" ? 7 : "text";
+    all[`${member} of another type`] = copy(row, (r) => { r[member] = wrong; });
+  }
+  return all;
+}
+
 // What no line may be, made from one that is good.
 function neighbours(row) {
+  if (row.format) return headerNeighbours(row);
   const all = {
     "an unknown member": copy(row, (r) => { r.sql = "SELECT 1"; }),
     "an event that there is not": copy(row, (r) => { r.event = "no.such"; }),
@@ -37,6 +56,11 @@ function neighbours(row) {
     all["a change with an unknown member"] = copy(row, (r) => { r.change.secret = "x"; });
     all["an empty change"] = copy(row, (r) => { r.change = {}; });
   }
+  if (row.event === "stamp") {
+    all["a kind that there is not"] = copy(row, (r) => { r.runs = "r1c1"; });
+    all["a run of nothing"] = copy(row, (r) => { r.runs = "r0"; });
+    all["a stamp of no lines"] = copy(row, (r) => { r.lines = 1; });
+  }
   if (row.vouch) all["a number without the result"] = copy(row, (r) => { delete r.result_sha256; });
   if (row.event === "call.late") {
     all["a late result of nobody"] = copy(row, (r) => { r.outcome = "no_worker"; });
@@ -53,7 +77,7 @@ function check(line, where) {
     console.error(`${where}: ${JSON.stringify(validate.errors)}\n  ${line}`);
     return;
   }
-  events.add(row.event);
+  events.add(row.event ?? "bundle");
   for (const [what, other] of Object.entries(neighbours(row))) {
     if (!validate(other)) continue;
     faults++;
@@ -65,8 +89,7 @@ for (const file of files) {
   const text = readFileSync(file, "utf8");
   assert(text.endsWith("\n"), `${file} has an end`);
   text.slice(0, -1).split("\n").forEach((line, i) => {
-    // The first line of a bundle says what it is, and is no line of a log.
-    if (i > 0 || !("format" in JSON.parse(line))) check(line, `${file}:${i + 1}`);
+    check(line, `${file}:${i + 1}`);
   });
 }
 

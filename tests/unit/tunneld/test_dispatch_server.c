@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
+#include "shared/audit_form.h"
 #include "shared/jscan.h"
 #include "shared/shelf.h"
 #include "tunneld/dispatch_server.h"
@@ -172,6 +173,65 @@ static void an_audit_row_is_durable_when_it_is_acknowledged(void **state)
 	m = hear(s, MSG_FAIL);
 	assert_int_equal(msg_str(&m, "code", code, sizeof(code)), RC_OK);
 	assert_string_equal(code, "bad_request");
+}
+
+/* What is asked for, with hashes of 32 times this letter's byte. */
+static void ask_stamp(struct setup *s, int64_t from, int64_t seq, int64_t lines, const char *runs)
+{
+	char header[512];
+
+	(void)snprintf(header, sizeof(header),
+		"{\"t\":\"STAMP\",\"from\":%lld,\"seq\":%lld,\"lines\":%lld,\"end\":true,"
+		"\"runs\":\"%s\",\"header\":\"aGhoaGhoaGhoaGhoaGhoaGhoaGhoaGhoaGhoaGhoaGg=\","
+		"\"digest\":\"ZGRkZGRkZGRkZGRkZGRkZGRkZGRkZGRkZGRkZGRkZGQ=\","
+		"\"prev\":\"cHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHA=\"}",
+		(long long)from, (long long)seq, (long long)lines, runs);
+	forget(s);
+	say(s, header, "");
+}
+
+#define RUNS "cnJycnJycnJycnJycnJycnJycnJycnJycnJycnJycnI="
+
+static void a_stamp_is_signed_with_our_own_time(void **state)
+{
+	struct setup *s = *state;
+	int64_t before = clock_wall_ms(), ms, durable;
+	struct audit_stamp stamp = {.end = true, .from = 1, .lines = 2};
+	struct msg m;
+
+	say(s, "{\"t\":\"AUDIT\",\"audit\":{\"event\":\"access.refused\"}}", "");
+	(void)hear(s, MSG_AUDIT_OK);
+	forget(s);
+	say(s, "{\"t\":\"PING\"}", "");
+	m = hear(s, MSG_PONG);
+	assert_int_equal(msg_int(&m, "audit_durable", &durable), RC_OK);
+	assert_true(durable > 0);
+	ask_stamp(s, 1, durable, 2, RUNS);
+	m = hear(s, MSG_STAMP_OK);
+	assert_int_equal(msg_str(&m, "ts", stamp.ts, sizeof(stamp.ts)), RC_OK);
+	assert_int_equal(clock_parse(stamp.ts, &ms), RC_OK);
+	assert_true(ms >= before && ms <= clock_wall_ms());
+	assert_int_equal(msg_bytes(&m, "key", stamp.key, sizeof(stamp.key)), RC_OK);
+	assert_memory_equal(stamp.key, s->f->cp.public_key, sizeof(stamp.key));
+	assert_int_equal(msg_bytes(&m, "sig", stamp.sig, sizeof(stamp.sig)), RC_OK);
+	stamp.seq = durable;
+	memset(stamp.runs_hash, 'r', sizeof(stamp.runs_hash));
+	memset(stamp.header, 'h', sizeof(stamp.header));
+	memset(stamp.digest, 'd', sizeof(stamp.digest));
+	memset(stamp.prev, 'p', sizeof(stamp.prev));
+	assert_true(audit_stamp_good(&stamp));
+	/* Of rows that were never written, or of none; and half of it. */
+	ask_stamp(s, 1, durable + 1, 2, RUNS);
+	(void)hear(s, MSG_FAIL);
+	ask_stamp(s, 0, durable, 2, RUNS);
+	(void)hear(s, MSG_FAIL);
+	ask_stamp(s, durable + 1, durable, 2, RUNS);
+	(void)hear(s, MSG_FAIL);
+	ask_stamp(s, 1, durable, 1, RUNS);
+	(void)hear(s, MSG_FAIL);
+	ask_stamp(s, 1, durable, 2, "cnJy");
+	(void)hear(s, MSG_FAIL);
+	assert_int_equal(s->f->hub.metrics.refused[METRICS_REFUSED_BAD_DISPATCH], 5);
 }
 
 static void a_flush_drops_the_sessions_of_a_revoked_worker_first(void **state)
@@ -790,6 +850,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(a_ping_tells_how_things_are),
 		TEST(an_audit_row_is_durable_when_it_is_acknowledged),
+		TEST(a_stamp_is_signed_with_our_own_time),
 		TEST(a_flush_drops_the_sessions_of_a_revoked_worker_first),
 		TEST(sessions_are_listed),
 		TEST(the_manifest_is_sent_unless_it_is_known),
