@@ -484,6 +484,14 @@ static const char *reason(int status)
 	}
 }
 
+static void put_header(struct buf *b, const char *name, const char *value)
+{
+	buf_str(b, name);
+	buf_str(b, ": ");
+	buf_str(b, value);
+	buf_str(b, "\r\n");
+}
+
 void http_add_header(struct request *rq, const char *name, const char *value)
 {
 	/* A line break would begin a header, or the body, of somebody else's choice. */
@@ -491,18 +499,21 @@ void http_add_header(struct request *rq, const char *name, const char *value)
 		log_err("an answer's header %s was left out: it has a line break", name);
 		return;
 	}
-	buf_printf(&rq->headers, "%s: %s\r\n", name, value);
+	put_header(&rq->headers, name, value);
 }
 
 static void put_head(struct request *rq, struct buf *b, int status, const char *content_type)
 {
-	buf_printf(b, "Status: %d %s\r\n", status, reason(status));
+	buf_str(b, "Status: ");
+	buf_int(b, status);
+	buf_char(b, ' ');
+	buf_str(b, reason(status));
+	buf_str(b, "\r\n");
 	if (content_type)
-		buf_printf(b, "Content-Type: %s\r\n", content_type);
-	buf_printf(b,
-		"X-Request-Id: %s\r\nX-Content-Type-Options: nosniff\r\nCache-Control: "
-		"no-store\r\n",
-		rq->request_id);
+		put_header(b, "Content-Type", content_type);
+	put_header(b, "X-Request-Id", rq->request_id);
+	put_header(b, "X-Content-Type-Options", "nosniff");
+	put_header(b, "Cache-Control", "no-store");
 	if (rq->headers.failed)
 		log_err("an answer's headers were left out: they are too long");
 	else
@@ -638,8 +649,11 @@ void http_reply(
 	buf_init(&head, EXTRA_HEADERS_MAX + 1024);
 	put_head(rq, &head, status, content_type);
 	/* RFC 9110, 8.6: no length where there can be no body. */
-	if (status != 204 && status != 304)
-		buf_printf(&head, "Content-Length: %zu\r\n", len);
+	if (status != 204 && status != 304) {
+		buf_str(&head, "Content-Length: ");
+		buf_int(&head, (int64_t)len);
+		buf_str(&head, "\r\n");
+	}
 	send_head(rq, &head);
 	if (len > 0 && strcmp(rq->method, "HEAD") != 0)
 		(void)http_write(rq, body, len);

@@ -84,16 +84,6 @@ static void put_json(struct buf *b, const char *json)
 	}
 }
 
-static void put_number(struct buf *b, int64_t n)
-{
-	char digits[20], *at = digits + sizeof(digits);
-
-	do
-		*--at = (char)('0' + n % 10);
-	while ((n /= 10) > 0);
-	buf_add(b, at, (size_t)(digits + sizeof(digits) - at));
-}
-
 /* Appends the set members, each with a comma before it but the first when bare. */
 static void put_members(struct buf *b, const struct audit_record *r, bool first)
 {
@@ -105,7 +95,7 @@ static void put_members(struct buf *b, const struct audit_record *r, bool first)
 		buf_add(b, f->key + first, f->key_len - first);
 		first = false;
 		if (f->kind == NUMBER)
-			put_number(b, number_at(r, f));
+			buf_int(b, number_at(r, f));
 		else if (f->kind == JSON)
 			put_json(b, text_at(r, f));
 		else
@@ -182,9 +172,9 @@ void audit_line(struct buf *b, const struct audit_record *r, int64_t seq, int64_
 
 	clock_text(wall_ms, ts);
 	buf_str(b, "{\"v\":");
-	put_number(b, AUDIT_VERSION);
+	buf_int(b, AUDIT_VERSION);
 	buf_str(b, ",\"seq\":");
-	put_number(b, seq);
+	buf_int(b, seq);
 	buf_str(b, ",\"ts\":\"");
 	buf_add(b, ts, CLOCK_TEXT_LEN);
 	buf_char(b, '"');

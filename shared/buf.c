@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "shared/json_word.h"
 #include "shared/mem.h"
 #include "shared/text.h"
 
@@ -77,9 +78,16 @@ void buf_commit(struct buf *b, size_t len)
 		b->len += len;
 }
 
+/* Nearly always there is room. */
+static uint8_t *room(struct buf *b, size_t len)
+{
+	return b->data && !b->failed && len <= b->cap - b->len ? b->data + b->len
+							       : buf_reserve(b, len);
+}
+
 void buf_add(struct buf *b, const void *bytes, size_t len)
 {
-	uint8_t *dst = buf_reserve(b, len);
+	uint8_t *dst = room(b, len);
 
 	if (!dst)
 		return;
@@ -96,6 +104,23 @@ void buf_str(struct buf *b, const char *s)
 void buf_char(struct buf *b, char c)
 {
 	buf_add(b, &c, 1);
+}
+
+void buf_int(struct buf *b, int64_t n)
+{
+	/* From the last digit on; INT64_MIN has no positive twin. */
+	char text[20], *at = text + sizeof(text);
+	bool negative = n < 0;
+
+	do {
+		int digit = (int)(n % 10);
+
+		*--at = (char)('0' + (negative ? -digit : digit));
+		n /= 10;
+	} while (n != 0);
+	if (negative)
+		*--at = '-';
+	buf_add(b, at, (size_t)(text + sizeof(text) - at));
 }
 
 void buf_printf(struct buf *b, const char *fmt, ...)
@@ -150,9 +175,29 @@ static size_t plain_ascii(const char *s, size_t len)
 {
 	size_t i = 0;
 
+	for (; len - i >= JSON_WORD_LEN; i += JSON_WORD_LEN) {
+		uint64_t word = json_word_get(s + i);
+		uint64_t marks = json_word_special(word) | (word & JSON_WORD_EACH(0x80));
+
+		if (marks)
+			return i + json_word_at(marks);
+	}
 	while (i < len && (unsigned char)(s[i] - 0x20) < 0x60 && s[i] != '"' && s[i] != '\\')
 		i++;
 	return i;
+}
+
+static void put_plain(struct buf *b, const char *s, size_t len)
+{
+	uint8_t *dst = len < SIZE_MAX - 2 ? room(b, len + 2) : NULL;
+
+	if (!dst) {
+		b->failed = true;
+		return;
+	}
+	dst[0] = dst[len + 1] = '"';
+	memcpy(dst + 1, s, len);
+	b->len += len + 2;
 }
 
 void buf_json_len(struct buf *b, const char *s, size_t len)
@@ -160,6 +205,10 @@ void buf_json_len(struct buf *b, const char *s, size_t len)
 	size_t i = plain_ascii(s, len);
 	size_t plain = 0; /* start of the run that needs no escape */
 
+	if (i == len) {
+		put_plain(b, s, len);
+		return;
+	}
 	buf_char(b, '"');
 	while (i < len) {
 		unsigned char c = (unsigned char)s[i];

@@ -1,11 +1,11 @@
 #include "shared/jscan.h"
 
-#include <endian.h>
 #include <limits.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <string.h>
 
+#include "shared/json_word.h"
 #include "shared/text.h"
 
 /* --- checking a text ------------------------------------------------------- */
@@ -65,32 +65,16 @@ static const char *check_escape(const char *p, const char *end)
 	return hex4(p + 1, end) >= 0 ? p + 5 : NULL;
 }
 
-#define EACH(byte) (UINT64_C(0x0101010101010101) * (byte))
-
-/* Marks, in the highest bit of its byte, the first quote, backslash or control character of eight
- * bytes; behind it marks may be wrong. */
-static uint64_t mark_special(uint64_t word)
-{
-	uint64_t quote = word ^ EACH('"'), slash = word ^ EACH('\\');
-
-	return (((word - EACH(0x20)) & ~word) | ((quote - EACH(1)) & ~quote) |
-		       ((slash - EACH(1)) & ~slash)) &
-		EACH(0x80);
-}
-
 /* Where the next quote, backslash or control character is, or end. *high collects the bits of what
- * was passed over. Most of what we read is in strings: eight bytes at a time. */
+ * was passed over. */
 static const char *skip_plain(const char *p, const char *end, uint64_t *high)
 {
-	for (; end - p >= 8; p += 8) {
-		uint64_t word, special;
+	for (; end - p >= JSON_WORD_LEN; p += JSON_WORD_LEN) {
+		uint64_t word = json_word_get(p), special = json_word_special(word);
 
-		memcpy(&word, p, sizeof(word));
-		word = le64toh(word); /* the first byte is the lowest */
-		special = mark_special(word);
 		if (special) {
 			*high |= word & ((special & (~special + 1)) - 1);
-			return p + __builtin_ctzll(special) / 8;
+			return p + json_word_at(special);
 		}
 		*high |= word;
 	}
@@ -114,7 +98,7 @@ static const char *check_string(const char *p, const char *end)
 		if (*p != '\\' || !(p = check_escape(p + 1, end)))
 			return NULL;
 	}
-	if ((high & EACH(0x80)) && !text_utf8_ok(start, (size_t)(p - start)))
+	if ((high & JSON_WORD_EACH(0x80)) && !text_utf8_ok(start, (size_t)(p - start)))
 		return NULL;
 	return p + 1;
 }
@@ -207,9 +191,9 @@ static const char *check_after(const char *p, const char *end, const char *stack
 	return p;
 }
 
-/* Where the value at p ends, or NULL. Iterative: what a peer sends must not choose how deep our
- * stack goes. */
-static const char *check_value(const char *p, const char *end)
+/* Where the value at p, inside of outside others, ends, or NULL. Iterative: what a peer sends must
+ * not choose how deep our stack goes. */
+static const char *check_value(const char *p, const char *end, int outside)
 {
 	char stack[JSCAN_DEPTH_MAX];
 	int depth = 0;
@@ -222,7 +206,7 @@ static const char *check_value(const char *p, const char *end)
 			char open = *p;
 			const char *inside = skip_space(p + 1, end);
 
-			if (depth == JSCAN_DEPTH_MAX || inside >= end)
+			if (depth + outside == JSCAN_DEPTH_MAX || inside >= end)
 				return NULL;
 			if (*inside != (open == '{' ? '}' : ']')) {
 				stack[depth++] = open;
@@ -267,10 +251,70 @@ enum rc jscan_parse(const char *text, size_t len, struct jscan *out)
 	if (len == 0)
 		return RC_INVALID;
 	start = skip_space(text, end);
-	stop = check_value(start, end);
+	stop = check_value(start, end, 0);
 	if (!stop || skip_space(stop, end) != end)
 		return RC_INVALID;
 	*out = (struct jscan){start, (size_t)(stop - start), kind_of(*start)};
+	return RC_OK;
+}
+
+struct jscan jscan_checked(const char *p, size_t len)
+{
+	return (struct jscan){p, len, kind_of(*p)};
+}
+
+struct jscan_reader jscan_reader(const char *text, size_t len)
+{
+	return (struct jscan_reader){.p = text, .end = text + len};
+}
+
+/* Before the first member or behind one: where the next one's name is to be. NULL where none can
+ * follow; *over says that the object ends here. */
+static const char *find_member(struct jscan_reader *r, bool *over)
+{
+	const char *p = skip_space(r->p, r->end);
+	bool first = !r->start;
+
+	*over = false;
+	if (first) {
+		if (p >= r->end || *p != '{')
+			return NULL;
+		r->start = p;
+		p = skip_space(p + 1, r->end);
+	}
+	if (p < r->end && *p == '}') {
+		r->p = p + 1;
+		*over = true;
+		return NULL;
+	}
+	if (first)
+		return p;
+	return p < r->end && *p == ',' ? skip_space(p + 1, r->end) : NULL;
+}
+
+enum rc jscan_read(
+	struct jscan_reader *r, struct jscan *key, struct jscan *value, struct jscan *whole)
+{
+	const char *end = r->end, *name, *stop, *start;
+	bool over;
+
+	name = find_member(r, &over);
+	if (over) {
+		*whole = (struct jscan){r->start, (size_t)(r->p - r->start), JSCAN_OBJECT};
+		return skip_space(r->p, end) == end ? RC_NOTFOUND : RC_INVALID;
+	}
+	if (!name || name >= end || *name != '"' || !(stop = check_string(name, end)))
+		return RC_INVALID;
+	*key = (struct jscan){name, (size_t)(stop - name), JSCAN_STRING};
+	stop = skip_space(stop, end);
+	if (stop >= end || *stop != ':')
+		return RC_INVALID;
+	start = skip_space(stop + 1, end);
+	stop = check_value(start, end, 1);
+	if (!stop)
+		return RC_INVALID;
+	*value = (struct jscan){start, (size_t)(stop - start), kind_of(*start)};
+	r->p = stop;
 	return RC_OK;
 }
 
@@ -521,16 +565,11 @@ enum rc jscan_int(struct jscan v, int64_t *out)
 	return RC_OK;
 }
 
-bool jscan_is_str(struct jscan v, const char *s)
+bool jscan_says(struct jscan v, const char *s)
 {
 	const char *p, *end;
 	char c[4];
 
-	if (v.kind != JSCAN_STRING)
-		return false;
-	/* Most names that are compared differ in their first character. */
-	if (v.len > 2 && v.p[1] != '\\' && v.p[1] != s[0])
-		return false;
 	if (is_plain(v))
 		/* It has no NUL, so s is at least as long when they are equal so far. */
 		return !strncmp(v.p + 1, s, v.len - 2) && s[v.len - 2] == '\0';

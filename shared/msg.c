@@ -6,43 +6,53 @@
 #include "shared/mem.h"
 #include "shared/text.h"
 
-/* More members than any message of ours has; bounds the search for repeated ones. */
-#define FIELDS_MAX 64
 #define BYTES_MAX 256
 #define MAC_TAIL_LEN ((size_t)34) /* ,"mac":"<24 characters of base64>"} */
 
-#define X(name) #name,
-static const char *const type_names[] = {"UNKNOWN", MSG_TYPE_TABLE(X)};
+#define X(name) {#name, sizeof(#name) - 1},
+static const struct {
+	const char *name;
+	size_t len;
+} types[] = {{"UNKNOWN", 7}, MSG_TYPE_TABLE(X)};
 #undef X
-#define TYPE_COUNT (sizeof(type_names) / sizeof(type_names[0]))
+#define TYPE_COUNT (sizeof(types) / sizeof(types[0]))
+#define TYPE_LEN_MAX 32
 
 const char *msg_type_name(enum msg_type t)
 {
-	return (size_t)t < TYPE_COUNT ? type_names[t] : type_names[MSG_UNKNOWN];
+	return types[(size_t)t < TYPE_COUNT ? t : MSG_UNKNOWN].name;
 }
 
 /* --- reading ----------------------------------------------------------------- */
 
+static bool is_upper(char c)
+{
+	return (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
+}
+
 static bool id_ok(const char *id)
 {
-	size_t len = strspn(id, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-");
+	const char *p = id;
 
-	return len >= 1 && len <= MSG_ID_MAX && id[len] == '\0';
+	while (is_upper(*p) || (*p >= 'a' && *p <= 'z') || *p == '-')
+		p++;
+	return p > id && p - id <= MSG_ID_MAX && !*p;
 }
 
 static enum rc read_type(struct jscan v, enum msg_type *out)
 {
-	char name[33];
-	size_t len;
+	char name[TYPE_LEN_MAX + 1];
+	size_t len = 0;
 
 	if (jscan_str(v, name, sizeof(name)) != RC_OK)
 		return RC_INVALID;
-	len = strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_");
+	while (is_upper(name[len]))
+		len++;
 	if (len == 0 || name[len] != '\0')
 		return RC_INVALID;
 	*out = MSG_UNKNOWN;
 	for (size_t i = 1; i < TYPE_COUNT; i++)
-		if (!strcmp(name, type_names[i]))
+		if (types[i].len == len && !memcmp(name, types[i].name, len))
 			*out = (enum msg_type)i;
 	return RC_OK;
 }
@@ -64,36 +74,87 @@ static enum rc read_field(struct msg *m, struct jscan key, struct jscan value, b
 	return RC_OK;
 }
 
-static enum rc read_header(struct msg *m)
+struct jscan msg_key_at(const struct msg *m, size_t i)
 {
-	struct jscan keys[FIELDS_MAX], key, value;
-	struct jscan_iter it = jscan_iter(m->header);
-	size_t count = 0;
-	bool typed = false;
+	return (struct jscan){m->header.p + m->fields[i].key, m->fields[i].key_len, JSCAN_STRING};
+}
 
-	while (jscan_next(&it, &key, &value)) {
-		if (count == FIELDS_MAX)
-			return RC_INVALID;
-		for (size_t i = 0; i < count; i++)
-			if (jscan_same_str(keys[i], key))
-				return RC_INVALID;
-		keys[count++] = key;
-		if (read_field(m, key, value, &typed) != RC_OK)
+struct jscan msg_value_at(const struct msg *m, size_t i)
+{
+	return jscan_checked(m->header.p + m->fields[i].value, m->fields[i].value_len);
+}
+
+/* Which names there have been: a set of bits, in which two names may share one. Names that are
+ * spelt with escapes share one with all. */
+struct names {
+	uint64_t seen;
+	bool escaped;
+};
+
+/* May there have been one like it? */
+static bool may_repeat(struct names *n, struct jscan key)
+{
+	uint64_t bit = UINT64_C(1) << ((key.len + 5 * (size_t)(uint8_t)key.p[1] +
+					       7 * (size_t)(uint8_t)key.p[key.len - 2]) %
+			       64);
+	bool seen = n->seen & bit;
+
+	n->seen |= bit;
+	n->escaped = n->escaped || memchr(key.p, '\\', key.len);
+	return seen || n->escaped;
+}
+
+static bool is_repeated(const struct msg *m, struct jscan key)
+{
+	for (size_t i = 0; i < m->count; i++)
+		if (jscan_same_str(msg_key_at(m, i), key))
+			return true;
+	return false;
+}
+
+/* False: there are too many, or one like it. A header is shorter than what two bytes can count. */
+static bool keep_field(struct msg *m, struct names *names, struct jscan key, struct jscan value)
+{
+	if (m->count == MSG_FIELDS_MAX || (may_repeat(names, key) && is_repeated(m, key)))
+		return false;
+	m->fields[m->count++] = (struct msg_place){(uint16_t)(key.p - m->header.p),
+		(uint16_t)key.len, (uint16_t)(value.p - m->header.p), (uint16_t)value.len};
+	return true;
+}
+
+static enum rc read_header(struct msg *m, const char *text, size_t len)
+{
+	struct jscan_reader r = jscan_reader(text, len);
+	struct jscan key, value, whole;
+	struct names names = {0, false};
+	bool typed = false;
+	enum rc rc;
+
+	while ((rc = jscan_read(&r, &key, &value, &whole)) == RC_OK) {
+		m->header.p = r.start;
+		if (!keep_field(m, &names, key, value) ||
+			read_field(m, key, value, &typed) != RC_OK)
 			return RC_INVALID;
 	}
-	return typed ? RC_OK : RC_INVALID;
+	if (rc != RC_NOTFOUND || !typed)
+		return RC_INVALID;
+	m->header = whole;
+	return RC_OK;
 }
 
 enum rc msg_parse(const uint8_t *bytes, size_t len, struct msg *out)
 {
 	size_t look = len <= MSG_HEADER_MAX ? len : MSG_HEADER_MAX + 1;
 	const uint8_t *newline = len ? memchr(bytes, '\n', look) : NULL;
-	struct msg m = {.type = MSG_UNKNOWN};
+	struct msg m;
 
 	if (!newline)
 		return RC_INVALID;
-	if (jscan_parse((const char *)bytes, (size_t)(newline - bytes), &m.header) != RC_OK ||
-		m.header.kind != JSCAN_OBJECT || read_header(&m) != RC_OK)
+	m.type = MSG_UNKNOWN;
+	m.id[0] = '\0';
+	m.more = false;
+	m.count = 0;
+	if (read_header(&m, (const char *)bytes, (size_t)(newline - bytes)) != RC_OK)
 		return RC_INVALID;
 	m.payload = newline + 1;
 	m.payload_len = len - (size_t)(m.payload - bytes);
@@ -103,11 +164,10 @@ enum rc msg_parse(const uint8_t *bytes, size_t len, struct msg *out)
 
 struct jscan msg_field(const struct msg *m, const char *field)
 {
-	struct jscan v;
-
-	if (jscan_get(m->header, field, &v) != RC_OK)
-		v = (struct jscan){NULL, 0, JSCAN_NONE};
-	return v;
+	for (size_t i = 0; i < m->count; i++)
+		if (jscan_is_str(msg_key_at(m, i), field))
+			return msg_value_at(m, i);
+	return (struct jscan){NULL, 0, JSCAN_NONE};
 }
 
 enum rc msg_str(const struct msg *m, const char *field, char *dst, size_t cap)
@@ -154,7 +214,9 @@ bool msg_flag(const struct msg *m, const char *field)
 void msg_begin(struct buf *b, enum msg_type type, const char *id)
 {
 	b->mark = b->len;
-	buf_printf(b, "{\"t\":\"%s\"", msg_type_name(type));
+	buf_str(b, "{\"t\":\"");
+	buf_str(b, msg_type_name(type));
+	buf_char(b, '"');
 	msg_put_str(b, "id", id);
 }
 
@@ -176,7 +238,7 @@ void msg_put_str(struct buf *b, const char *field, const char *value)
 void msg_put_int(struct buf *b, const char *field, int64_t value)
 {
 	put_name(b, field);
-	buf_printf(b, "%lld", (long long)value);
+	buf_int(b, value);
 }
 
 void msg_put_flag(struct buf *b, const char *field, bool value)
@@ -243,7 +305,7 @@ void msg_end_mac(struct buf *b, size_t start, const uint8_t key[CRYPTO_KEY_LEN],
 {
 	uint8_t mac[MSG_MAC_LEN];
 
-	buf_printf(b, ",\"n\":%llu", (unsigned long long)n);
+	msg_put_int(b, "n", (int64_t)n);
 	if (b->failed)
 		return;
 	if (!mac_make(key, b->data + start, b->len - start, payload, len, mac)) {

@@ -16,6 +16,7 @@
 #define MSG_SUBPROTOCOL "airlock.tunnel.v1"
 #define MSG_HEADER_MAX 8192
 #define MSG_ID_MAX 64
+#define MSG_FIELDS_MAX 64 /* more than any message of ours has */
 #define MSG_PART_DEFAULT 131072 /* payload bytes at which senders split */
 #define MSG_MAX_DEFAULT (1048576 + MSG_HEADER_MAX) /* a whole message on the wire */
 #define MSG_MAC_LEN 16
@@ -71,6 +72,11 @@ enum msg_type {
 };
 const char *msg_type_name(enum msg_type t);
 
+/* A field of a header: where its name and its value are, counted from the header's start. */
+struct msg_place {
+	uint16_t key, key_len, value, value_len;
+};
+
 struct msg {
 	enum msg_type type;
 	char id[MSG_ID_MAX + 1]; /* "" when absent */
@@ -78,6 +84,8 @@ struct msg {
 	struct jscan header;
 	const uint8_t *payload; /* points into the parsed bytes */
 	size_t payload_len;
+	uint16_t count; /* of the fields */
+	struct msg_place fields[MSG_FIELDS_MAX];
 };
 
 /* RC_INVALID: no newline within MSG_HEADER_MAX, header no JSON object, t or id malformed, a
@@ -91,6 +99,9 @@ enum rc msg_int(const struct msg *m, const char *field, int64_t *out);
 enum rc msg_bytes(const struct msg *m, const char *field, uint8_t *dst, size_t len);
 bool msg_flag(const struct msg *m, const char *field);
 struct jscan msg_field(const struct msg *m, const char *field);
+/* The i-th field of a header, i < m->count. */
+struct jscan msg_key_at(const struct msg *m, size_t i);
+struct jscan msg_value_at(const struct msg *m, size_t i);
 
 /* Writing: begin, fields, end. b's sticky failure tells of a header or message that got too long.
  * id may be NULL or "". */

@@ -1,6 +1,9 @@
 #include "tunneld/incoming.h"
 
+#include <stdlib.h>
 #include <string.h>
+
+#include "shared/mem.h"
 
 void incoming_init(struct incoming *in)
 {
@@ -11,6 +14,8 @@ void incoming_init(struct incoming *in)
 void incoming_reset(struct incoming *in)
 {
 	buf_free(&in->held);
+	free(in->head);
+	in->head = NULL;
 	in->state = INCOMING_NONE;
 	in->total = 0;
 }
@@ -44,9 +49,11 @@ static enum incoming_status look(
 		return held ? INCOMING_WAITS : hold(in, bytes, len);
 	if (!held && hold(in, bytes, (size_t)(m.payload - bytes)) != INCOMING_WAITS)
 		return INCOMING_TOO_LONG;
-	in->head = *out = m;
-	in->head.header.p = (const char *)in->held.data;
+	*out = m;
 	out->more = true;
+	m.header.p = (const char *)in->held.data + (m.header.p - (const char *)bytes);
+	in->head = xmalloc(sizeof(m));
+	*in->head = m;
 	return INCOMING_MESSAGE;
 }
 
@@ -55,7 +62,7 @@ static enum incoming_status next_part(
 {
 	if (len == 0 && !last)
 		return INCOMING_WAITS;
-	*out = in->head;
+	*out = *in->head;
 	out->payload = bytes;
 	out->payload_len = len;
 	out->more = out->more || !last;

@@ -23,7 +23,7 @@ struct incoming {
 	enum incoming_state state;
 	struct buf held; /* the message so far; of one that is handed on, its header */
 	size_t total; /* bytes of it that have come */
-	struct msg head; /* of a message that is handed on */
+	struct msg *head; /* of a message that is handed on, or NULL */
 };
 
 enum incoming_status {

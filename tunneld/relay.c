@@ -352,7 +352,7 @@ static enum rc read_one(struct jscan key, struct jscan value, const struct text_
 	return RC_OK;
 }
 
-/* One walk over the header: this is on every call's way. */
+/* One look at each field: this is on every call's way. */
 static enum rc read_request(const struct msg *m, struct request *rq)
 {
 	const struct text_field texts[TEXTS] = {{"tenant_id", rq->tenant_id, sizeof(rq->tenant_id)},
@@ -366,8 +366,6 @@ static enum rc read_request(const struct msg *m, struct request *rq)
 		{"tracestate", rq->tracestate, sizeof(rq->tracestate)}};
 	const struct jscan none = {NULL, 0, JSCAN_NONE};
 	struct other_fields others = {none, none, none};
-	struct jscan_iter it = jscan_iter(m->header);
-	struct jscan key, value;
 	size_t next = 0;
 
 	for (size_t i = 0; i < TEXTS; i++)
@@ -375,8 +373,8 @@ static enum rc read_request(const struct msg *m, struct request *rq)
 	rq->rate =
 		0; /* the caller knows the configured default; without a rate there is no limit */
 	rq->timeout_ms = 0;
-	while (jscan_next(&it, &key, &value))
-		if (read_one(key, value, texts, &next, &others) != RC_OK)
+	for (size_t i = 0; i < m->count; i++)
+		if (read_one(msg_key_at(m, i), msg_value_at(m, i), texts, &next, &others) != RC_OK)
 			return RC_INVALID;
 	if (!*rq->tenant_id || !*rq->method || read_number(others.rate, &rq->rate) != RC_OK ||
 		read_number(others.timeout, &rq->timeout_ms) != RC_OK)

@@ -32,12 +32,30 @@ static void walk(struct jscan v)
 	}
 }
 
+/* Read member by member it is the same object, or none. */
+static void read_again(const char *text, size_t size)
+{
+	struct jscan_reader r = jscan_reader(text, size);
+	struct jscan whole, key, value, again;
+	bool object = jscan_parse(text, size, &whole) == RC_OK && whole.kind == JSCAN_OBJECT;
+	enum rc rc;
+
+	while ((rc = jscan_read(&r, &key, &value, &again)) == RC_OK)
+		if (jscan_parse(value.p, value.len, &again) != RC_OK || again.len != value.len ||
+			again.kind != value.kind)
+			abort();
+	if (rc != (object ? RC_NOTFOUND : RC_INVALID) ||
+		(object && (again.p != whole.p || again.len != whole.len)))
+		abort();
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct jscan v;
 	json_error_t err;
 	json_t *other;
 
+	read_again((const char *)data, size);
 	if (jscan_parse((const char *)data, size, &v) != RC_OK)
 		return 0;
 	walk(v);

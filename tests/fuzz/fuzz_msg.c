@@ -29,5 +29,18 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		(void)msg_flag(&m, fields[i]);
 	}
 	(void)msg_mac_ok(&m, key, 1);
+	for (size_t i = 0; i < m.count; i++) {
+		struct jscan name = msg_key_at(&m, i), value = msg_value_at(&m, i), found;
+
+		/* Each name is there once, and its value is the one that another reader finds. */
+		if (jscan_str(name, text, sizeof(text)) != RC_OK)
+			continue;
+		found = msg_field(&m, text);
+		if (found.p != value.p || found.len != value.len)
+			abort();
+		if (jscan_get(m.header, text, &found) != RC_OK || found.p != value.p ||
+			found.len != value.len || found.kind != value.kind)
+			abort();
+	}
 	return 0;
 }

@@ -125,6 +125,69 @@ static void json_strings(void **state)
 	}
 }
 
+/* Eight bytes are looked at together: what needs an escape may be any of them. */
+static void json_strings_wherever_the_escape_stands(void **state)
+{
+	(void)state;
+	for (size_t len = 1; len <= 20; len++) {
+		for (size_t at = 0; at < len; at++) {
+			static const unsigned char odd[] = {'"', '\\', 0x1f, 0x00, 0x80, 0xff};
+			static const char *const escaped[] = {"\\\"", "\\\\", "\\u001f", "\\u0000",
+				"\xEF\xBF\xBD", "\xEF\xBF\xBD"};
+
+			for (size_t i = 0; i < sizeof(odd); i++) {
+				char in[20], out[64];
+				struct buf b;
+
+				memset(in, '~', sizeof(in));
+				in[at] = (char)odd[i];
+				(void)snprintf(out, sizeof(out), "\"%.*s%s%.*s\"", (int)at,
+					"~~~~~~~~~~~~~~~~~~~~", escaped[i], (int)(len - at - 1),
+					"~~~~~~~~~~~~~~~~~~~~");
+				buf_init(&b, 200);
+				buf_json_len(&b, in, len);
+				assert_int_equal(b.len, strlen(out));
+				assert_memory_equal(b.data, out, b.len);
+				buf_free(&b);
+			}
+		}
+	}
+}
+
+static void a_json_string_has_to_fit(void **state)
+{
+	struct buf b;
+
+	(void)state;
+	buf_init(&b, 6);
+	buf_json(&b, "four");
+	assert_int_equal(b.len, 6);
+	assert_false(b.failed);
+	buf_json(&b, "");
+	assert_true(b.failed);
+	buf_free(&b);
+}
+
+static void integers(void **state)
+{
+	static const struct {
+		int64_t n;
+		const char *text;
+	} cases[] = {{0, "0"}, {7, "7"}, {-1, "-1"}, {10, "10"}, {-907, "-907"},
+		{INT64_MAX, "9223372036854775807"}, {INT64_MIN, "-9223372036854775808"}};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct buf b;
+
+		buf_init(&b, 20);
+		buf_int(&b, cases[i].n);
+		assert_int_equal(b.len, strlen(cases[i].text));
+		assert_memory_equal(b.data, cases[i].text, b.len);
+		buf_free(&b);
+	}
+}
+
 static void consumes_from_the_front(void **state)
 {
 	struct buf b;
@@ -185,6 +248,9 @@ int main(void)
 		cmocka_unit_test(reserve_and_commit),
 		cmocka_unit_test(formats_long_and_short),
 		cmocka_unit_test(json_strings),
+		cmocka_unit_test(json_strings_wherever_the_escape_stands),
+		cmocka_unit_test(a_json_string_has_to_fit),
+		cmocka_unit_test(integers),
 		cmocka_unit_test(consumes_from_the_front),
 		cmocka_unit_test(steals_a_string),
 		cmocka_unit_test(wipes_all_of_it),

@@ -12,11 +12,44 @@
 
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 
+static void is_same(struct jscan a, struct jscan b)
+{
+	assert_ptr_equal(a.p, b.p);
+	assert_int_equal(a.len, b.len);
+	assert_int_equal(a.kind, b.kind);
+}
+
+/* Read member by member, a text is the same object as read at once, or none. */
+static void reads_alike(const char *text, size_t len)
+{
+	struct jscan_reader r = jscan_reader(text, len);
+	struct jscan whole, read, key, value, expected_key, expected;
+	struct jscan_iter it = {NULL, NULL, JSCAN_NONE};
+	bool object = jscan_parse(text, len, &whole) == RC_OK && whole.kind == JSCAN_OBJECT;
+	enum rc rc;
+
+	if (object)
+		it = jscan_iter(whole);
+	while ((rc = jscan_read(&r, &key, &value, &read)) == RC_OK) {
+		if (!object)
+			continue;
+		assert_true(jscan_next(&it, &expected_key, &expected));
+		is_same(key, expected_key);
+		is_same(value, expected);
+		is_same(jscan_checked(value.p, value.len), expected);
+	}
+	assert_int_equal(rc, object ? RC_NOTFOUND : RC_INVALID);
+	assert_false(jscan_next(&it, &expected_key, &expected));
+	if (object)
+		is_same(read, whole);
+}
+
 /* The text is copied to the heap without a terminator, so that ASan sees a read past its end. */
 static enum rc parse_exact(const char *text, size_t len, char **copy, struct jscan *out)
 {
 	*copy = malloc(len ? len : 1);
 	memcpy(*copy, text, len);
+	reads_alike(*copy, len);
 	return jscan_parse(*copy, len, out);
 }
 
@@ -141,6 +174,39 @@ static void depth_has_an_end(void **state)
 	memset(text, '[', JSCAN_DEPTH_MAX + 1);
 	memset(text + JSCAN_DEPTH_MAX + 1, ']', JSCAN_DEPTH_MAX + 1);
 	assert_int_equal(jscan_parse(text, sizeof(text), &v), RC_INVALID);
+}
+
+/* The object counts, too. */
+static void depth_has_the_same_end_member_by_member(void **state)
+{
+	char text[2 * (JSCAN_DEPTH_MAX + 1) + 5];
+
+	(void)state;
+	for (int depth = JSCAN_DEPTH_MAX - 2; depth <= JSCAN_DEPTH_MAX; depth++) {
+		int len = snprintf(text, sizeof(text), "{\"a\":%0*d%0*d}", depth, 0, depth, 0);
+
+		memset(text + 5, '[', (size_t)depth);
+		memset(text + 5 + depth, ']', (size_t)depth);
+		reads_alike(text, (size_t)len);
+	}
+}
+
+static void an_object_ends_where_a_member_ends(void **state)
+{
+	static const char *const cases[] = {"{\"a\":1 , \"b\":[{}] , \"c\":\"}\"}",
+		"{\"a\":1,,\"b\":2}", "{,\"a\":1}", "{\"a\":1}}", "{\"a\":1},", "{\"a\":1]",
+		"{\"a\":}", "{\"a\"}", "{\"a\":1\"b\":2}", "{\"a\":[1}", "{\"a\":1,\"b", " {",
+		"{\"a\" :1}", "{\"a\": 1}\n "};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(cases); i++) {
+		char *copy = malloc(strlen(cases[i]));
+
+		memcpy(copy, cases[i], strlen(cases[i]));
+		for (size_t len = 0; len <= strlen(cases[i]); len++)
+			reads_alike(copy, len);
+		free(copy);
+	}
 }
 
 static void walks_members_and_elements(void **state)
@@ -322,6 +388,8 @@ int main(void)
 		cmocka_unit_test(a_nul_byte_is_no_json),
 		cmocka_unit_test(half_a_surrogate_pair_is_json_but_no_text),
 		cmocka_unit_test(depth_has_an_end),
+		cmocka_unit_test(depth_has_the_same_end_member_by_member),
+		cmocka_unit_test(an_object_ends_where_a_member_ends),
 		cmocka_unit_test(walks_members_and_elements),
 		cmocka_unit_test(finds_members),
 		cmocka_unit_test(unescapes_strings),
