@@ -303,9 +303,7 @@ enum status api_item_path(
 
 	if (status != STATUS_OK)
 		return status;
-	if (len == 0 || len > 100 ||
-		strspn(id, "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_-") !=
-			len) {
+	if (len == 0 || len > 100 || text_span(id, "_-") != len) {
 		complain("an id holds letters, digits, '-' and '_' only", NULL);
 		return STATUS_USAGE;
 	}

@@ -62,8 +62,7 @@ struct wanted {
 
 static bool org_id_ok(const char *id)
 {
-	return strspn(id, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-") ==
-		strlen(id);
+	return !id[text_span(id, "_-")];
 }
 
 static bool read_wanted(struct request *rq, const json_t *body, struct wanted *w)

@@ -81,10 +81,7 @@ void cors_preflight(struct request *rq, const char *allow)
 		/* Mcp-Param-* has no fixed names and a wildcard does not count with credentials:
 		 * the page's own wish is granted where it is a plain list of header names. */
 		const char *asked = http_header(rq, "Access-Control-Request-Headers");
-		bool plain = asked && strlen(asked) < 1000 &&
-			!asked[strspn(asked,
-				"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-,"
-				" ")];
+		bool plain = asked && strlen(asked) < 1000 && !asked[text_span(asked, "-, ")];
 
 		http_add_header(rq, "Access-Control-Allow-Headers",
 			plain ? asked

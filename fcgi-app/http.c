@@ -105,22 +105,21 @@ static const char *param(const struct request *rq, const char *name)
 
 static int header_count(const struct request *rq, const char *name, const char **value)
 {
-	char cgi_name[128];
+	/* Room for a prefix. */
+	char names[HTTP_PREFIX_LEN + 128] = HTTP_PREFIX, *cgi_name = names + HTTP_PREFIX_LEN;
 	int count;
 
 	*value = NULL;
-	if (!http_parse_param_name(name, cgi_name, sizeof(cgi_name)))
+	if (!http_parse_param_name(name, cgi_name, sizeof(names) - HTTP_PREFIX_LEN))
 		return 0;
 	count = param_count(rq, cgi_name, value);
 	/* Two headers have a CGI name of their own, which is there, empty, when the client sent
 	 * none. */
-	if (strncmp(cgi_name, "HTTP_", 5) != 0) {
-		char again[sizeof(cgi_name) + 5];
+	if (http_parse_is_content(name)) {
 		const char *other;
 
-		(void)snprintf(again, sizeof(again), "HTTP_%s", cgi_name);
 		/* This one nginx repeats and Caddy joins; the other has the first alone. */
-		if (param_count(rq, again, &other) > 1 || (other && strchr(other, ',')))
+		if (param_count(rq, names, &other) > 1 || (other && strchr(other, ',')))
 			count = 2;
 		if (*value && !**value) {
 			*value = NULL;

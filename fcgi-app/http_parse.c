@@ -206,8 +206,6 @@ enum rc http_parse_cookie(const char *header, const char *name, char *out, size_
 enum rc http_parse_bearer(const char *header, const char **token)
 {
 	static const char scheme[] = "bearer";
-	static const char token68[] =
-		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~+/";
 	size_t len;
 
 	for (size_t i = 0; i < sizeof(scheme) - 1; i++, header++) {
@@ -217,7 +215,7 @@ enum rc http_parse_bearer(const char *header, const char **token)
 	if (*header != ' ')
 		return RC_INVALID;
 	header += strspn(header, " ");
-	len = strspn(header, token68);
+	len = text_span(header, "-._~+/");
 	if (len == 0 || len > HTTP_TOKEN_MAX || header[len + strspn(header + len, "=")] != '\0')
 		return RC_INVALID;
 	*token = header;
@@ -254,11 +252,9 @@ bool http_parse_type_is(const char *content_type, const char *type)
 
 bool http_parse_request_id_ok(const char *id)
 {
-	static const char allowed[] =
-		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-";
 	size_t len = strlen(id);
 
-	return len >= 8 && len <= 31 && strspn(id, allowed) == len;
+	return len >= 8 && len <= 31 && text_span(id, "_-") == len;
 }
 
 bool http_parse_method_ok(const char *method)
@@ -279,18 +275,20 @@ bool http_parse_idempotency_key_ok(const char *key)
 	return len >= 1 && len <= 128;
 }
 
+bool http_parse_is_content(const char *header)
+{
+	return (header[0] | 0x20) == 'c' &&
+		(text_equal_nocase(header, "Content-Type") ||
+			text_equal_nocase(header, "Content-Length"));
+}
+
 bool http_parse_param_name(const char *header, char *out, size_t cap)
 {
-	size_t at;
+	size_t at = http_parse_is_content(header) ? 0 : HTTP_PREFIX_LEN;
 
-	/* CGI gives these two a name of their own. */
-	if (!str_copy(out, cap,
-		    text_equal_nocase(header, "Content-Type") ||
-				    text_equal_nocase(header, "Content-Length")
-			    ? ""
-			    : "HTTP_"))
+	if (at >= cap)
 		return false;
-	at = strlen(out);
+	memcpy(out, HTTP_PREFIX, at);
 	for (; *header; header++) {
 		char c = *header;
 

@@ -39,6 +39,12 @@ bool http_parse_request_id_ok(const char *id);
 bool http_parse_method_ok(const char *method);
 /* 1 to 128 visible ASCII characters without comma. */
 bool http_parse_idempotency_key_ok(const char *key);
+/* What a header's CGI name begins with, unless it is one of the two that have names of their own.
+ */
+#define HTTP_PREFIX "HTTP_"
+#define HTTP_PREFIX_LEN (sizeof(HTTP_PREFIX) - 1)
+/* Content-Type or Content-Length. */
+bool http_parse_is_content(const char *header);
 /* "Mcp-Method" -> "HTTP_MCP_METHOD", "Content-Type" -> "CONTENT_TYPE". False: does not fit. */
 bool http_parse_param_name(const char *header, char *out, size_t cap);
 

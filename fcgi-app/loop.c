@@ -274,17 +274,18 @@ static void tell_news(struct conn *c)
 {
 	struct news *n;
 	struct msg m;
-	bool goes_on = true;
+	bool goes_on = true, on_shelf = false;
 
 	while (goes_on && (n = c->work.first)) {
 		c->work.first = n->next;
+		on_shelf = n->payload != NULL;
 		/* It was parsed before. */
 		if (n->event != DISPATCH_MESSAGE || read_news(n, &m))
 			goes_on = mcp_event(c->rq->call, n->event, &m);
 		free(n);
 	}
 	if (!goes_on) {
-		if (c->call.shelf)
+		if (on_shelf)
 			used(c);
 		finish(c);
 	} else {
@@ -571,20 +572,30 @@ static void on_back(struct conn *c)
 		set_time(c, mcp_due(c->rq->call));
 }
 
+static void release_used(struct loop *l)
+{
+	struct conn *c;
+
+	(void)pthread_mutex_lock(&l->lock);
+	c = l->used;
+	l->used = NULL;
+	(void)pthread_mutex_unlock(&l->lock);
+	for (; c; c = c->next_used)
+		mux_release(l->mux, &c->call);
+}
+
 static void take_back(struct loop *l)
 {
 	uint64_t count;
-	struct conn *c, *next, *done;
+	struct conn *c, *next;
 
 	(void)!read(l->wake_fd, &count, sizeof(count));
 	(void)pthread_mutex_lock(&l->lock);
-	done = l->used;
-	l->used = NULL;
 	c = l->back.first;
 	jobs_init(&l->back);
 	(void)pthread_mutex_unlock(&l->lock);
-	for (; done; done = done->next_used)
-		mux_release(l->mux, &done->call);
+	/* They may be freed below. */
+	release_used(l);
 	for (; c; c = next) {
 		next = c->next_job;
 		on_back(c);
@@ -702,6 +713,9 @@ void loop_run(struct loop *l)
 
 		mux_flush(l->mux);
 		n = epoll_wait(l->epoll, events, EVENTS, time_left(l));
+		/* Before the requests that have come: an agent's next one is behind the end of its
+		 * result. */
+		release_used(l);
 		for (int i = 0; i < n; i++)
 			handle(l, &events[i]);
 		on_due(l);

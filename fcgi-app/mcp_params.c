@@ -6,6 +6,7 @@
 
 #include "fcgi-app/mcp_request.h"
 #include "shared/mirror.h"
+#include "shared/text.h"
 
 #define NUMBER_MAX 40
 #define VALUE_MAX 8192
@@ -54,8 +55,7 @@ static bool check_header(void *ctx, const char *suffix, struct jscan value)
 	const char *header;
 
 	/* CGI folds other characters of header names together. */
-	if (suffix[strspn(
-		    suffix, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-")])
+	if (suffix[text_span(suffix, "-")])
 		return true;
 	(void)snprintf(name, sizeof(name), "Mcp-Param-%s", suffix);
 	header = c->get(c->ctx, name);

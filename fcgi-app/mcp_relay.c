@@ -509,9 +509,7 @@ static bool call_of(struct jscan id, char call[MSG_ID_MAX + 1])
 	if (!dot)
 		return false;
 	*dot = '\0';
-	return *text && str_copy(call, MSG_ID_MAX + 1, text) &&
-		strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-") ==
-		strlen(text);
+	return *text && str_copy(call, MSG_ID_MAX + 1, text) && !text[text_span(text, "_-")];
 }
 
 static void put_response(struct buf *b, struct request *rq, const struct apikey_grant *grant,

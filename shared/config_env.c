@@ -160,13 +160,11 @@ char *config_origin(const char *text, const char **why)
 
 static const char *path_problem(const char *path)
 {
-	static const char allowed[] =
-		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
-		"-._~%!$&'()*+,;=:@/";
-
 	if (strchr(path, '?') || strchr(path, '#'))
 		return "holds a query or a fragment";
-	return path[strspn(path, allowed)] ? "holds characters that a URL can't have" : NULL;
+	return path[text_span(path, "-._~%!$&'()*+,;=:@/")]
+		? "holds characters that a URL can't have"
+		: NULL;
 }
 
 static enum rc load_public_url(

@@ -156,7 +156,7 @@ static enum rc session_key(const struct crypto_ephemeral *own,
 
 static bool id_ok(const char *id)
 {
-	size_t len = strspn(id, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-");
+	size_t len = text_span(id, "_-");
 
 	return len > 0 && id[len] == '\0';
 }

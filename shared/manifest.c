@@ -14,8 +14,7 @@
 
 bool manifest_tool_ok(const char *name)
 {
-	size_t len =
-		strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_./-");
+	size_t len = text_span(name, "_./-");
 
 	return len >= 1 && len <= MANIFEST_TOOL_MAX && name[len] == '\0';
 }

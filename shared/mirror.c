@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "shared/text.h"
+
 #define DEPTH_MAX 8
 
 struct walk {
@@ -28,10 +30,7 @@ static bool has_header_form(struct jscan value)
 
 static bool is_token(const char *s)
 {
-	return *s &&
-		!s[strspn(s,
-			"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
-			"!#$%&'*+-.^_`|~")];
+	return *s && !s[text_span(s, "!#$%&'*+-.^_`|~")];
 }
 
 /* Only chains of "properties" lead to marked parameters, so that is all we follow. */

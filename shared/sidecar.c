@@ -47,9 +47,7 @@ static enum rc copy_token(struct buf *out, struct jscan from, const char *name, 
 
 	if (rc == RC_NOTFOUND)
 		return RC_OK;
-	if (rc != RC_OK || jscan_str(v, text, max + 1) != RC_OK ||
-		text[strspn(text,
-			"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.:-")])
+	if (rc != RC_OK || jscan_str(v, text, max + 1) != RC_OK || text[text_span(text, "_.:-")])
 		return RC_INVALID;
 	buf_printf(out, ",\"%s\":", name);
 	buf_json(out, text);
@@ -208,8 +206,7 @@ enum rc sidecar_clean(const char *text, size_t len, const char *tenant_id, const
 
 static bool tenant_ok(const char *tenant_id)
 {
-	size_t len = strspn(
-		tenant_id, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-");
+	size_t len = text_span(tenant_id, "_-");
 
 	return len >= 1 && len <= SIDECAR_ID_MAX && tenant_id[len] == '\0';
 }

@@ -286,6 +286,20 @@ static char lower(char c)
 	return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
 }
 
+static bool is_alnum(char c)
+{
+	return (c >= '0' && c <= '9') || (lower(c) >= 'a' && lower(c) <= 'z');
+}
+
+size_t text_span(const char *s, const char *also)
+{
+	size_t len = 0;
+
+	while (is_alnum(s[len]) || (s[len] && strchr(also, s[len])))
+		len++;
+	return len;
+}
+
 bool text_equal_nocase(const char *a, const char *b)
 {
 	while (*a && lower(*a) == lower(*b)) {

@@ -37,6 +37,9 @@ bool text_slug_ok(const char *s);
 bool text_name_ok(const char *s, size_t max);
 /* The closest of names[count] by edit distance, or NULL when none is close enough to suggest. */
 const char *text_nearest(const char *word, const char *const *names, size_t count);
+/* How many characters s begins with that are ASCII letters, digits or in also. Faster than
+ * strspn(), which makes a table of such a set each time. */
+size_t text_span(const char *s, const char *also);
 /* Case-insensitive ASCII comparison. */
 bool text_equal_nocase(const char *a, const char *b);
 /* A host or URL host part that means this machine: localhost, *.localhost, 127/8, ::1, 0.0.0.0. */

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "shared/log.h"
+#include "shared/text.h"
 
 #define ENV_MAX 16
 #define VALUE_MAX 4200
@@ -20,9 +21,7 @@
 /* Letters, digits, and what no shell gives a meaning to. */
 static bool plain(const char *value)
 {
-	return strspn(value,
-		       "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
-		       "/._-+:,@=") == strlen(value);
+	return !value[text_span(value, "/._-+:,@=")];
 }
 
 static const char *value_of(char letter, const struct command_word *words, size_t count)

@@ -182,6 +182,22 @@ static void nocase(void **state)
 	assert_false(text_equal_nocase("[", "{"));
 }
 
+static void spans(void **state)
+{
+	(void)state;
+	assert_int_equal(text_span("", "_-"), 0);
+	assert_int_equal(text_span("aZ09_-", "_-"), 6);
+	assert_int_equal(text_span("aZ09_-", ""), 4);
+	assert_int_equal(text_span("ab c", "_-"), 2);
+	for (int c = 1; c < 256; c++) {
+		const char text[] = {(char)c, '\0'};
+		bool plain =
+			(c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z');
+
+		assert_int_equal(text_span(text, "/"), plain || c == '/');
+	}
+}
+
 static void loopback(void **state)
 {
 	static const char *const yes[] = {"localhost", "LOCALHOST", "localhost.", "a.b.localhost",
@@ -210,6 +226,7 @@ int main(void)
 		cmocka_unit_test(slugs),
 		cmocka_unit_test(names),
 		cmocka_unit_test(nearest),
+		cmocka_unit_test(spans),
 		cmocka_unit_test(nocase),
 		cmocka_unit_test(loopback),
 	};
