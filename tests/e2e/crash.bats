@@ -13,17 +13,12 @@ setup() {
 
 teardown() {
 	stack_down
-	[[ -z ${DISK:-} ]] || umount "$DISK"
+	small_disk_end
 }
 
 # The state on a small volume of its own, where that is allowed.
 small_volume() {
-	DISK=$STACK/disk
-	mkdir "$DISK"
-	if ! mount -t tmpfs -o size=256m,mode=700 tmpfs "$DISK" 2>/dev/null; then
-		DISK=
-		return
-	fi
+	small_disk size=256m || return 0
 	mv "$STATE" "$DISK/state"
 	ln -s "$DISK/state" "$STATE"
 }

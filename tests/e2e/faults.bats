@@ -11,7 +11,7 @@ setup() {
 
 teardown() {
 	stack_down
-	[[ -z ${DISK:-} ]] || umount "$DISK"
+	small_disk_end
 }
 
 ready() {
@@ -109,12 +109,7 @@ call_in_flight() { admin GET /v1/admin/status | jq -e '.. | .calls_in_flight? //
 }
 
 @test "a full disk under the audit log: calls and writes are refused, reads go on, service returns by itself" {
-	DISK=$STACK/disk
-	mkdir "$DISK"
-	mount -t tmpfs -o size=8m,mode=700 tmpfs "$DISK" 2>/dev/null || {
-		DISK=
-		skip "mounting a small tmpfs is not allowed here"
-	}
+	needs_small_disk size=8m
 	AUDIT=$DISK/audit.jsonl
 	stack_config server.audit_log_path "$AUDIT"
 	stack_env "AIRLOCK_CP_STATE_PATH=$STATE/state.db"

@@ -6,6 +6,7 @@
 #   stack_env NAME=VALUE    set an environment variable of the daemons
 #   stack_up                start tunneld, fcgi-app and the front; return when /health says ok
 #   worker_up TENANT [NAME] enroll and run a worker on demo data; return when it is connected
+#   small_disk OPTIONS      mount a small file system at $DISK
 #   stack_down              end everything
 
 REPO=$(cd "$BATS_TEST_DIRNAME/../.." && pwd)
@@ -194,6 +195,19 @@ stack_down() {
 	stop fcgi-app || true
 	stop tunneld || true
 }
+
+# A file system of its own at $DISK, with options such as size=8m,nr_inodes=100; fails where mounting is not allowed.
+# small_disk_end, for teardown, takes it away.
+small_disk() {
+	DISK=$STACK/disk
+	mkdir -p "$DISK"
+	mount -t tmpfs -o "mode=700,$1" tmpfs "$DISK" 2>/dev/null || {
+		DISK=
+		return 1
+	}
+}
+needs_small_disk() { small_disk "$1" || skip "mounting a small tmpfs is not allowed here"; }
+small_disk_end() { [[ -z ${DISK:-} ]] || umount "$DISK"; }
 
 # Sanitizer reports and crashes must not hide in a log.
 assert_logs_clean() {
