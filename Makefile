@@ -36,6 +36,7 @@ $(foreach p,$(PROGRAMS),$(eval $(p)_OBJ := $(call objects,$(filter-out $(p)/main
 BINS    := $(foreach p,$(PROGRAMS),$(BUILD)/bin/$(BIN_$(p))) $(BUILD)/bin/airlock-demo-data
 TESTS   := $(patsubst tests/unit/%.c,$(BUILD)/test/%,$(wildcard tests/unit/*/test_*.c))
 BENCH   := $(patsubst tests/bench/%.c,$(BUILD)/bench/bin/%,$(wildcard tests/bench/*.c))
+PRELOADS := $(patsubst tests/crash/%.c,$(BUILD)/test/%.so,$(wildcard tests/crash/*.c))
 FUZZERS := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzzer/%,$(wildcard tests/fuzz/fuzz_*.c))
 
 # The quiet form of a recipe: V=1 shows the command instead.
@@ -44,7 +45,7 @@ link = $(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS)
 
 .PHONY: all tests demo demo-stop check conformance bench bench-programs lint fuzz fuzzers deps install clean help toolchain
 all: $(BINS) ## Build the programs
-tests: $(TESTS) $(BUILD)/test/fault.so
+tests: $(TESTS) $(PRELOADS)
 fuzzers: $(FUZZERS)
 
 demo: ## Install, build and start everything on DEMO_PORT (8080), behind FRONT (nginx or caddy)
@@ -115,8 +116,8 @@ $(foreach p,$(PROGRAMS),$(eval $(call program,$(p))))
 $(BUILD)/test/shared/%: $(BUILD)/obj/tests/unit/shared/%.o $(BUILD)/lib/shared.a
 	@mkdir -p $(@D)
 	$(call say,LD,$@)$(link) -lcmocka
-# A disk that fails on demand, for LD_PRELOAD.
-$(BUILD)/test/fault.so: tests/crash/fault.c
+# For LD_PRELOAD: a disk that fails on demand, a process that is killed at a step of its own.
+$(BUILD)/test/%.so: tests/crash/%.c
 	@mkdir -p $(@D)
 	$(call say,LD,$@)$(CC) $(CPPFLAGS) -std=c11 -O2 $(WARN) -fPIC -shared -o $@ $<
 $(BUILD)/fuzzer/%: $(BUILD)/obj/tests/fuzz/%.o $(foreach p,$(PROGRAMS),$(BUILD)/lib/$(p).a) $(BUILD)/lib/shared.a

@@ -15,6 +15,7 @@
 
 #include "cli/api.h"
 #include "cli/doctor_internal.h"
+#include "cli/restore_dir.h"
 #include "shared/audit_form.h"
 #include "shared/audit_reader.h"
 #include "shared/clock.h"
@@ -25,6 +26,7 @@
 #include "shared/file.h"
 #include "shared/httpclient.h"
 #include "shared/mem.h"
+#include "shared/restoremark.h"
 #include "shared/text.h"
 
 #define TEXT_MAX 512
@@ -54,6 +56,52 @@ void doctor_find(struct doctor *d, const char *check, enum doctor_grade grade, c
 	(void)json_array_append_new(d->findings, j);
 }
 
+/* --- a restore -----------------------------------------------------------------------------------
+ */
+
+/* What it has put in place so far is judged by nobody: the other checks would advise to start the
+ * daemons, or to make what is missing. */
+static bool finished_beside(struct doctor *d, const char *path)
+{
+	char remedy[PATH_MAX + 128];
+	struct restoremark m;
+
+	if (!restoremark_find(path, &m))
+		return true;
+	if (*m.backup)
+		(void)snprintf(remedy, sizeof(remedy),
+			"Run airlockctl restore '%s' again, unless one is at work. Until it ends "
+			"well no daemon starts.",
+			m.backup);
+	else
+		(void)str_copy(remedy, sizeof(remedy),
+			"Empty the state, this mark too, and restore a backup; see docs/backup.md. "
+			"Until then no daemon starts.");
+	doctor_find(d, "restore", DOCTOR_FAULT, remedy,
+		"a restore has begun and is not complete: %s", m.path);
+	return false;
+}
+
+/* Beside config.yaml, even where there is none yet, and beside the audit log that it names. */
+static bool check_restore(struct doctor *d, bool have_config)
+{
+	char left[PATH_MAX], remedy[PATH_MAX + 128];
+
+	if (!d->c.config_path)
+		return true; /* the environment is wrong, which is said already */
+	if (!finished_beside(d, d->c.config_path) ||
+		(have_config && !finished_beside(d, d->c.audit_log_path)))
+		return false;
+	if (restore_dir_left(d->c.config_path, left)) {
+		(void)snprintf(remedy, sizeof(remedy), "rm -r '%s'", left);
+		doctor_find(d, "restore", DOCTOR_WARNING, remedy,
+			"%s is what a restore unpacked that was killed before it began to put "
+			"files in place; the private key may be in it",
+			left);
+	}
+	return true;
+}
+
 /* --- configuration ------------------------------------------------------------------------------
  */
 
@@ -65,6 +113,10 @@ static bool check_config(struct doctor *d)
 
 	buf_init(&warnings, 65536);
 	rc = config_try(NULL, 0, &d->c, &warnings, &err);
+	if (!check_restore(d, rc == RC_OK)) {
+		buf_free(&warnings);
+		return false;
+	}
 	if (rc != RC_OK)
 		doctor_find(d, "config", DOCTOR_FAULT,
 			"Correct it; conf/config.example.yaml explains every key. Run this with "

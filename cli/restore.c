@@ -1,22 +1,19 @@
 /* restore: a backup back into an empty state. Everything is unpacked and proved in a directory of
- * its own first; only then are the files moved to their places, config.yaml last. From the first
- * move to the last a mark (FIRSTBOOT_RESTORING) keeps daemons from starting on half of it, and lets
- * the next restore begin anew. */
-#include <dirent.h>
+ * its own first; only then are the files moved to their places. From before the first move until
+ * nothing is left to do, marks (shared/restoremark.h) keep daemons from starting on half of it, and
+ * let a restore of the same backup complete it. */
 #include <errno.h>
-#include <fcntl.h>
-#include <ftw.h>
-#include <glob.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "cli/api.h"
 #include "cli/audit_verify.h"
 #include "cli/backup_file.h"
+#include "cli/restore_dir.h"
+#include "cli/restore_plan.h"
 #include "shared/audit_reader.h"
 #include "shared/audit_segments.h"
 #include "shared/config.h"
@@ -25,18 +22,25 @@
 #include "shared/file.h"
 #include "shared/firstboot.h"
 #include "shared/mem.h"
+#include "shared/restoremark.h"
 #include "shared/text.h"
 
 #define CONFIG_MAX ((size_t)262144)
 
 struct restore {
-	char dir[PATH_MAX]; /* where it is unpacked */
-	char mark[PATH_MAX];
+	char backup[PATH_MAX]; /* its file, absolute */
+	char digest[RESTOREMARK_DIGEST_LEN + 1]; /* of its manifest: what tells backups apart */
+	struct restore_dir dir; /* where it is unpacked */
 	json_t *manifest;
 	struct config c;
 	uint8_t key[CRYPTO_PUBLIC_LEN];
 	bool with_key;
-	int lock;
+	struct restore_plan *plan;
+	/* config.yaml and, where that lies in another directory, the log: beside them are the boot
+	 * locks (-1: not held) and the marks. */
+	const char *places[2];
+	size_t place_count;
+	int locks[2];
 };
 
 static enum status cannot(const char *what, const char *why)
@@ -50,39 +54,27 @@ static bool join(char out[PATH_MAX], const char *dir, const char *name)
 	return snprintf(out, PATH_MAX, "%s/%s", dir, name) < PATH_MAX;
 }
 
-static int remove_one(const char *path, const struct stat *st, int kind, struct FTW *ftw)
-{
-	(void)st;
-	(void)kind;
-	(void)ftw;
-	return remove(path);
-}
-
-static void remove_tree(const char *dir)
-{
-	(void)nftw(dir, remove_one, 16, FTW_DEPTH | FTW_PHYS | FTW_MOUNT);
-}
-
-/* What a killed restore left unpacked may hold the private key. */
-static void sweep(const char *parent)
-{
-	char pattern[PATH_MAX];
-	glob_t found;
-
-	if (!join(pattern, parent, ".restore-??????") || glob(pattern, 0, NULL, &found) != 0)
-		return;
-	for (size_t i = 0; i < found.gl_pathc; i++)
-		remove_tree(found.gl_pathv[i]);
-	globfree(&found);
-}
-
 /* --- proving --------------------------------------------------------------------------------- */
+
+/* The same for a backup that was moved, or compressed. */
+static bool take_digest(struct restore *r)
+{
+	uint8_t hash[CRYPTO_HASH_LEN];
+	char *text = json_dumps(r->manifest, JSON_SORT_KEYS | JSON_COMPACT);
+
+	if (!text)
+		return false;
+	crypto_sha256(text, strlen(text), hash);
+	text_hex(hash, sizeof(hash), r->digest);
+	free(text);
+	return true;
+}
 
 static enum status unpack(struct restore *r, const char *file)
 {
 	struct config_error err;
 	struct buf warnings;
-	char why[512], parent[PATH_MAX];
+	char why[512];
 	struct config env = {0};
 	enum status status = STATUS_OK;
 
@@ -90,14 +82,14 @@ static enum status unpack(struct restore *r, const char *file)
 	buf_init(&warnings, 65536);
 	if (config_load_env(&env, environ, &warnings, &err) != RC_OK)
 		status = cannot("the environment", err.text);
-	else if (!file_dir(env.config_path, parent) || !join(r->dir, parent, ".restore-XXXXXX"))
-		status = cannot(env.config_path, "the path is too long");
-	else if (sweep(parent), file_make_dirs(parent, 0700) != RC_OK || !mkdtemp(r->dir))
-		status = cannot(parent, strerror(errno));
-	if (status != STATUS_OK)
-		r->dir[0] = '\0';
-	else if (backup_read(file, r->dir, &r->manifest, why, sizeof(why)) != RC_OK)
+	else if (!realpath(file, r->backup))
+		status = cannot(file, strerror(errno));
+	else if (restore_dir_make(env.config_path, &r->dir) != RC_OK)
+		status = cannot(env.config_path, strerror(errno));
+	else if (backup_read(file, r->dir.path, &r->manifest, why, sizeof(why)) != RC_OK)
 		status = cannot("this backup can't be restored", why);
+	else if (!take_digest(r))
+		status = cannot(file, "no memory");
 	buf_free(&warnings);
 	config_clear(&env);
 	return status;
@@ -112,7 +104,8 @@ static enum status read_config(struct restore *r)
 	enum status status = STATUS_OK;
 
 	buf_init(&warnings, 65536);
-	if (!join(path, r->dir, "config.yaml") || file_read(path, CONFIG_MAX, &text, &len) != RC_OK)
+	if (!join(path, r->dir.path, "config.yaml") ||
+		file_read(path, CONFIG_MAX, &text, &len) != RC_OK)
 		status = cannot("config.yaml", "the backup has none");
 	else if (config_try(text, len, &r->c, &warnings, &err) != RC_OK)
 		status = cannot("the configuration in the backup", err.text);
@@ -201,8 +194,8 @@ static enum status check_key(const struct restore *r)
 	struct crypto_identity id;
 	enum rc rc;
 
-	if (!join(path, r->dir, "cp_ed25519.pem"))
-		return cannot(r->dir, "the path is too long");
+	if (!join(path, r->dir.path, "cp_ed25519.pem"))
+		return cannot(r->dir.path, "the path is too long");
 	if (!r->with_key)
 		(void)str_copy(path, sizeof(path), r->c.cp_private_key_path);
 	rc = crypto_identity_load(path, &id);
@@ -225,13 +218,13 @@ static enum status prove(struct restore *r)
 	struct db_look look;
 	enum status status = read_manifest(r, &o);
 
-	if (status == STATUS_OK && !join(path, r->dir, "state.db"))
-		status = cannot(r->dir, "the path is too long");
+	if (status == STATUS_OK && !join(path, r->dir.path, "state.db"))
+		status = cannot(r->dir.path, "the path is too long");
 	if (status == STATUS_OK && (db_look(path, &look) != RC_OK || !look.sound))
 		status = cannot("state.db", "the database in the backup is damaged");
 	if (status == STATUS_OK && look.schema > look.known)
 		status = cannot("state.db", "a newer version wrote this backup: install that one");
-	if (status == STATUS_OK && join(path, r->dir, "audit/audit.jsonl"))
+	if (status == STATUS_OK && join(path, r->dir.path, "audit/audit.jsonl"))
 		status = check_log(path, &o);
 	if (status == STATUS_OK)
 		status = read_config(r);
@@ -240,168 +233,93 @@ static enum status prove(struct restore *r)
 	return status;
 }
 
-/* --- is there room? -----------------------------------------------------------------------------
- */
+/* --- putting in place ------------------------------------------------------------------------ */
 
-static bool dir_empty(const char *path)
-{
-	const struct dirent *e;
-	DIR *d = opendir(path);
-	bool empty = true;
-
-	while (d && empty && (e = readdir(d)))
-		empty = e->d_name[0] == '.';
-	if (d)
-		(void)closedir(d);
-	return empty;
-}
-
-static enum status taken(const char *path)
-{
-	return cannot(path, "it is there already; a backup is restored into an empty state only");
-}
-
-static enum status check_empty(const struct restore *r)
-{
-	const struct config *c = &r->c;
-	const char *paths[] = {c->config_path, c->state_path, c->audit_log_path,
-		r->with_key ? c->cp_private_key_path : NULL};
-	struct audit_segment *segments = NULL;
-	size_t count = 0;
-	enum status status = STATUS_OK;
-
-	for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++)
-		if (paths[i] && access(paths[i], F_OK) == 0)
-			return taken(paths[i]);
-	if (audit_segments_list(c->audit_log_path, &segments, &count) == RC_OK && count > 0)
-		status = taken(segments[0].path);
-	audit_segments_free(segments, count);
-	if (status == STATUS_OK && !dir_empty(c->snapshot_dir))
-		status = taken(c->snapshot_dir);
-	return status;
-}
-
-/* --- moving -------------------------------------------------------------------------------------
- */
-
-static enum status copy_over(const char *from, const char *to)
-{
-	char *bytes;
-	size_t len;
-	enum rc rc = file_read(from, SIZE_MAX / 2, &bytes, &len);
-
-	if (rc != RC_OK)
-		return cannot(from, strerror(errno));
-	rc = file_write_atomic(to, bytes, len, 0600);
-	mem_wipe(bytes, len);
-	free(bytes);
-	return rc == RC_OK ? STATUS_OK : cannot(to, strerror(errno));
-}
-
-static enum status move(const char *from, const char *to)
-{
-	char parent[PATH_MAX];
-
-	if (!file_dir(to, parent))
-		return cannot(to, "the path is too long");
-	if (file_make_dirs(parent, 0700) != RC_OK)
-		return cannot(parent, strerror(errno));
-	if (rename(from, to) == 0)
-		return file_sync_dir(to) == RC_OK ? STATUS_OK : cannot(to, strerror(errno));
-	return errno == EXDEV ? copy_over(from, to) : cannot(to, strerror(errno));
-}
-
-/* Moves the files of from below to, one level deep and what is below that. */
-static enum status move_all(const char *from, const char *to)
-{
-	char source[PATH_MAX], target[PATH_MAX];
-	const struct dirent *e;
-	struct stat st;
-	DIR *d = opendir(from);
-	enum status status = STATUS_OK;
-
-	while (d && status == STATUS_OK && (e = readdir(d))) {
-		if (e->d_name[0] == '.')
-			continue;
-		if (!join(source, from, e->d_name) || !join(target, to, e->d_name) ||
-			lstat(source, &st) != 0)
-			status = cannot(e->d_name, "it can't be moved");
-		else if (S_ISDIR(st.st_mode))
-			status = move_all(source, target);
-		else
-			status = move(source, target);
-	}
-	if (d)
-		(void)closedir(d);
-	return status;
-}
-
-/* The log may be called otherwise in its configuration than in the backup. */
-static enum status move_log(const struct restore *r)
-{
-	char from[PATH_MAX], dir[PATH_MAX], current[PATH_MAX];
-
-	if (!join(from, r->dir, "audit") || !join(current, from, "audit.jsonl") ||
-		!file_dir(r->c.audit_log_path, dir))
-		return cannot(r->c.audit_log_path, "the path is too long");
-	if (move(current, r->c.audit_log_path) != STATUS_OK)
-		return STATUS_REFUSED;
-	return move_all(from, dir);
-}
-
-static enum status move_one(const struct restore *r, const char *name, const char *to)
-{
-	char from[PATH_MAX];
-
-	return join(from, r->dir, name) ? move(from, to) : cannot(to, "the path is too long");
-}
-
-static enum status put_in_place(const struct restore *r)
-{
-	char from[PATH_MAX];
-	enum status status = move_log(r);
-
-	if (status == STATUS_OK)
-		status = move_one(r, "state.db", r->c.state_path);
-	if (status == STATUS_OK && r->with_key)
-		status = move_one(r, "cp_ed25519.pem", r->c.cp_private_key_path);
-	if (status == STATUS_OK && join(from, r->dir, "snapshots"))
-		status = move_all(from, r->c.snapshot_dir);
-	if (status == STATUS_OK)
-		status = move_one(r, "config.yaml", r->c.config_path);
-	return status;
-}
-
-/* The lock that starting daemons take, and the mark; *again: a restore did not finish here. */
-static enum status take_state(struct restore *r, bool *again)
+static enum status lock_beside(const char *path, int *lock)
 {
 	char dir[PATH_MAX];
 
-	if (!file_dir(r->c.audit_log_path, dir) || !join(r->mark, dir, FIRSTBOOT_RESTORING))
-		return cannot(r->c.audit_log_path, "the path is too long");
+	if (!file_dir(path, dir))
+		return cannot(path, "the path is too long");
 	if (file_make_dirs(dir, 0700) != RC_OK)
 		return cannot(dir, strerror(errno));
-	r->lock = firstboot_lock(&r->c);
-	if (r->lock < 0)
-		return cannot(dir, strerror(errno));
-	*again = access(r->mark, F_OK) == 0;
+	*lock = firstboot_lock(path);
+	return *lock >= 0 ? STATUS_OK : cannot(dir, strerror(errno));
+}
+
+/* Daemons take the two locks one after the other and never both, so they can't block us for good.
+ */
+static enum status take_locks(struct restore *r)
+{
+	enum status status = lock_beside(r->c.config_path, &r->locks[0]);
+
+	r->places[r->place_count++] = r->c.config_path;
+	if (status != STATUS_OK || file_same_dir(r->c.config_path, r->c.audit_log_path))
+		return status;
+	r->places[r->place_count++] = r->c.audit_log_path;
+	return lock_beside(r->c.audit_log_path, &r->locks[1]);
+}
+
+/* *again: a restore of this backup was killed here. One of another backup has to be completed, or
+ * cleared away by who knows that it is not wanted: what it has put in place looks like any state.
+ */
+static enum status look_for_mark(const struct restore *r, const char *beside, bool *again)
+{
+	char why[PATH_MAX + 256];
+	struct restoremark m;
+
+	if (!restoremark_find(beside, &m))
+		return STATUS_OK;
+	if (strcmp(m.digest, r->digest) == 0) {
+		*again = true;
+		return STATUS_OK;
+	}
+	(void)snprintf(why, sizeof(why),
+		"a restore of %s has begun here and is not complete: restore that again, or empty "
+		"the state, this mark too, to restore another backup",
+		*m.backup ? m.backup : "another backup");
+	return cannot(m.path, why);
+}
+
+/* Beside config.yaml first: that is where daemons look before anything else. */
+static enum status lay_marks(const struct restore *r)
+{
+	for (size_t i = 0; i < r->place_count; i++)
+		if (restoremark_lay(r->places[i], r->digest, r->backup) != RC_OK)
+			return cannot(r->places[i], strerror(errno));
+	return STATUS_OK;
+}
+
+static enum status remove_marks(const struct restore *r)
+{
+	for (size_t i = r->place_count; i-- > 0;)
+		if (restoremark_remove(r->places[i]) != RC_OK)
+			return cannot(r->places[i], strerror(errno));
 	return STATUS_OK;
 }
 
 static enum status settle(struct restore *r)
 {
-	bool again;
-	enum status status = take_state(r, &again);
+	bool again = false;
+	enum status status = take_locks(r);
 
-	if (status == STATUS_OK && !again)
-		status = check_empty(r);
-	if (status == STATUS_OK && file_write_atomic(r->mark, "", 0, 0600) != RC_OK)
-		status = cannot(r->mark, strerror(errno));
+	for (size_t i = 0; status == STATUS_OK && i < r->place_count; i++)
+		status = look_for_mark(r, r->places[i], &again);
 	if (status == STATUS_OK)
-		status = put_in_place(r);
-	if (status == STATUS_OK && (unlink(r->mark) != 0 || file_sync_dir(r->mark) != RC_OK))
-		status = cannot(r->mark, strerror(errno));
-	return status;
+		status = restore_plan_check(r->plan, again);
+	if (status != STATUS_OK)
+		return status;
+	status = lay_marks(r);
+	if (status != STATUS_OK && !again)
+		(void)remove_marks(r); /* nothing is in its place yet */
+	if (status == STATUS_OK)
+		status = restore_plan_place(r->plan);
+	if (status != STATUS_OK)
+		return status;
+	/* What is left there may hold the private key, and nobody would clear it once the marks are
+	 * gone. */
+	restore_dir_remove(&r->dir);
+	return remove_marks(r);
 }
 
 static enum status show(const struct args *args, const struct restore *r)
@@ -424,18 +342,21 @@ enum status cmd_restore(const struct args *args)
 	struct restore *r = xcalloc(1, sizeof(*r));
 	enum status status;
 
-	r->lock = -1;
+	r->dir.hold = r->locks[0] = r->locks[1] = -1;
 	status = unpack(r, args->operand[0]);
 	if (status == STATUS_OK)
 		status = prove(r);
-	if (status == STATUS_OK)
-		status = settle(r);
+	if (status == STATUS_OK) {
+		r->plan = restore_plan_new(r->dir.path, r->manifest, &r->c);
+		status = r->plan ? settle(r) : STATUS_REFUSED;
+	}
 	if (status == STATUS_OK)
 		status = show(args, r);
-	if (*r->dir)
-		remove_tree(r->dir);
-	if (r->lock >= 0)
-		(void)close(r->lock);
+	restore_dir_remove(&r->dir);
+	for (size_t i = 0; i < 2; i++)
+		if (r->locks[i] >= 0)
+			(void)close(r->locks[i]);
+	restore_plan_free(r->plan);
 	json_decref(r->manifest);
 	config_clear(&r->c);
 	free(r);

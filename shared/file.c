@@ -300,9 +300,9 @@ bool file_read_at(int fd, void *bytes, size_t len, off_t at)
 	return true;
 }
 
-int file_lock(const char *path)
+static int lock_with(const char *path, int flags)
 {
-	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	int fd = open(path, O_RDWR | O_CLOEXEC | flags, 0600);
 
 	while (fd >= 0 && flock(fd, LOCK_EX) != 0) {
 		if (errno == EINTR)
@@ -311,4 +311,23 @@ int file_lock(const char *path)
 		fd = -1;
 	}
 	return fd;
+}
+
+int file_lock(const char *path)
+{
+	return lock_with(path, O_CREAT);
+}
+
+int file_lock_existing(const char *path)
+{
+	return lock_with(path, 0);
+}
+
+bool file_same_dir(const char *a, const char *b)
+{
+	char first[PATH_MAX], second[PATH_MAX];
+	struct stat x, y;
+
+	return file_dir(a, first) && file_dir(b, second) && stat(first, &x) == 0 &&
+		stat(second, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
 }

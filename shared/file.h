@@ -36,5 +36,9 @@ enum rc file_make_dirs(const char *path, unsigned mode) MUST_CHECK;
 /* Waits for the exclusive lock on path, which is made when missing. Closing the fd, or the end of
  * the process, releases it. -1 on failure. */
 int file_lock(const char *path);
+/* The same for a lock that must be there already: -1 with ENOENT when it is not. Makes nothing. */
+int file_lock_existing(const char *path);
+/* Are the directories of these two files one and the same? False also where one is missing. */
+bool file_same_dir(const char *a, const char *b);
 
 #endif

@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -26,35 +25,15 @@ static void make_parent(const char *path)
 	make_dirs(dir, 0700);
 }
 
-static bool beside_log(const struct config *c, const char *name, char out[PATH_MAX])
-{
-	char dir[PATH_MAX];
-
-	return file_dir(c->audit_log_path, dir) &&
-		snprintf(out, PATH_MAX, "%s/%s", dir, name) < PATH_MAX;
-}
-
-/* One boot at a time in one state directory; the kernel releases the lock of a killed one. */
-int firstboot_lock(const struct config *c)
-{
-	char path[PATH_MAX];
-
-	if (beside_log(c, ".boot.lock", path))
-		return file_lock(path);
-	errno = ENAMETOOLONG;
-	return -1;
-}
-
+/* The mark of a restore is looked for again: config.yaml may lie elsewhere than the state. */
 static int lock_state(const struct config *c)
 {
-	char path[PATH_MAX];
-	int lock = firstboot_lock(c);
+	int lock = firstboot_lock(c->audit_log_path);
 
 	if (lock < 0)
 		die("can't lock .boot.lock beside %s: %s; is the state volume writable?",
 			c->audit_log_path, strerror(errno));
-	if (beside_log(c, FIRSTBOOT_RESTORING, path) && access(path, F_OK) == 0)
-		die("%s is there: a restore did not finish; run airlockctl restore again", path);
+	firstboot_refuse_restoring(c->audit_log_path);
 	return lock;
 }
 

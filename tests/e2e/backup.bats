@@ -12,9 +12,16 @@ setup_file() {
 	SUBJECT=$(first_subject fintech)
 	export KEY SUBJECT
 	call 1 >/dev/null
+	# A small one, for what is done with it very often.
+	ctl backup "$STACK/small.tar.zst" --with-key
 }
 
 teardown_file() { stack_down; }
+
+teardown() {
+	state_back
+	small_disk_end
+}
 
 call() { mcp fintech "$KEY" "$(sql_call "$SUBJECT" "SELECT $1 AS n")" | tail -n 1; }
 
@@ -156,17 +163,189 @@ ctl() {
 	done
 }
 
-@test "daemons do not start on half a restore" {
-	local half=$STACK/half
-	mkdir -m 700 "$half"
-	cp "$STATE/config.yaml" "$half/config.yaml"
-	sed -i "s#$STATE/#$half/#" "$half/config.yaml"
-	touch "$half/.restore-unfinished"
+# --- a restore that is killed ---
+
+# The daemons' state out of the way, with the daemons; state_back, in teardown, brings both back.
+state_away() {
+	stop fcgi-app
+	stop tunneld
+	mv "$STATE" "$STACK/kept"
+	[[ -d $STACK/small ]] || {
+		mkdir "$STACK/small"
+		tar --zstd -xf "$STACK/small.tar.zst" -C "$STACK/small"
+	}
+}
+state_back() {
+	[[ -d $STACK/kept ]] || return 0
+	rm -rf "$STATE"
+	mv "$STACK/kept" "$STATE"
+	rm -f "$RUN"/*.sock
+	tunneld_up
+	app_up
+	wait_until healthy
+}
+
+# place_new CONFIG_DIR DIR: an empty place, config.yaml to be in the first, everything else in the second, which is what
+# $STATE, that the configuration names, becomes a link to.
+place_new() {
+	CONFIG_DIR=$1 PLACE=$2
+	rm -rf "$STATE" "${CONFIG_DIR:?}" "${PLACE:?}"
+	mkdir -m 700 "$PLACE"
+	ln -s "$PLACE" "$STATE"
+	PLACE_ENV=(AIRLOCK_CP_CONFIG="$CONFIG_DIR/config.yaml" AIRLOCK_CP_SNAPSHOT_DIR="$PLACE/snapshots")
+	MARK=$CONFIG_DIR/.restore-unfinished
+}
+
+place_files() { find "$CONFIG_DIR" "$PLACE" -mindepth 1 "$@" -printf '%p %y %s %T@\n' 2>/dev/null | sort -u; }
+
+restore() { ctl "${PLACE_ENV[@]}" restore "$@"; }
+
+# killed_restore N: ended before its N-th step (tests/crash/kill.c); succeeds when it has fewer.
+killed_restore() {
+	ctl "${PLACE_ENV[@]}" LD_PRELOAD="$BUILD/test/kill.so" KILL_BEFORE="$1" ASAN_OPTIONS=verify_asan_link_order=0 \
+		restore "$STACK/small.tar.zst"
+}
+
+# daemons_refuse MESSAGE [FLAG]: both say it, and change nothing. (First with -t: where that is not refused, a daemon would
+# make a control plane at the default paths of this machine.)
+daemons_refuse() {
+	local daemon flag flags=("${@:2}") before
+	((${#flags[@]} > 0)) || flags=(-t '')
+	before=$(place_files)
 	mapfile -t STACK_ENV <"$STACK/env"
-	run timeout 20 env -i "${STACK_ENV[@]}" AIRLOCK_CP_CONFIG="$half/config.yaml" "$BIN/airlock-tunneld"
-	assert_failure
-	assert_output --partial 'a restore did not finish'
-	assert_not_exists "$half/state.db"
+	for daemon in airlock-tunneld airlock-fcgi-app; do
+		for flag in "${flags[@]}"; do
+			run timeout 20 env -i "${STACK_ENV[@]}" "${PLACE_ENV[@]}" "$BIN/$daemon" ${flag:+"$flag"}
+			assert_failure 1
+			assert_output --partial "$1"
+		done
+	done
+	assert_equal "$(place_files)" "$before"
+}
+
+# The mark is there: nobody starts, and the doctor has the remedy.
+restore_is_unfinished() {
+	daemons_refuse "run airlockctl restore $STACK/small.tar.zst again"
+	run ctl "${PLACE_ENV[@]}" doctor --json
+	assert_failure 1
+	assert_equal "$(jq -c '[.findings[] | .check, .result]' <<<"$output")" '["restore","fault"]'
+	assert_output --partial "airlockctl restore '$STACK/small.tar.zst' again"
+}
+
+# What lies in the place is what the backup has, and nothing else; the log is whole.
+restore_is_whole() {
+	local member to expected=("$CONFIG_DIR/.boot.lock" "$PLACE/.boot.lock")
+	while read -r member; do
+		case $member in
+		config.yaml) to=$CONFIG_DIR/$member ;;
+		*) to=$PLACE/${member#audit/} ;;
+		esac
+		cmp "$STACK/small/$member" "$to"
+		expected+=("$to")
+	done < <(find "$STACK/small" -type f ! -name '*.pub.pem' ! -name manifest.json -printf '%P\n')
+	assert_equal "$(find "$CONFIG_DIR" "$PLACE" ! -type d | sort -u)" "$(printf '%s\n' "${expected[@]}" | sort -u)"
+	run find "$CONFIG_DIR" "$PLACE" -name '.restore*'
+	assert_output ''
+	run ctl "${PLACE_ENV[@]}" audit verify --expect "$(jq -r '"\(.head.seq):\(.head.hash)"' "$STACK/small/manifest.json")"
+	assert_success
+}
+
+# Kills a restore before each of its steps, and the next one too; the one after that completes it.
+kill_each_step() { # CONFIG_DIR DIR
+	local n marked=0 files
+	files=$(find "$STACK/small" -type f | wc -l)
+	cp "$STACK/small.tar.zst" "$STACK/moved"
+	for n in $(seq 500); do
+		place_new "$@"
+		run killed_restore "$n"
+		((status != 0)) || break
+		assert_failure 137
+		if [[ -e $MARK ]]; then
+			marked=$((marked + 1))
+			restore_is_unfinished
+		else
+			# It has not begun: nothing is in its place, and the doctor knows what it left.
+			assert_equal "$(place_files ! -path '*/.restore-*' ! -name .boot.lock)" ''
+			assert_not_exists "$PLACE/.restore-unfinished"
+			run ctl "${PLACE_ENV[@]}" doctor --json
+			assert_equal "$(jq -c '.findings[] | select(.check == "restore") | .result' <<<"$output")" '"warning"'
+			assert_output --partial "rm -r '$CONFIG_DIR/.restore-"
+		fi
+		run killed_restore "$n"
+		if ((status != 0)); then
+			assert_failure 137
+			run restore "$STACK/moved"
+		fi
+		assert_success
+		restore_is_whole
+	done
+	# That one had fewer steps.
+	restore_is_whole
+	((marked > files))
+}
+
+@test "a restore killed before any of its steps: no daemon starts, and the next restore completes it" {
+	state_away
+	kill_each_step "$STACK/place" "$STACK/place"
+}
+
+@test "a restore killed before any of its steps, config.yaml elsewhere and the state on another file system" {
+	state_away
+	needs_small_disk size=64m
+	kill_each_step "$STACK/etc" "$DISK/state"
+}
+
+@test "an unfinished restore is completed by its own backup alone, and takes the place of nothing else" {
+	local n foreign
+	ctl backup "$STACK/other.tar" --with-key
+	state_away
+	place_new "$STACK/etc" "$STACK/place"
+	# As far as the database.
+	for n in $(seq 500); do
+		[[ ! -e $PLACE/state.db ]] || break
+		place_new "$STACK/etc" "$STACK/place"
+		run killed_restore "$n"
+		assert_failure 137
+	done
+	restore_is_unfinished
+	run restore "$STACK/other.tar"
+	assert_failure 1
+	assert_output --partial "$MARK: a restore of $STACK/small.tar.zst has begun here and is not complete"
+	# What lies where the backup's own file is to be, or where it would become a part of what is restored.
+	for foreign in "$CONFIG_DIR/config.yaml" "$STATE/cp_ed25519.pem" "$STATE/state.db-wal" "$PLACE/snapshots/t_x/snap_x.json" \
+		"$STATE/audit-000000900001-000000900002.jsonl"; do
+		mkdir -p "$(dirname "$foreign")"
+		echo foreign >"$foreign"
+		run restore "$STACK/small.tar.zst"
+		assert_failure 1
+		assert_output --partial "$foreign: it is"
+		rm "$foreign"
+	done
+	rmdir "$PLACE/snapshots/t_x"
+	restore_is_unfinished
+	run restore "$STACK/small.tar.zst"
+	assert_success
+	restore_is_whole
+}
+
+@test "daemons do not start where a mark lies, whoever made it and wherever the configuration is" {
+	state_away
+	place_new "$STACK/etc" "$STACK/place"
+	mkdir -m 700 "$CONFIG_DIR"
+	touch "$CONFIG_DIR/.boot.lock" "$PLACE/.boot.lock"
+	# No config.yaml yet, and a mark that says nothing.
+	touch "$MARK"
+	daemons_refuse "$MARK is there: a restore did not finish"
+	# Beside the audit log alone, which another configuration names.
+	mv "$MARK" "$PLACE/.restore-unfinished"
+	cp "$STACK/kept/config.yaml" "$CONFIG_DIR/config.yaml"
+	daemons_refuse "$STATE/.restore-unfinished is there: a restore did not finish" ''
+	run ctl "${PLACE_ENV[@]}" doctor --json
+	assert_failure 1
+	assert_equal "$(jq -c '[.findings[] | .check, .result]' <<<"$output")" '["restore","fault"]'
+	run restore "$STACK/small.tar.zst"
+	assert_failure 1
+	assert_output --partial 'a restore of another backup has begun here'
 }
 
 @test "the doctor finds a healthy control plane healthy" {

@@ -193,6 +193,36 @@ static void directories(void **state)
 	assert_string_equal(out, ".");
 }
 
+static void a_lock_that_must_be_there_is_not_made(void **state)
+{
+	int lock, other;
+
+	(void)state;
+	errno = 0;
+	assert_int_equal(file_lock_existing(in_dir("lock")), -1);
+	assert_int_equal(errno, ENOENT);
+	assert_int_equal(count_files(), 0);
+	close(file_lock(in_dir("lock")));
+	lock = file_lock_existing(in_dir("lock"));
+	assert_true(lock >= 0);
+	other = open(in_dir("lock"), O_RDWR);
+	assert_int_equal(flock(other, LOCK_EX | LOCK_NB), -1);
+	close(other);
+	close(lock);
+}
+
+static void one_directory_under_two_names_is_one(void **state)
+{
+	(void)state;
+	assert_int_equal(mkdir(in_dir("a"), 0700), 0);
+	assert_int_equal(mkdir(in_dir("b"), 0700), 0);
+	assert_int_equal(symlink(in_dir("a"), in_dir("c")), 0);
+	assert_true(file_same_dir(in_dir("a/x"), in_dir("a/y")));
+	assert_true(file_same_dir(in_dir("a/x"), in_dir("c/y")));
+	assert_false(file_same_dir(in_dir("a/x"), in_dir("b/x")));
+	assert_false(file_same_dir(in_dir("none/x"), in_dir("none/x")));
+}
+
 static void locks(void **state)
 {
 	int mine = file_lock(in_dir("lock"));
@@ -243,6 +273,10 @@ int main(void)
 		cmocka_unit_test_setup_teardown(sweeps_its_own_leftovers, make_dir, remove_dir),
 		cmocka_unit_test_setup_teardown(directories, make_dir, remove_dir),
 		cmocka_unit_test_setup_teardown(locks, make_dir, remove_dir),
+		cmocka_unit_test_setup_teardown(
+			a_lock_that_must_be_there_is_not_made, make_dir, remove_dir),
+		cmocka_unit_test_setup_teardown(
+			one_directory_under_two_names_is_one, make_dir, remove_dir),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -21,6 +21,7 @@
 #include "shared/file.h"
 #include "shared/firstboot.h"
 #include "shared/log.h"
+#include "shared/restoremark.h"
 #include "shared/store.h"
 
 #define KILLS 50
@@ -319,6 +320,87 @@ static void dies_rather_than_half_boot(void **state)
 	config_clear(&c);
 }
 
+/* Does it wait for an flock()? Such a one is in /proc/locks with an arrow. */
+static bool waits_for_lock(pid_t pid)
+{
+	char line[256], want[32];
+	FILE *f = fopen("/proc/locks", "r");
+	bool found = false;
+
+	assert_non_null(f);
+	snprintf(want, sizeof(want), " %d ", (int)pid);
+	while (!found && fgets(line, sizeof(line), f))
+		found = strstr(line, "-> FLOCK") && strstr(line, want);
+	fclose(f);
+	return found;
+}
+
+/* Says with its status how it ended: 0 for RC_OK, 1 for die(). */
+static int seed(const char *path)
+{
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		log_init("test", open(quiet, O_WRONLY), LOG_FORMAT_TEXT);
+		_exit(firstboot_config(path) == RC_OK ? 0 : 2);
+	}
+	return WEXITSTATUS(status_of(pid));
+}
+
+static void nothing_is_made_or_read_where_a_restore_is_unfinished(void **state)
+{
+	struct config c;
+
+	(void)state;
+	assert_int_equal(mkdir(in_dir("etc"), 0700), 0);
+	assert_int_equal(restoremark_lay(in_dir("etc/config.yaml"), "0", "/b.tar"), RC_OK);
+	assert_int_equal(seed(in_dir("etc/config.yaml")), 1);
+	assert_int_equal(access(in_dir("etc/config.yaml"), F_OK), -1);
+	/* The same where the file is there, with and without a lock. */
+	assert_int_equal(file_write_atomic(in_dir("etc/config.yaml"), "", 0, 0600), RC_OK);
+	assert_int_equal(seed(in_dir("etc/config.yaml")), 1);
+	assert_int_equal(unlink(in_dir("etc/.boot.lock")), 0);
+	assert_int_equal(seed(in_dir("etc/config.yaml")), 1);
+	assert_int_equal(restoremark_remove(in_dir("etc/config.yaml")), RC_OK);
+	assert_int_equal(seed(in_dir("etc/config.yaml")), 0);
+	assert_int_equal(access(in_dir("etc/.boot.lock"), F_OK), -1);
+
+	make_config(&c, "true", NULL);
+	assert_int_equal(mkdir(in_dir("state"), 0700), 0);
+	assert_int_equal(restoremark_lay(c.audit_log_path, "0", "/b.tar"), RC_OK);
+	assert_int_equal(WEXITSTATUS(status_of(boot(&c, -1, -1))), 1);
+	assert_int_equal(access(c.state_path, F_OK), -1);
+	assert_int_equal(access(c.cp_private_key_path, F_OK), -1);
+	assert_int_equal(access(in_dir("run"), F_OK), -1);
+	config_clear(&c);
+}
+
+/* A daemon that is started while a restore is at work waits for its end. */
+static void who_comes_while_the_lock_is_held_looks_when_it_is_free(void **state)
+{
+	char config[160];
+	int lock, status;
+	pid_t pid;
+
+	(void)state;
+	strcpy(config, in_dir("config.yaml"));
+	assert_int_equal(file_write_atomic(config, "", 0, 0600), RC_OK);
+	lock = firstboot_lock(config);
+	assert_true(lock >= 0);
+	assert_int_equal(restoremark_lay(config, "0", "/b.tar"), RC_OK);
+	pid = fork();
+	if (pid == 0) {
+		close(lock); /* the parent's alone holds it */
+		_exit(firstboot_config(config) == RC_OK ? 0 : 2);
+	}
+	/* Once it sleeps in flock() it can see no more what is done until then. */
+	while (!waits_for_lock(pid))
+		assert_int_equal(waitpid(pid, &status, WNOHANG), 0);
+	assert_int_equal(restoremark_remove(config), RC_OK);
+	assert_int_equal(close(lock), 0);
+	assert_int_equal(WEXITSTATUS(status_of(pid)), 0);
+}
+
 static void a_bad_state_file_stops_the_boot(void **state)
 {
 	char var[160];
@@ -359,6 +441,12 @@ int main(void)
 		cmocka_unit_test_setup_teardown(what_is_there_stays, make_dir, remove_dir),
 		cmocka_unit_test(two_daemons_boot_at_once),
 		cmocka_unit_test(a_boot_may_be_killed_at_any_instant),
+		cmocka_unit_test_setup_teardown(
+			nothing_is_made_or_read_where_a_restore_is_unfinished, make_dir,
+			remove_dir),
+		cmocka_unit_test_setup_teardown(
+			who_comes_while_the_lock_is_held_looks_when_it_is_free, make_dir,
+			remove_dir),
 		cmocka_unit_test_setup_teardown(dies_rather_than_half_boot, make_dir, remove_dir),
 		cmocka_unit_test_setup_teardown(
 			a_bad_state_file_stops_the_boot, make_dir, remove_dir),
