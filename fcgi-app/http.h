@@ -54,6 +54,7 @@ struct request {
 	struct loop *loop; /* the one that serves it, where nothing may wait; NULL in a thread */
 	struct conn *conn; /* that loop's own */
 	bool deferred; /* something would have had to wait: a thread serves it from the start */
+	struct turnstile_place place; /* where its key waits to be verified; the loop's to set up */
 	struct mcp_call *call; /* with a worker: the loop goes on with it when there is news */
 	bool detached; /* that was left to itself in the end, and is not to be cancelled */
 

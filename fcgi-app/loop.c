@@ -46,6 +46,7 @@ enum conn_state {
 	CONN_IDLE, /* waits for a request */
 	CONN_CALLING, /* its call is with a worker */
 	CONN_WORKED, /* with a thread, or on the way there or back */
+	CONN_PARKED, /* its key waits to be verified */
 	CONN_GONE, /* closed; freed once no event can mean it any more */
 };
 
@@ -74,19 +75,22 @@ struct conn {
 	struct conn *prev, *next; /* all */
 	struct conn *next_job; /* for the threads, or back from them */
 	struct conn *next_used; /* of those whose thread needs the result on the shelf no more */
+	struct conn *next_ready; /* of those that are to be served again */
+	bool listed; /* as one of them */
 	struct request *rq; /* NULL: none, or not read yet */
 	struct generation *generation;
 	struct mux_call call;
 	struct news_list news; /* what came meanwhile */
 	struct news_list work; /* what the thread is to tell the call */
 	size_t backlog_max; /* of news before another event */
-	/* While calling. */
+	/* While calling or parked. */
 	struct conn *earlier, *later; /* by due_ms */
 	int64_t due_ms;
 	bool timed;
 	bool hung_up; /* meanwhile */
 	bool readable; /* meanwhile: what came is not looked at yet */
 	bool detached; /* its call is not to be cancelled */
+	bool ready; /* to be served again, as soon as it is parked */
 };
 
 struct jobs {
@@ -113,6 +117,7 @@ struct loop {
 	struct jobs jobs; /* for the threads */
 	struct jobs back; /* from them */
 	struct conn *used;
+	struct conn *ready;
 };
 
 /* --- lists -------------------------------------------------------------------------------------
@@ -210,8 +215,32 @@ static void set_time(struct conn *c, int64_t due_ms)
 	c->timed = true;
 }
 
+static void wake(struct loop *l)
+{
+	const uint64_t one = 1;
+
+	/* It fails only when the loop has 2^64 reasons to wake up. */
+	(void)!write(l->wake_fd, &one, sizeof(one));
+}
+
 /* --- a request, in the loop or in a thread ------------------------------------------------------
  */
+
+/* It is its key's turn, or that was verified meanwhile. Any thread; it may be told twice. */
+static void on_ready(void *ctx)
+{
+	struct conn *c = ctx;
+	struct loop *l = c->loop;
+
+	(void)pthread_mutex_lock(&l->lock);
+	if (!c->listed) {
+		c->listed = true;
+		c->next_ready = l->ready;
+		l->ready = c;
+	}
+	(void)pthread_mutex_unlock(&l->lock);
+	wake(l);
+}
 
 /* Reads the request that has come. False: the connection is of no more use, and closed. */
 static bool begin(struct conn *c)
@@ -222,11 +251,13 @@ static bool begin(struct conn *c)
 		return false;
 	c->generation = generation_take(l->generations);
 	c->rq = xcalloc(1, sizeof(*c->rq));
+	c->rq->place = (struct turnstile_place){.ready = on_ready, .ctx = c};
 	return true;
 }
 
 static void finish(struct conn *c)
 {
+	apikey_leave(c->loop->app->keys, &c->rq->place);
 	routes_log(c->rq);
 	c->detached = c->rq->detached;
 	http_finish(c->rq);
@@ -237,14 +268,6 @@ static void finish(struct conn *c)
 
 /* --- in a thread ---------------------------------------------------------------------------------
  */
-
-static void wake(struct loop *l)
-{
-	const uint64_t one = 1;
-
-	/* It fails only when the loop has 2^64 reasons to wake up. */
-	(void)!write(l->wake_fd, &one, sizeof(one));
-}
 
 /* The result has been written, all but the end of the answer: its place is told to be free before
  * the agent can make its next call, which then needs no other one. */
@@ -307,7 +330,10 @@ static void work(struct conn *c)
 	} else if (http_start(c->rq, c->loop->app, c->generation->config, &c->fcgx)) {
 		routes_serve(c->rq);
 	}
-	finish(c);
+	if (c->rq->deferred)
+		log_context(NULL, NULL, NULL);
+	else
+		finish(c);
 }
 
 void loop_work(struct loop *l)
@@ -406,6 +432,7 @@ static void to_thread(struct conn *c)
 	struct loop *l = c->loop;
 
 	untime(c);
+	c->ready = false;
 	c->state = CONN_WORKED;
 	c->work = c->news;
 	if (!c->work.first)
@@ -427,7 +454,7 @@ static void conn_done(struct conn *c)
 	mux_release(c->loop->mux, &c->call);
 	news_free(&c->news);
 	c->state = CONN_IDLE;
-	c->hung_up = c->detached = false;
+	c->hung_up = c->detached = c->ready = false;
 	if (c->fcgx.ipcFd < 0 || c->loop->stopping)
 		conn_close(c);
 	else if (c->readable)
@@ -532,6 +559,68 @@ enum rc loop_call_queue(struct loop *l, struct request *rq)
 	return mux_queue(l->mux, &rq->conn->call);
 }
 
+static void unpark(struct conn *c)
+{
+	if (c->state == CONN_PARKED)
+		to_thread(c);
+	else
+		c->ready = true;
+}
+
+static struct conn *next_ready(struct loop *l)
+{
+	struct conn *c;
+
+	(void)pthread_mutex_lock(&l->lock);
+	c = l->ready;
+	if (c) {
+		l->ready = c->next_ready;
+		c->listed = false;
+	}
+	(void)pthread_mutex_unlock(&l->lock);
+	return c;
+}
+
+static void take_ready(struct loop *l)
+{
+	struct conn *c;
+
+	while ((c = next_ready(l)))
+		unpark(c);
+}
+
+/* Its agent waits no longer for a turn, which somebody else may have. */
+static void leave_line(struct conn *c)
+{
+	struct request *rq = c->rq;
+
+	/* Not parked any more, whatever it is told until it has left. */
+	c->state = CONN_WORKED;
+	apikey_leave(c->loop->app->keys, &rq->place);
+	take_ready(c->loop);
+	rq->answered = true;
+	rq->status = problem_status(PROBLEM_CANCELLED);
+	log_context(rq->request_id, NULL, rq->remote_ip);
+	log_info("the agent hung up before its key was verified");
+	finish(c);
+	conn_done(c);
+}
+
+/* Until its key's turn, or the time that it may wait for that. */
+static void park(struct conn *c)
+{
+	if (c->hung_up) {
+		leave_line(c);
+		return;
+	}
+	if (c->ready) {
+		to_thread(c);
+		return;
+	}
+	c->state = CONN_PARKED;
+	set_time(c, c->rq->place.until_ms);
+}
+
 static void on_conn(struct conn *c, uint32_t events)
 {
 	bool hung_up = events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR);
@@ -549,6 +638,11 @@ static void on_conn(struct conn *c, uint32_t events)
 		c->readable = true;
 		c->hung_up = c->hung_up || hung_up;
 		break;
+	case CONN_PARKED:
+		c->readable = true;
+		if (hung_up)
+			leave_line(c);
+		break;
 	case CONN_GONE:
 		break;
 	}
@@ -561,6 +655,10 @@ static void on_back(struct conn *c)
 	if (!c->rq) {
 		c->readable = true;
 		conn_done(c);
+		return;
+	}
+	if (c->rq->deferred) {
+		park(c);
 		return;
 	}
 	c->state = CONN_CALLING;
@@ -596,6 +694,8 @@ static void take_back(struct loop *l)
 	(void)pthread_mutex_unlock(&l->lock);
 	/* They may be freed below. */
 	release_used(l);
+	/* Before those that are back: they may be at their end, and are told nothing more then. */
+	take_ready(l);
 	for (; c; c = next) {
 		next = c->next_job;
 		on_back(c);
@@ -649,6 +749,14 @@ static void watch_mux(void *ctx, int fd, bool write)
 	l->mux_fd = fd;
 }
 
+static void on_time(struct conn *c)
+{
+	if (c->state == CONN_PARKED)
+		to_thread(c);
+	else
+		tell(c, DISPATCH_TIMEOUT, NULL);
+}
+
 static void on_due(struct loop *l)
 {
 	int64_t now = clock_mono_ms();
@@ -658,7 +766,7 @@ static void on_due(struct loop *l)
 	if (!l->stopping && !l->accept_again_ms && l->conn_count < l->conn_max)
 		watch_listener(l, true);
 	while (l->first_due && l->first_due->due_ms <= now)
-		tell(l->first_due, DISPATCH_TIMEOUT, NULL);
+		on_time(l->first_due);
 	l->spare_due_ms = spare_trim(l->app->spare, now);
 }
 
@@ -738,21 +846,30 @@ void loop_stop(struct loop *l)
 /* --- beginning and end
  * ----------------------------------------------------------------------------------- */
 
+static size_t conns(const struct config *config)
+{
+	int left = FDS_MAX - FDS_OTHER - config->pool_threads;
+
+	return left > CONNS_MIN ? (size_t)left : CONNS_MIN;
+}
+
+size_t loop_parked_max(const struct config *config)
+{
+	return conns(config) / 2;
+}
+
 struct loop *loop_new(const struct app *app, struct generations *generations, int listen_fd)
 {
 	struct loop *l = xcalloc(1, sizeof(*l));
 	struct epoll_event event = {.events = EPOLLIN, .data.ptr = &l->wake_fd};
 	const struct mux_owner owner = {on_call, watch_mux, l};
-	int threads = app->config->pool_threads;
 
 	l->app = app;
 	l->generations = generations;
 	l->listen_fd = listen_fd;
 	l->mux_fd = -1;
 	l->spare_due_ms = INT64_MAX;
-	l->conn_max = FDS_MAX - FDS_OTHER - threads > CONNS_MIN
-		? (size_t)(FDS_MAX - FDS_OTHER - threads)
-		: CONNS_MIN;
+	l->conn_max = conns(app->config);
 	jobs_init(&l->jobs);
 	jobs_init(&l->back);
 	(void)pthread_mutex_init(&l->lock, NULL);

@@ -22,6 +22,8 @@
 #define GUIDE_AGE_MS 10000
 /* Of a resource that an older client subscribes to. */
 #define URI_MAX 512
+/* The line of keys to be verified has most likely moved on then. */
+#define KEYS_RETRY_AFTER_S "5"
 #define LOCAL_ANSWER_MAX ((size_t)4 << 20)
 
 /* What a request is answered with, before it is known whether it goes out alone or in a batch. */
@@ -164,8 +166,14 @@ static bool authorize(struct request *rq, struct apikey_grant *grant)
 		return false;
 	}
 	if (!rq->loop)
-		rc = apikey_check(
-			rq->app->keys, rq->app->db, token, slug_of(rq), clock_wall_s(), grant);
+		rc = apikey_check(rq->app->keys, rq->app->db, token, slug_of(rq), clock_wall_s(),
+			&rq->place, grant);
+	if (rq->place.trial) {
+		/* No thread waits for a turn: the loop has the request until that comes. */
+		log_debug("the key waits to be verified");
+		rq->deferred = true;
+		return false;
+	}
 	switch (rc) {
 	case RC_OK:
 		break;
@@ -173,9 +181,10 @@ static bool authorize(struct request *rq, struct apikey_grant *grant)
 		refuse_key(rq, grant);
 		return false;
 	case RC_LIMIT:
-		http_add_header(rq, "Retry-After", "1");
-		refuse(rq, "", PROBLEM_RATE_LIMITED, "overloaded",
-			"Too many keys are being checked at this moment.");
+		log_warn("a key was not verified: too many wait for that");
+		http_add_header(rq, "Retry-After", KEYS_RETRY_AFTER_S);
+		refuse(rq, "", PROBLEM_OVERLOADED, problem_code(PROBLEM_OVERLOADED),
+			"Too many keys wait to be verified at this moment.");
 		return false;
 	default:
 		http_problem(rq, PROBLEM_STATE_DOWN, NULL);

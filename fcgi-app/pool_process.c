@@ -101,6 +101,8 @@ static void prepare_signals(sigset_t *wait_for)
 int pool_process(struct app *app, int listen_fd)
 {
 	const struct config *config = app->config;
+	const struct apikey_bounds keys = {KEYS_CACHED, config->argon2_concurrency,
+		loop_parked_max(config), config->key_wait_ms};
 	struct process p = {0};
 	sigset_t signals;
 	bool clean;
@@ -112,7 +114,7 @@ int pool_process(struct app *app, int listen_fd)
 	prepare_signals(&signals);
 	app->db = db_pool_new(config->state_path, DB_HANDLES);
 	app->spare = spare_new();
-	app->keys = apikey_cache_new(KEYS_CACHED, config->argon2_concurrency);
+	app->keys = apikey_cache_new(&keys);
 	generations_init(&p.generations, (struct config *)config);
 	p.loop = loop_new(app, &p.generations, listen_fd);
 	start_threads(&p, config->pool_threads);

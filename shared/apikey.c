@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "shared/clock.h"
 #include "shared/dbmark.h"
 #include "shared/jscan.h"
 #include "shared/log.h"
@@ -18,8 +19,6 @@
 #define ARGON2_MEMORY_KIB_MAX (1024 * 1024)
 #define ARGON2_PASSES_MAX 16
 #define ARGON2_LANES_MAX 16
-#define WAITERS_PER_SLOT 4
-#define TURNS 4 /* how often a caller waits for others who try the same credential */
 #define TOUCH_EVERY_S 60
 #define BUCKETS 1024
 
@@ -158,41 +157,25 @@ struct entry {
 	bool marked;
 };
 
-/* One credential on its way through the Argon2 gate. Whoever comes with the very same one meanwhile
- * waits for what it comes to: a key's first calls often come together. */
-struct trial {
-	struct trial *next;
-	char id[STORE_ID_MAX + 1];
-	uint8_t digest[CRYPTO_HASH_LEN];
-	int refs; /* who tries it, and who waits for that */
-	bool over;
-	enum rc rc;
-	int64_t version; /* of the row that it was held against; -1 until one was read */
-};
-
 struct apikey_cache {
 	pthread_mutex_t lock;
-	pthread_cond_t changed; /* a slot is free, a trial is over */
-	struct trial *trials; /* those that are not over */
+	struct turnstile *turnstile; /* in front of Argon2 */
+	int wait_ms;
 	uint8_t digest_key[CRYPTO_KEY_LEN];
 	struct entry *buckets[BUCKETS];
 	struct entry *newest, *oldest;
 	size_t count, max;
-	/* The Argon2 gate: running key ids, one a slot ("" is free), and how many threads wait. */
-	char (*running)[STORE_ID_MAX + 1];
-	int slots, waiting;
 };
 
-struct apikey_cache *apikey_cache_new(size_t max_entries, int argon2_concurrency)
+struct apikey_cache *apikey_cache_new(const struct apikey_bounds *b)
 {
 	struct apikey_cache *c = xcalloc(1, sizeof(*c));
 
 	pthread_mutex_init(&c->lock, NULL);
-	pthread_cond_init(&c->changed, NULL);
 	crypto_random(c->digest_key, sizeof(c->digest_key));
-	c->max = max_entries ? max_entries : 1;
-	c->slots = argon2_concurrency > 0 ? argon2_concurrency : 1;
-	c->running = xcalloc((size_t)c->slots, sizeof(c->running[0]));
+	c->max = b->entries ? b->entries : 1;
+	c->turnstile = turnstile_new(b->runs, b->callers);
+	c->wait_ms = b->wait_ms;
 	return c;
 }
 
@@ -239,9 +222,8 @@ void apikey_cache_free(struct apikey_cache *c)
 		return;
 	while (c->oldest)
 		forget(c, c->oldest);
-	pthread_cond_destroy(&c->changed);
+	turnstile_free(c->turnstile);
 	pthread_mutex_destroy(&c->lock);
-	free(c->running);
 	mem_wipe(c, sizeof(*c));
 	free(c);
 }
@@ -313,51 +295,6 @@ static enum rc grant(
 	return RC_OK;
 }
 
-/* A free slot, or -1; also while the same key is being verified: whoever waits for that finds it in
- * the cache then, and guesses at one key take one slot at most. */
-static int free_slot(const struct apikey_cache *c, const char *id)
-{
-	int slot = -1;
-
-	for (int i = 0; i < c->slots; i++) {
-		if (strcmp(c->running[i], id) == 0)
-			return -1;
-		if (!*c->running[i])
-			slot = i;
-	}
-	return slot;
-}
-
-/* One of few places for an Argon2 run; RC_LIMIT when too many wait already. */
-static enum rc gate_enter(struct apikey_cache *c, const char *id, int *slot)
-{
-	enum rc rc = RC_OK;
-
-	pthread_mutex_lock(&c->lock);
-	*slot = free_slot(c, id);
-	if (*slot < 0 && c->waiting >= c->slots * WAITERS_PER_SLOT) {
-		rc = RC_LIMIT;
-	} else {
-		c->waiting++;
-		while (*slot < 0) {
-			pthread_cond_wait(&c->changed, &c->lock);
-			*slot = free_slot(c, id);
-		}
-		c->waiting--;
-		str_copy(c->running[*slot], sizeof(c->running[0]), id);
-	}
-	pthread_mutex_unlock(&c->lock);
-	return rc;
-}
-
-static void gate_leave(struct apikey_cache *c, int slot)
-{
-	pthread_mutex_lock(&c->lock);
-	c->running[slot][0] = '\0';
-	pthread_cond_broadcast(&c->changed);
-	pthread_mutex_unlock(&c->lock);
-}
-
 /* What a cached entry says of a presented secret. */
 static enum rc judge(struct apikey_cache *c, struct entry *e, const struct presented *p,
 	struct apikey_grant *out, bool *touch)
@@ -425,7 +362,7 @@ static enum rc check_slowly(struct apikey_cache *c, struct api_key_row *row,
 	return rc;
 }
 
-/* Handles are few and Argon2 is slow: one is held for a query, never while waiting at the gate. */
+/* Handles are few and Argon2 is slow: one is held for a query, never for that. */
 static enum rc read_version(struct db_pool *pool, const char *id, int64_t *version)
 {
 	struct db *db = NULL;
@@ -466,118 +403,54 @@ static enum rc check_row(struct apikey_cache *c, struct db_pool *pool, const str
 	struct apikey_grant *out, bool *touch, int64_t *version)
 {
 	struct api_key_row row;
-	int slot;
-	enum rc rc = gate_enter(c, p->id, &slot);
+	enum rc rc = read_row(pool, p->id, &row);
 
 	if (rc != RC_OK)
-		return rc;
-	rc = read_row(pool, p->id, &row);
-	if (rc == RC_OK) {
-		*version = row.row_version;
-		/* Somebody may have verified the same key while this thread waited at the gate. */
-		if (!check_cached(c, p, row.row_version, out, touch, &rc))
-			rc = check_slowly(c, &row, p, out, touch);
-		api_key_clear(&row.key);
-	} else {
-		rc = rc == RC_NOTFOUND ? RC_DENIED : RC_UNAVAILABLE;
-	}
-	gate_leave(c, slot);
+		return rc == RC_NOTFOUND ? RC_DENIED : RC_UNAVAILABLE;
+	*version = row.row_version;
+	/* Somebody may have verified the same key while this caller waited for its turn. */
+	if (!check_cached(c, p, row.row_version, out, touch, &rc))
+		rc = check_slowly(c, &row, p, out, touch);
+	api_key_clear(&row.key);
 	return rc;
 }
 
-/* The trial of this credential, which is the caller's own to run when it is *mine. */
-static struct trial *trial_join(struct apikey_cache *c, const struct presented *p, bool *mine)
+static enum rc take_turn(struct apikey_cache *c, struct db_pool *pool, const struct presented *p,
+	struct turnstile_place *place, struct apikey_grant *out, bool *touch)
 {
-	struct trial *t;
+	int64_t version = -1;
+	enum rc rc = check_row(c, pool, p, out, touch, &version);
 
-	pthread_mutex_lock(&c->lock);
-	for (t = c->trials; t; t = t->next) {
-		if (!strcmp(t->id, p->id) &&
-			crypto_equal(t->digest, CRYPTO_HASH_LEN, p->digest, CRYPTO_HASH_LEN))
-			break;
-	}
-	*mine = !t;
-	if (!t) {
-		t = xcalloc(1, sizeof(*t));
-		str_copy(t->id, sizeof(t->id), p->id);
-		memcpy(t->digest, p->digest, CRYPTO_HASH_LEN);
-		t->next = c->trials;
-		c->trials = t;
-	}
-	t->refs++;
-	pthread_mutex_unlock(&c->lock);
-	return t;
-}
-
-/* With the lock held. */
-static void trial_leave(struct trial *t)
-{
-	if (--t->refs > 0)
-		return;
-	mem_wipe(t, sizeof(*t));
-	free(t);
-}
-
-static void trial_end(struct apikey_cache *c, struct trial *t, enum rc rc, int64_t version)
-{
-	struct trial **at = &c->trials;
-
-	pthread_mutex_lock(&c->lock);
-	while (*at != t)
-		at = &(*at)->next;
-	*at = t->next;
-	t->over = true;
-	t->rc = rc;
-	t->version = version;
-	pthread_cond_broadcast(&c->changed);
-	trial_leave(t);
-	pthread_mutex_unlock(&c->lock);
-}
-
-/* Waits for another's trial, and returns why it failed. RC_OK: it did not, or that says nothing
- * about a row of this version. */
-static enum rc trial_follow(struct apikey_cache *c, struct trial *t, int64_t version)
-{
-	enum rc rc;
-
-	pthread_mutex_lock(&c->lock);
-	while (!t->over)
-		pthread_cond_wait(&c->changed, &c->lock);
-	rc = t->version == version || t->version < 0 ? t->rc : RC_OK;
-	trial_leave(t);
-	pthread_mutex_unlock(&c->lock);
+	turnstile_end(c->turnstile, place, rc, version);
 	return rc;
 }
 
 /* With the database: the row's version first, then whatever that calls for. */
 static enum rc check_state(struct apikey_cache *c, struct db_pool *pool, const struct presented *p,
-	struct apikey_grant *out, bool *touch)
+	struct turnstile_place *place, struct apikey_grant *out, bool *touch)
 {
-	enum rc told = RC_OK;
+	int64_t version, tried = -1, now_ms = clock_mono_ms();
+	enum turn turn = TURN_OVER;
+	enum rc told = RC_OK, rc;
 
-	for (int turn = 0; turn < TURNS; turn++) {
-		int64_t version, tried = -1;
-		enum rc rc = read_version(pool, p->id, &version);
-		struct trial *t;
-		bool mine;
-
+	if (place->trial)
+		turn = turnstile_again(c->turnstile, place, now_ms, &told, &tried);
+	else
+		place->until_ms = now_ms + c->wait_ms;
+	if (turn == TURN_OVER) {
+		rc = read_version(pool, p->id, &version);
 		if (rc != RC_OK)
 			return rc == RC_NOTFOUND ? RC_DENIED : RC_UNAVAILABLE;
 		/* A trial may also end in a refusal after the key verified, for a tenant that is
 		 * not everybody's: what is known of the key goes before what the trial came to. */
 		if (check_cached(c, p, version, out, touch, &rc))
 			return rc;
-		if (told != RC_OK)
+		/* That says nothing about a row of another version. */
+		if (told != RC_OK && (tried == version || tried < 0))
 			return told;
-		t = trial_join(c, p, &mine);
-		if (mine) {
-			rc = check_row(c, pool, p, out, touch, &tried);
-			trial_end(c, t, rc, tried);
-			return rc;
-		}
-		told = trial_follow(c, t, version);
+		turn = turnstile_enter(c->turnstile, place, p->id, p->digest, now_ms);
 	}
-	return RC_LIMIT;
+	return turn == TURN_NOW ? take_turn(c, pool, p, place, out, touch) : RC_LIMIT;
 }
 
 /* False: no key at all. */
@@ -619,7 +492,8 @@ bool apikey_recall(struct apikey_cache *c, struct db_pool *pool, const char *pre
 }
 
 enum rc apikey_check(struct apikey_cache *c, struct db_pool *pool, const char *presented,
-	const char *tenant_slug, int64_t now_s, struct apikey_grant *out)
+	const char *tenant_slug, int64_t now_s, struct turnstile_place *place,
+	struct apikey_grant *out)
 {
 	struct presented p;
 	bool touch = false;
@@ -628,10 +502,17 @@ enum rc apikey_check(struct apikey_cache *c, struct db_pool *pool, const char *p
 	memset(out, 0, sizeof(*out));
 	if (!present(c, pool, presented, tenant_slug, now_s, &p))
 		return RC_DENIED;
-	if (!check_unchanged(c, &p, out, &touch, &rc))
-		rc = check_state(c, pool, &p, out, &touch);
+	if (check_unchanged(c, &p, out, &touch, &rc))
+		turnstile_leave(c->turnstile, place);
+	else
+		rc = check_state(c, pool, &p, place, out, &touch);
 	if (rc == RC_OK && touch)
 		note_use(pool, out->key_id, now_s);
 	mem_wipe(p.digest, sizeof(p.digest));
 	return rc;
+}
+
+void apikey_leave(struct apikey_cache *c, struct turnstile_place *place)
+{
+	turnstile_leave(c->turnstile, place);
 }

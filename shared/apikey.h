@@ -10,6 +10,7 @@
 #include "shared/crypto.h"
 #include "shared/rc.h"
 #include "shared/store.h"
+#include "shared/turnstile.h"
 
 #define APIKEY_ID_LEN 16 /* base32 of 10 random bytes */
 #define APIKEY_SECRET_LEN 52 /* base32 of 32 random bytes */
@@ -53,18 +54,30 @@ bool apikey_may_call(const struct apikey_grant *g, const char *tool);
 /* The cache of one process; all functions are safe from any thread. Bounded; evicts the least
  * recently used. */
 struct apikey_cache;
-struct apikey_cache *apikey_cache_new(size_t max_entries, int argon2_concurrency);
+struct apikey_bounds {
+	size_t entries; /* keys remembered */
+	int runs; /* of Argon2 at once */
+	size_t callers; /* that wait for a run, or for somebody else's with the same credential */
+	int wait_ms; /* how long */
+};
+struct apikey_cache *apikey_cache_new(const struct apikey_bounds *bounds);
+/* Nobody may wait any more. */
 void apikey_cache_free(struct apikey_cache *c);
 /* Checks a presented credential for one tenant slug and remembers when it was used. RC_OK fills
  * *out. RC_DENIED for anything wrong with it (malformed, unknown, wrong secret, revoked, expired,
  * another tenant's, unknown slug): one answer, one timing class; grant->key_id is then set only
  * when the key itself verified (so that the refusal's audit row can name it), "" otherwise.
- * RC_LIMIT when too many Argon2 verifications wait (callers with the same credential wait for one
- * of them, and as one); RC_UNAVAILABLE when the state can't be read. now_s is UTC. While nothing
- * was committed to the database since the key was last looked at (dbmark.h), the answer comes from
+ * RC_LIMIT when it is not its turn for Argon2: with place->trial set, it waits, and is to ask again
+ * with the same arguments once place->ready was called, or at place->until_ms (clock_mono_ms());
+ * otherwise too many wait, or this one did too long. RC_UNAVAILABLE when the state can't be read.
+ * Nothing blocks but the state and a run of Argon2 itself. now_s is UTC. While nothing was
+ * committed to the database since the key was last looked at (dbmark.h), the answer comes from
  * memory; so a revocation counts from the very next request on, in every process. */
 enum rc apikey_check(struct apikey_cache *c, struct db_pool *pool, const char *presented,
-	const char *tenant_slug, int64_t now_s, struct apikey_grant *out) MUST_CHECK;
+	const char *tenant_slug, int64_t now_s, struct turnstile_place *place,
+	struct apikey_grant *out) MUST_CHECK;
+/* For a caller that waits and will not ask again; nothing for any other. */
+void apikey_leave(struct apikey_cache *c, struct turnstile_place *place);
 /* The same from memory alone, which does for a key that was checked before as long as nothing at
  * all was committed since: *rc is then what apikey_check() would say. False: ask that. */
 bool apikey_recall(struct apikey_cache *c, struct db_pool *pool, const char *presented,

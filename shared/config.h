@@ -63,6 +63,7 @@ struct config {
 	int calls_per_tenant; /* 96 in flight: below the threads of the pool */
 	int key_requests_per_minute; /* 6000; 0: no limit */
 	int argon2_concurrency; /* 2 a process */
+	int key_wait_ms; /* 10000 for its turn */
 	int idempotency_ttl_s; /* 86400 */
 	int streams; /* 10000 that listen for changes, of all tenants */
 	int streams_per_tenant; /* 2000 */

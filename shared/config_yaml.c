@@ -70,6 +70,7 @@ static const struct key keys[] = {
 	{"limits", "key_requests_per_minute", KEY_INT, AT(key_requests_per_minute), 0, "6000", 0,
 		1000000},
 	{"limits", "argon2_concurrency", KEY_INT, AT(argon2_concurrency), 0, "2", 1, 64},
+	{"limits", "key_wait_ms", KEY_INT, AT(key_wait_ms), 0, "10000", 100, 60000},
 	{"limits", "idempotency_ttl_s", KEY_INT, AT(idempotency_ttl_s), 0, "86400", 60, 2592000},
 	{"limits", "streams", KEY_INT, AT(streams), 0, "10000", 1, 1000000},
 	{"limits", "streams_per_tenant", KEY_INT, AT(streams_per_tenant), 0, "2000", 1, 1000000},

@@ -35,7 +35,7 @@
 	X(UNSUPPORTED_MEDIA, "unsupported_media_type", 415, -32600,                               \
 		"The body must be application/json")                                              \
 	X(RATE_LIMITED, "rate_limited", 429, -32053, "Too many requests for this key")            \
-	X(OVERLOADED, "overloaded", 429, -32053, "Too many calls are in flight for this tenant")  \
+	X(OVERLOADED, "overloaded", 429, -32053, "Too much is going on at once")                  \
 	X(INTERNAL, "internal", 500, -32603, "Something went wrong here")                         \
 	X(PROTOCOL_ERROR, "protocol_error", 502, -32055, "The worker broke the protocol")         \
 	X(NO_WORKER, "no_worker", 503, -32056, "No worker of this tenant is connected")           \

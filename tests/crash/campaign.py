@@ -277,15 +277,13 @@ def rows():
 
 
 def judge(callers, problems):
-    calls, refused, tenants, told = collections.defaultdict(list), collections.Counter(), collections.Counter(), \
-        collections.Counter()
+    calls, refused, tenants = collections.defaultdict(list), collections.Counter(), collections.Counter()
     total = 0
     for row in rows():
         total += 1
-        told[row.get("request_id")] += 1
         if row["event"] == "tool.call":
             calls[row["request_id"]].append(row["outcome"])
-        elif row["event"] == "mcp.refused":
+        elif row["event"] in ("mcp.refused", "access.refused"):
             refused[row["request_id"], row["outcome"]] += 1
         elif row["event"] == "tenant.create":
             tenants[json.loads(json.dumps(row["change"]))["slug"]] += 1
@@ -298,6 +296,9 @@ def judge(callers, problems):
         if answer["kind"] == "tenant":
             if answer["status"] == 201 and tenants[answer["slug"]] != 1:
                 problems.append(f"{tenants[answer['slug']]} rows of an acknowledged change: {answer}")
+        elif code == "overloaded" and refused[rid, code]:  # its key waited too long after a start
+            if refused[rid, code] != 1 or calls[rid]:
+                problems.append(f"{refused[rid, code]} rows of a refusal: {answer}")
         elif answer["outcome"] or code in ("no_worker", "timeout", "overloaded", "cancelled", "protocol_error"):
             want = answer["outcome"] or code
             if len(calls[rid]) != 1 or (calls[rid][0] != want and code != "timeout"):
@@ -305,9 +306,6 @@ def judge(callers, problems):
         elif code == "tunnel_daemon_unreachable":
             if refused[rid, code] != 1:
                 problems.append(f"{refused[rid, code]} rows of a refusal: {answer}")
-        elif code == "rate_limited":  # too many keys are checked at once after a start
-            if told[rid] != 1:
-                problems.append(f"{told[rid]} rows of a refusal: {answer}")
         elif code == "audit_unavailable" and refused[rid, code] > 1:
             problems.append(f"{refused[rid, code]} rows of a refusal: {answer}")
     problems += [f"{len(o)} rows of request {rid}: {o}" for rid, o in calls.items() if len(o) > 1]

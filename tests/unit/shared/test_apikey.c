@@ -15,6 +15,8 @@
 #define SECRET "the-secret-of-a-test-key"
 #define THREADS 6
 #define HANDLES 2
+#define CALLERS 100
+#define WAIT_MS 60000
 
 /* Of SECRET: at the lowest cost; others by other makers' parameters. */
 #define CHEAP                                                 \
@@ -220,6 +222,11 @@ struct checker {
 	struct apikey_cache *cache;
 };
 
+static struct apikey_cache *cache_new(size_t entries, int slots, size_t callers, int wait_ms)
+{
+	return apikey_cache_new(&(struct apikey_bounds){entries, slots, callers, wait_ms});
+}
+
 static struct checker begin(void **state, size_t entries, int slots)
 {
 	struct checker c = {.f = fixture_of(state)};
@@ -227,7 +234,7 @@ static struct checker begin(void **state, size_t entries, int slots)
 	fixture_tenant(c.f->db, "acme");
 	fixture_tenant(c.f->db, "other");
 	c.pool = db_pool_new(c.f->path, HANDLES);
-	c.cache = apikey_cache_new(entries, slots);
+	c.cache = cache_new(entries, slots, CALLERS, WAIT_MS);
 	return c;
 }
 
@@ -237,10 +244,86 @@ static void end(struct checker *c)
 	db_pool_free(c->pool);
 }
 
+/* A caller that may have to wait, which it does here as long as it has to. */
+struct waiter {
+	struct turnstile_place place;
+	pthread_mutex_t lock;
+	pthread_cond_t called;
+	bool ready;
+};
+
+static void on_ready(void *ctx)
+{
+	struct waiter *w = ctx;
+
+	pthread_mutex_lock(&w->lock);
+	w->ready = true;
+	pthread_cond_signal(&w->called);
+	pthread_mutex_unlock(&w->lock);
+}
+
+static void waiter_init(struct waiter *w)
+{
+	pthread_condattr_t attr;
+
+	*w = (struct waiter){.place = {.ready = on_ready, .ctx = w}};
+	pthread_mutex_init(&w->lock, NULL);
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&w->called, &attr);
+	pthread_condattr_destroy(&attr);
+}
+
+/* Until it was called, or its time is up. */
+static void waiter_wait(struct waiter *w)
+{
+	/* Never a millisecond too early. */
+	int64_t until_ms = w->place.until_ms + 1;
+	const struct timespec until = {
+		.tv_sec = until_ms / 1000, .tv_nsec = until_ms % 1000 * 1000000};
+	int code = 0;
+
+	pthread_mutex_lock(&w->lock);
+	while (!w->ready && code == 0)
+		code = pthread_cond_timedwait(&w->called, &w->lock, &until);
+	w->ready = false;
+	pthread_mutex_unlock(&w->lock);
+}
+
+static void waiter_end(struct waiter *w)
+{
+	assert_null(w->place.trial);
+	pthread_cond_destroy(&w->called);
+	pthread_mutex_destroy(&w->lock);
+}
+
+static enum rc ask_once(struct checker *c, const char *text, struct waiter *w)
+{
+	struct apikey_grant g;
+	enum rc rc = apikey_check(c->cache, c->pool, text, "acme", NOW, &w->place, &g);
+
+	apikey_grant_clear(&g);
+	return rc;
+}
+
+static enum rc ask(struct checker *c, const char *text, const char *slug, int64_t now_s,
+	struct apikey_grant *g)
+{
+	struct waiter w;
+	enum rc rc;
+
+	waiter_init(&w);
+	while ((rc = apikey_check(c->cache, c->pool, text, slug, now_s, &w.place, g)) == RC_LIMIT &&
+		w.place.trial)
+		waiter_wait(&w);
+	waiter_end(&w);
+	return rc;
+}
+
 static enum rc check_at(struct checker *c, const char *text, const char *slug, int64_t now_s)
 {
 	struct apikey_grant g;
-	enum rc rc = apikey_check(c->cache, c->pool, text, slug, now_s, &g);
+	enum rc rc = ask(c, text, slug, now_s, &g);
 
 	apikey_grant_clear(&g);
 	return rc;
@@ -309,9 +392,7 @@ static void refusals_look_alike(void **state)
 	/* Cold and warm. */
 	for (int round = 0; round < 2; round++) {
 		for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-			assert_int_equal(apikey_check(c.cache, c.pool, cases[i].text, cases[i].slug,
-						 NOW, &g),
-				RC_DENIED);
+			assert_int_equal(ask(&c, cases[i].text, cases[i].slug, NOW, &g), RC_DENIED);
 			assert_string_equal(g.key_id, cases[i].key_id);
 			memset(&empty, 0, sizeof(empty));
 			str_copy(empty.key_id, sizeof(empty.key_id), cases[i].key_id);
@@ -346,7 +427,7 @@ static void a_revocation_counts_at_once_in_every_cache(void **state)
 	struct tenant t;
 
 	two.pool = db_pool_new(one.f->path, 2);
-	two.cache = apikey_cache_new(10, 1);
+	two.cache = cache_new(10, 1, CALLERS, WAIT_MS);
 	fixture_key(one.f->db, "t_acme", "k1", CHEAP, 1);
 	fixture_key(one.f->db, "t_acme", "k2", CHEAP, 1);
 	for (int i = 0; i < 2; i++) {
@@ -385,7 +466,7 @@ static void the_grant_says_what_the_row_says(void **state)
 
 	assert_int_equal(api_key_create(c.f->db, &k, &who), RC_OK);
 	for (int i = 0; i < 2; i++) {
-		assert_int_equal(apikey_check(c.cache, c.pool, KEY("k1"), "acme", NOW, &g), RC_OK);
+		assert_int_equal(ask(&c, KEY("k1"), "acme", NOW, &g), RC_OK);
 		assert_string_equal(g.key_id, "k1");
 		assert_string_equal(g.key_name, "An agent");
 		assert_string_equal(g.tenant_id, "t_acme");
@@ -397,7 +478,7 @@ static void the_grant_says_what_the_row_says(void **state)
 		assert_null(g.tools);
 	}
 	assert_int_equal(tenant_suspend(c.f->db, "t_acme", true, &who, &t), RC_OK);
-	assert_int_equal(apikey_check(c.cache, c.pool, KEY("k1"), "acme", NOW, &g), RC_OK);
+	assert_int_equal(ask(&c, KEY("k1"), "acme", NOW, &g), RC_OK);
 	assert_true(g.tenant_suspended);
 	apikey_grant_clear(&g);
 	end(&c);
@@ -487,19 +568,17 @@ static void the_least_recently_used_entry_goes_first(void **state)
 
 static void without_the_state_nobody_is_let_in(void **state)
 {
-	struct apikey_cache *cache = apikey_cache_new(10, 1);
-	struct db_pool *pool = db_pool_new("/tmp/no/such/directory/state.db", 1);
-	struct apikey_grant g;
+	struct checker c = {.cache = cache_new(10, 1, CALLERS, WAIT_MS),
+		.pool = db_pool_new("/tmp/no/such/directory/state.db", 1)};
 
 	(void)state;
-	assert_int_equal(apikey_check(cache, pool, KEY("k1"), "acme", NOW, &g), RC_UNAVAILABLE);
-	assert_int_equal(apikey_check(cache, pool, "no key", "acme", NOW, &g), RC_DENIED);
-	db_pool_free(pool);
-	apikey_cache_free(cache);
+	assert_int_equal(check(&c, KEY("k1"), "acme"), RC_UNAVAILABLE);
+	assert_int_equal(check(&c, "no key", "acme"), RC_DENIED);
+	end(&c);
 	apikey_cache_free(NULL);
 }
 
-/* --- the gate ----------------------------------------------------------------------------------
+/* --- in front of Argon2 --------------------------------------------------------------------------
  */
 
 /* Threads that come with one key, each with its own guess where there are guesses; the numbers are
@@ -568,8 +647,7 @@ static void one_key_is_verified_once_for_all_who_wait(void **state)
 	end(&c);
 }
 
-/* However many they are: those who wait for one run take no place of others in front of the gate.
- */
+/* However many they are. */
 static void one_credential_waits_as_one(void **state)
 {
 	struct checker c = begin(state, 10, 1);
@@ -599,7 +677,7 @@ static void guesses_leave_the_state_to_others(void **state)
 	struct db *db[HANDLES];
 
 	fixture_key(c.f->db, "t_acme", "k1", CHEAP, 1);
-	/* One runs and four wait: there is no room for the sixth. */
+	/* One runs and four wait: a sixth secret of one key is one too many. */
 	gather(&w, 1);
 	for (int i = 0; i < HANDLES; i++)
 		assert_int_equal(db_pool_get(c.pool, &db[i]), RC_OK);
@@ -608,6 +686,185 @@ static void guesses_leave_the_state_to_others(void **state)
 	(void)disperse(&w);
 	assert_int_equal(w.count[RC_DENIED], 5);
 	assert_int_equal(w.count[RC_LIMIT], 1);
+	end(&c);
+}
+
+/* One verification that is held, and keys k1 to k4 that wait for it. */
+struct line {
+	struct checker *c;
+	pthread_t holder;
+	struct waiter w[4];
+};
+
+static const char *const line_key[4] = {KEY("k1"), KEY("k2"), KEY("k3"), KEY("k4")};
+
+static void *hold(void *arg)
+{
+	struct line *l = arg;
+
+	assert_int_equal(check(l->c, KEY("k0"), "acme"), RC_OK);
+	return NULL;
+}
+
+static void line_up(struct line *l, struct checker *c)
+{
+	static const char *const ids[] = {"k0", "k1", "k2", "k3", "k4"};
+
+	for (int i = 0; i < 5; i++)
+		fixture_key(c->f->db, "t_acme", ids[i], CHEAP, 1);
+	l->c = c;
+	argon2_hold();
+	assert_int_equal(pthread_create(&l->holder, NULL, hold, l), 0);
+	pthread_mutex_lock(&argon2.lock);
+	while (argon2.runs < 1)
+		pthread_cond_wait(&argon2.changed, &argon2.lock);
+	pthread_mutex_unlock(&argon2.lock);
+	for (int i = 0; i < 4; i++) {
+		waiter_init(&l->w[i]);
+		assert_int_equal(ask_once(c, line_key[i], &l->w[i]), RC_LIMIT);
+		assert_non_null(l->w[i].place.trial);
+	}
+}
+
+static void line_go_on(struct line *l)
+{
+	pthread_mutex_lock(&argon2.lock);
+	argon2.held = false;
+	pthread_cond_broadcast(&argon2.changed);
+	pthread_mutex_unlock(&argon2.lock);
+	assert_int_equal(pthread_join(l->holder, NULL), 0);
+}
+
+static void different_keys_wait_in_line(void **state)
+{
+	struct checker c = begin(state, 10, 1);
+	struct line l;
+
+	fixture_key(c.f->db, "t_acme", "known", CHEAP, 1);
+	assert_int_equal(check(&c, KEY("known"), "acme"), RC_OK);
+	line_up(&l, &c);
+	/* Whoever is known waits for nobody, and whoever is nobody waits for none. */
+	assert_int_equal(check(&c, KEY("known"), "acme"), RC_OK);
+	assert_int_equal(check(&c, WRONG("known"), "acme"), RC_DENIED);
+	assert_int_equal(check(&c, KEY("unknown"), "acme"), RC_DENIED);
+	/* To ask too early is no turn. */
+	assert_int_equal(ask_once(&c, KEY("k1"), &l.w[0]), RC_LIMIT);
+	assert_non_null(l.w[0].place.trial);
+	line_go_on(&l);
+	for (int i = 0; i < 4; i++) {
+		for (int j = 0; j < 4; j++)
+			assert_int_equal(l.w[j].ready, j <= i);
+		assert_int_equal(ask_once(&c, line_key[i], &l.w[i]), RC_OK);
+		waiter_end(&l.w[i]);
+	}
+	assert_int_equal(argon2.runs, 5);
+	end(&c);
+}
+
+static void a_key_waits_for_its_turn_only_so_long(void **state)
+{
+	struct checker c = begin(state, 10, 1);
+	struct line l;
+
+	apikey_cache_free(c.cache);
+	c.cache = cache_new(10, 1, CALLERS, 1);
+	line_up(&l, &c);
+	for (int i = 0; i < 4; i++) {
+		waiter_wait(&l.w[i]);
+		assert_int_equal(ask_once(&c, line_key[i], &l.w[i]), RC_LIMIT);
+		waiter_end(&l.w[i]);
+	}
+	line_go_on(&l);
+	assert_int_equal(argon2.runs, 1);
+	/* Nobody stands in the way any more. */
+	assert_int_equal(check(&c, KEY("k4"), "acme"), RC_OK);
+	end(&c);
+}
+
+static void who_leaves_the_line_makes_room(void **state)
+{
+	struct checker c = begin(state, 10, 1);
+	struct waiter more;
+	struct line l;
+
+	apikey_cache_free(c.cache);
+	c.cache = cache_new(10, 1, 4, WAIT_MS);
+	line_up(&l, &c);
+	fixture_key(c.f->db, "t_acme", "k5", CHEAP, 1);
+	waiter_init(&more);
+	assert_int_equal(ask_once(&c, KEY("k5"), &more), RC_LIMIT);
+	assert_null(more.place.trial);
+	apikey_leave(c.cache, &l.w[0].place);
+	apikey_leave(c.cache, &l.w[0].place);
+	assert_int_equal(ask_once(&c, KEY("k5"), &more), RC_LIMIT);
+	assert_non_null(more.place.trial);
+	line_go_on(&l);
+	for (int i = 1; i < 4; i++)
+		assert_int_equal(ask_once(&c, line_key[i], &l.w[i]), RC_OK);
+	assert_int_equal(ask_once(&c, KEY("k5"), &more), RC_OK);
+	for (int i = 0; i < 4; i++)
+		waiter_end(&l.w[i]);
+	waiter_end(&more);
+	end(&c);
+}
+
+static void guesses_at_one_key_leave_the_line_to_others(void **state)
+{
+	static const char *const guesses[] = {WRONG("k9") "1", WRONG("k9") "2", WRONG("k9") "3",
+		WRONG("k9") "4", WRONG("k9") "5"};
+	struct checker c = begin(state, 10, 1);
+	struct waiter w[5], more;
+	struct line l;
+
+	fixture_key(c.f->db, "t_acme", "k9", CHEAP, 1);
+	line_up(&l, &c);
+	for (int i = 0; i < 5; i++) {
+		waiter_init(&w[i]);
+		assert_int_equal(ask_once(&c, guesses[i], &w[i]), RC_LIMIT);
+		assert_non_null(w[i].place.trial);
+	}
+	waiter_init(&more);
+	assert_int_equal(ask_once(&c, WRONG("k9") "6", &more), RC_LIMIT);
+	assert_null(more.place.trial);
+	fixture_key(c.f->db, "t_acme", "k5", CHEAP, 1);
+	assert_int_equal(ask_once(&c, KEY("k5"), &more), RC_LIMIT);
+	assert_non_null(more.place.trial);
+	line_go_on(&l);
+	for (int i = 0; i < 4; i++)
+		assert_int_equal(ask_once(&c, line_key[i], &l.w[i]), RC_OK);
+	for (int i = 0; i < 5; i++)
+		assert_int_equal(ask_once(&c, guesses[i], &w[i]), RC_DENIED);
+	assert_int_equal(ask_once(&c, KEY("k5"), &more), RC_OK);
+	for (int i = 0; i < 4; i++)
+		waiter_end(&l.w[i]);
+	for (int i = 0; i < 5; i++)
+		waiter_end(&w[i]);
+	waiter_end(&more);
+	end(&c);
+}
+
+/* A caller may find its key verified by the time that it has its turn: that goes to the next. */
+static void a_turn_that_nobody_needs_goes_on(void **state)
+{
+	struct checker c = begin(state, 10, 1);
+	struct waiter wrong;
+	struct line l;
+
+	line_up(&l, &c);
+	waiter_init(&wrong);
+	assert_int_equal(ask_once(&c, WRONG("k1"), &wrong), RC_LIMIT);
+	assert_non_null(wrong.place.trial);
+	line_go_on(&l);
+	for (int i = 0; i < 4; i++)
+		assert_int_equal(ask_once(&c, line_key[i], &l.w[i]), RC_OK);
+	assert_true(wrong.ready);
+	assert_int_equal(ask_once(&c, WRONG("k1"), &wrong), RC_DENIED);
+	assert_int_equal(argon2.runs, 5);
+	fixture_key(c.f->db, "t_acme", "k5", CHEAP, 1);
+	assert_int_equal(ask_once(&c, KEY("k5"), &l.w[0]), RC_OK);
+	for (int i = 0; i < 4; i++)
+		waiter_end(&l.w[i]);
+	waiter_end(&wrong);
 	end(&c);
 }
 
@@ -632,6 +889,11 @@ int main(void)
 		FIXTURE_TEST(one_key_is_verified_once_for_all_who_wait),
 		FIXTURE_TEST(one_credential_waits_as_one),
 		FIXTURE_TEST(guesses_leave_the_state_to_others),
+		FIXTURE_TEST(different_keys_wait_in_line),
+		FIXTURE_TEST(a_key_waits_for_its_turn_only_so_long),
+		FIXTURE_TEST(who_leaves_the_line_makes_room),
+		FIXTURE_TEST(guesses_at_one_key_leave_the_line_to_others),
+		FIXTURE_TEST(a_turn_that_nobody_needs_goes_on),
 	};
 
 	crypto_init();

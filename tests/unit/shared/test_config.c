@@ -494,6 +494,7 @@ static void the_headers_defaults(void **state)
 	assert_int_equal(c.calls_per_tenant, 96);
 	assert_int_equal(c.key_requests_per_minute, 6000);
 	assert_int_equal(c.argon2_concurrency, 2);
+	assert_int_equal(c.key_wait_ms, 10000);
 	assert_int_equal(c.idempotency_ttl_s, 86400);
 	assert_int_equal(c.streams, 10000);
 	assert_int_equal(c.streams_per_tenant, 2000);
