@@ -125,10 +125,14 @@ tenant() { admin POST /v1/admin/tenants "{\"slug\":\"$1\",\"name\":\"$1\"}" >/de
 	assert_logs_clean
 }
 
+# tunneld_memory VmRSS|VmHWM: what it has, and the most it had.
+tunneld_memory() { sed -n "s/^$1:[[:space:]]*//p" "/proc/$(pid_of tunneld)/status"; }
+
 # AUDIT_LISTENERS=1000 is what `make soak` asks for.
 @test "very many watch, and each is given every row" {
-	local count=${AUDIT_LISTENERS:-100}
+	local count=${AUDIT_LISTENERS:-100} before
 	wait_until streams_are 0
+	before=$(tunneld_memory VmRSS)
 	coproc MANY { /usr/bin/python3 "$REPO/tests/e2e/lib/streams.py" many "$URL" "$OPERATOR_TOKEN" "$count" 2>&1; }
 	exec {said}<&"${MANY[0]}" # bash closes its own when the program ends, read or not
 	read -r -t 120 line <&"$said"
@@ -142,6 +146,7 @@ tenant() { admin POST /v1/admin/tenants "{\"slug\":\"$1\",\"name\":\"$1\"}" >/de
 	read -r -t 120 line <&"$said"
 	exec {said}<&-
 	assert_equal "$line" "$count streams, 6 rows each"
+	[[ -z ${AUDIT_LISTENERS:-} ]] || echo "# $line through $FRONT; memory of airlock-tunneld: $before before, $(tunneld_memory VmHWM) at most" >&3
 	wait_until streams_are 0
 }
 
