@@ -17,6 +17,7 @@
 #include "shared/mem.h"
 #include "worker/guard.h"
 #include "worker/heap.h"
+#include "worker/value_sqlite.h"
 
 #define PAGE_SIZE 4096
 #define IDLE_MAX 2 /* connections kept open for a snapshot between statements */
@@ -348,36 +349,6 @@ static enum rc sqlite_open(const char *path, const struct engine_shape *shape, s
 	return RC_OK;
 }
 
-static void take_row(sqlite3_stmt *stmt, struct value *values, int count)
-{
-	for (int i = 0; i < count; i++) {
-		struct value *v = &values[i];
-
-		memset(v, 0, sizeof(*v));
-		switch (sqlite3_column_type(stmt, i)) {
-		case SQLITE_INTEGER:
-			*v = value_int(sqlite3_column_int64(stmt, i));
-			break;
-		case SQLITE_FLOAT:
-			v->kind = VALUE_REAL;
-			v->r = sqlite3_column_double(stmt, i);
-			break;
-		case SQLITE_TEXT:
-			v->kind = VALUE_TEXT;
-			v->p = sqlite3_column_text(stmt, i);
-			v->len = (size_t)sqlite3_column_bytes(stmt, i);
-			break;
-		case SQLITE_BLOB:
-			v->kind = VALUE_BLOB;
-			v->p = sqlite3_column_blob(stmt, i);
-			v->len = (size_t)sqlite3_column_bytes(stmt, i);
-			break;
-		default:
-			break;
-		}
-	}
-}
-
 static enum rc give_columns(sqlite3_stmt *stmt, int count, const struct engine_sink *sink)
 {
 	const char **names = xcalloc((size_t)count, sizeof(*names));
@@ -406,7 +377,8 @@ static enum engine_status run(struct connection *c, sqlite3_stmt *stmt,
 			status = guard_step_failed(&c->guard, c->db, code, message);
 			break;
 		}
-		take_row(stmt, values, count);
+		for (int i = 0; i < count; i++)
+			values[i] = value_sqlite(stmt, i);
 		rc = sink->row(sink->ctx, values, (size_t)count);
 	}
 	if (rc != RC_OK && rc != RC_LIMIT)

@@ -9,6 +9,7 @@
 
 #include "shared/buf.h"
 #include "shared/mem.h"
+#include "worker/value_sqlite.h"
 
 #define BUSY_MS 2000
 #define TICK_OPS 1000
@@ -395,36 +396,6 @@ static int fill_keys(struct source_read *r, const struct value_list *keys)
 	return code;
 }
 
-static void take_value(sqlite3_stmt *stmt, int i, struct value *v)
-{
-	memset(v, 0, sizeof(*v));
-	switch (sqlite3_column_type(stmt, i)) {
-	case SQLITE_INTEGER:
-		*v = value_int(sqlite3_column_int64(stmt, i));
-		break;
-	case SQLITE_FLOAT:
-		v->kind = VALUE_REAL;
-		v->r = sqlite3_column_double(stmt, i);
-		break;
-	case SQLITE_TEXT:
-		v->kind = VALUE_TEXT;
-		v->p = sqlite3_column_text(stmt, i);
-		v->len = (size_t)sqlite3_column_bytes(stmt, i);
-		break;
-	case SQLITE_BLOB:
-		v->kind = VALUE_BLOB;
-		v->p = sqlite3_column_blob(stmt, i);
-		v->len = (size_t)sqlite3_column_bytes(stmt, i);
-		break;
-	default:
-		break;
-	}
-	if ((v->kind == VALUE_TEXT || v->kind == VALUE_BLOB) && !v->p) {
-		v->p = "";
-		v->len = 0;
-	}
-}
-
 static enum rc select_failed(int code, const char *table, struct source_error *err)
 {
 	switch (code & 0xff) {
@@ -462,7 +433,7 @@ static enum rc stream(sqlite3_stmt *stmt, size_t columns, source_row_fn *row, vo
 			break;
 		}
 		for (size_t i = 0; i < columns; i++) {
-			take_value(stmt, (int)i, &values[i]);
+			values[i] = value_sqlite(stmt, (int)i);
 			if (values[i].kind >= VALUE_TEXT && values[i].len > VALUE_BYTES_MAX)
 				*code = SQLITE_TOOBIG;
 		}
