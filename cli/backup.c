@@ -58,8 +58,9 @@ struct log_files {
 	int current; /* audit.jsonl, or -1 */
 	int64_t size; /* of it, whole lines only */
 	struct audit_segment *segments;
-	int *fds; /* of the segments; -1: that one is the current file under its new name */
+	int *fds; /* of the segments that belong to it, -1 for the others */
 	size_t count;
+	size_t older; /* the first so many; others were closed after the current file was opened */
 };
 
 static void log_files_close(struct log_files *l)
@@ -74,8 +75,8 @@ static void log_files_close(struct log_files *l)
 	*l = (struct log_files){.current = -1};
 }
 
-/* The current file is opened before the others are looked for: whatever it is called then, its
- * bytes are those behind the last segment. */
+/* The current file is opened before the others are looked for. What it has by then is the end of
+ * the backup, even when it is closed meanwhile and others follow. */
 static bool log_files_open(const char *path, struct log_files *l)
 {
 	struct stat own, st;
@@ -86,16 +87,16 @@ static bool log_files_open(const char *path, struct log_files *l)
 		return false;
 	l->size = own.st_size;
 	l->fds = xcalloc(l->count + 1, sizeof(*l->fds));
-	for (size_t i = 0; i < l->count; i++) {
-		l->fds[i] = open(l->segments[i].path, O_RDONLY | O_CLOEXEC);
-		if (l->fds[i] < 0 || fstat(l->fds[i], &st) != 0) {
-			l->count = i + 1;
+	for (size_t i = 0; i < l->count; i++)
+		l->fds[i] = -1;
+	for (; l->older < l->count; l->older++) {
+		int fd = open(l->segments[l->older].path, O_RDONLY | O_CLOEXEC);
+
+		l->fds[l->older] = fd;
+		if (fd < 0 || fstat(fd, &st) != 0)
 			return false;
-		}
-		if (st.st_ino == own.st_ino && st.st_dev == own.st_dev) {
-			(void)close(l->fds[i]);
-			l->fds[i] = -1;
-		}
+		if (st.st_ino == own.st_ino && st.st_dev == own.st_dev)
+			break;
 	}
 	return true;
 }
@@ -159,7 +160,7 @@ static bool find_head(struct log_files *l, struct head *h)
 	h->seq = 0;
 	if (!read_end(l, h, &there))
 		return false;
-	return there || l->count == 0 || read_segment_end(l->segments[l->count - 1].path, h);
+	return there || l->older == 0 || read_segment_end(l->segments[l->older - 1].path, h);
 }
 
 static enum status put_log(struct source *s)
@@ -178,10 +179,10 @@ static enum status put_log(struct source *s)
 		log_files_close(&l);
 		return cannot(path, "the audit log can't be read");
 	}
-	for (size_t i = 0; i < l.count; i++) {
+	for (size_t i = 0; i < l.older; i++) {
 		const char *slash = strrchr(l.segments[i].path, '/');
 
-		if (l.fds[i] < 0 || fstat(l.fds[i], &st) != 0)
+		if (fstat(l.fds[i], &st) != 0)
 			continue;
 		(void)snprintf(
 			name, sizeof(name), "audit/%s", slash ? slash + 1 : l.segments[i].path);
