@@ -116,8 +116,8 @@ $(foreach p,$(PROGRAMS),$(eval $(call program,$(p))))
 $(BUILD)/test/shared/%: $(BUILD)/obj/tests/unit/shared/%.o $(BUILD)/lib/shared.a
 	@mkdir -p $(@D)
 	$(call say,LD,$@)$(link) -lcmocka
-# For LD_PRELOAD: a disk that fails on demand, a process that is killed at a step of its own, an
-# Argon2 that waits.
+# For LD_PRELOAD: a disk that fails on demand, a process that is killed or stopped at a step of its own, another clock,
+# an Argon2 that waits.
 $(BUILD)/test/%.so: tests/crash/%.c
 	@mkdir -p $(@D)
 	$(call say,LD,$@)$(CC) $(CPPFLAGS) -std=c11 -O2 $(WARN) -fPIC -shared -o $@ $<

@@ -32,6 +32,8 @@
 #define TEXT_MAX 512
 /* A volume with less than this part of it left is worth a word. */
 #define DISK_LOW_PERCENT 10
+/* One with less than this is as good as full. */
+#define DISK_FULL_BYTES 1048576
 /* How far rows may be ahead of the clock. */
 #define CLOCK_SLACK_MS 5000
 #define ANSWER_MAX 65536
@@ -206,6 +208,9 @@ static void check_permissions(struct doctor *d)
 
 static void check_volume(struct doctor *d, const char *what, const char *path, int64_t min)
 {
+	static const char make_room[] =
+		"Make room or enlarge the volume; service returns by itself. See "
+		"docs/audit-log.md for rotation and retention.";
 	struct statvfs v;
 	int64_t left;
 	int percent;
@@ -217,13 +222,13 @@ static void check_volume(struct doctor *d, const char *what, const char *path, i
 	}
 	left = (int64_t)(v.f_bavail * v.f_frsize);
 	percent = v.f_blocks > 0 ? (int)(v.f_bavail * 100 / v.f_blocks) : 100;
-	if (left < min || left < 1048576)
-		doctor_find(d, "disk", DOCTOR_FAULT,
-			"Make room or enlarge the volume; service returns by itself. See "
-			"docs/audit-log.md "
-			"for rotation and retention.",
+	if (left < min)
+		doctor_find(d, "disk", DOCTOR_FAULT, make_room,
 			"%s: %lld bytes are left, fewer than audit.min_free_bytes: calls are "
 			"refused",
+			what, (long long)left);
+	else if (left < DISK_FULL_BYTES)
+		doctor_find(d, "disk", DOCTOR_FAULT, make_room, "%s: only %lld bytes are left",
 			what, (long long)left);
 	else if (v.f_files > 0 && v.f_favail < 1000)
 		doctor_find(d, "disk", DOCTOR_FAULT,
@@ -410,6 +415,9 @@ static bool says(const struct httpclient_answer *a, const char *word)
 /* As an agent and as a worker would come: through the front. */
 static void check_front(struct doctor *d)
 {
+	static const char pass_on[] =
+		"See that the web server passes /v1/tunnel to tunnel.sock with WebSocket upgrade "
+		"(docs/install.md).";
 	struct httpclient_answer a;
 	char why[256];
 
@@ -433,7 +441,7 @@ static void check_front(struct doctor *d)
 	/* Without an upgrade the tunnel daemon itself refuses: 400. Others would say 404, 426 or
 	 * 502. */
 	if (get(d, "/v1/tunnel", &a, why, sizeof(why)) != RC_OK) {
-		doctor_find(d, "front_tunnel", DOCTOR_FAULT, "As above.", "%s/v1/tunnel: %s",
+		doctor_find(d, "front_tunnel", DOCTOR_FAULT, pass_on, "%s/v1/tunnel: %s",
 			d->c.public_url, why);
 		return;
 	}
@@ -441,10 +449,7 @@ static void check_front(struct doctor *d)
 		doctor_find(d, "front_tunnel", DOCTOR_GOOD, "",
 			"%s/v1/tunnel reaches the tunnel daemon", d->c.public_url);
 	else
-		doctor_find(d, "front_tunnel", DOCTOR_FAULT,
-			"See that the web server passes /v1/tunnel to tunnel.sock with WebSocket "
-			"upgrade "
-			"(docs/install.md).",
+		doctor_find(d, "front_tunnel", DOCTOR_FAULT, pass_on,
 			"%s/v1/tunnel answers %d: it does not reach the tunnel daemon",
 			d->c.public_url, a.status);
 	httpclient_answer_free(&a);

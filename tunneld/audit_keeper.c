@@ -241,6 +241,7 @@ static bool archive_one(struct audit_keeper *k, const struct audit_segment *s)
 		return false;
 	}
 	COUNT(k, archived++);
+	COUNT(k, unarchived--);
 	k->archive = (struct backoff){0};
 	return true;
 }
@@ -496,6 +497,7 @@ static void keep(struct audit_keeper *k, int64_t wall_ms)
 	k->wall_ms = wall_ms;
 	if (!look(k))
 		return;
+	count_files(k); /* a command takes its time, and so many wait for it meanwhile */
 	archive_all(k);
 	expire_all(k);
 	compress_all(k);

@@ -1,11 +1,10 @@
-/* fault.so: a disk that fails and a clock that is wrong when they are told to. Preloaded into a
- * program, it makes writes and syncs of the files whose name ends in $FAULT_FILE fail while the
- * file $FAULT_CONTROL has a word in it:
+/* fault.so: a disk that fails when it is told to. Preloaded into a program, it makes writes and
+ * syncs of the files whose name ends in $FAULT_FILE fail while the file $FAULT_CONTROL has a word
+ * in it:
  *  - enospc: pwrite() writes half of what it was given, then fails;
  *  - eio: pwrite() fails;
  *  - sync: fdatasync() fails, and what was not on the disk before is gone: it reads back as zeros,
- * as pages do that a kernel dropped after it could not write them. The time of day is $FAULT_CLOCK
- * seconds off, all the time. */
+ *    as pages do that a kernel dropped after it could not write them. */
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -16,7 +15,6 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -124,15 +122,4 @@ int fdatasync(int fd)
 	synced.size = st.st_size;
 	(void)pthread_mutex_unlock(&lock);
 	return (int)syscall(SYS_fdatasync, fd);
-}
-
-int clock_gettime(clockid_t id, struct timespec *out)
-{
-	const char *off = id == CLOCK_REALTIME ? getenv("FAULT_CLOCK") : NULL;
-
-	if (syscall(SYS_clock_gettime, id, out) != 0)
-		return -1;
-	if (off)
-		out->tv_sec += strtol(off, NULL, 10);
-	return 0;
 }

@@ -76,7 +76,8 @@ def programs(names=ORDER, clock=None):
     faulty = dict(env, LD_PRELOAD=os.environ["FAULT_SO"], FAULT_CONTROL=CONTROL, FAULT_FILE="audit.jsonl",
                   ASAN_OPTIONS="verify_asan_link_order=0")
     if clock:
-        faulty["FAULT_CLOCK"] = str(clock)
+        faulty["LD_PRELOAD"] += ":" + os.environ["CLOCK_SO"]
+        faulty["CLOCK_AHEAD_S"] = str(clock)
     front = ["nginx", "-c", f"{STACK}/front/conf", "-p", f"{STACK}/front", "-e", f"{LOG}/front.log", "-g", "daemon off;"]
     worker = [f"{BIN}/airlock-worker", "run", "--config", f"{STACK}/workers/worker-fintech/airlock.yaml"]
     how = {"tunneld": ([f"{BIN}/airlock-tunneld"], faulty), "fcgi-app": ([f"{BIN}/airlock-fcgi-app"], env),

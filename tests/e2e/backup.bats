@@ -1,4 +1,4 @@
-# A backup of a running control plane, its restore into an empty state, and what the doctor says.
+# A backup of a running control plane, and its restore into an empty state.
 
 load lib/stack.bash
 
@@ -24,17 +24,6 @@ teardown() {
 }
 
 call() { mcp fintech "$KEY" "$(sql_call "$SUBJECT" "SELECT $1 AS n")" | tail -n 1; }
-
-# airlockctl with the daemons' environment; NAME=VALUE words first change it.
-ctl() {
-	local changed=()
-	while [[ $1 == *=* ]]; do
-		changed+=("$1")
-		shift
-	done
-	mapfile -t STACK_ENV <"$STACK/env"
-	env -i "${STACK_ENV[@]}" "${changed[@]}" "$BIN/airlockctl" "$@"
-}
 
 @test "a backup is made under load, is whole, and is for its owner alone" {
 	local stop=$BATS_TEST_TMPDIR/stop n=0
@@ -196,14 +185,24 @@ place_new() {
 	MARK=$CONFIG_DIR/.restore-unfinished
 }
 
+# A log that is rotated once more: rows until its last closed file is another one.
+last_segment() { find "$STATE" -maxdepth 1 -name 'audit-0*' -printf '%f\n' | sed 's/\.zst$//' | sort | tail -n 1; }
+rotate() {
+	local before
+	before=$(last_segment)
+	while [[ $(last_segment) == "$before" ]]; do
+		call 4 >/dev/null
+	done
+}
+
 place_files() { find "$CONFIG_DIR" "$PLACE" -mindepth 1 "$@" -printf '%p %y %s %T@\n' 2>/dev/null | sort -u; }
 
 restore() { ctl "${PLACE_ENV[@]}" restore "$@"; }
 
-# killed_restore N: ended before its N-th step (tests/crash/kill.c); succeeds when it has fewer.
+# killed_restore N: ended before its N-th step (tests/crash/step.c); succeeds when it has fewer.
 killed_restore() {
-	ctl "${PLACE_ENV[@]}" LD_PRELOAD="$BUILD/test/kill.so" KILL_BEFORE="$1" ASAN_OPTIONS=verify_asan_link_order=0 \
-		restore "$STACK/small.tar.zst"
+	preload step
+	ctl "${PLACE_ENV[@]}" "${PRELOAD[@]}" KILL_BEFORE="$1" restore "$STACK/small.tar.zst"
 }
 
 # daemons_refuse MESSAGE [FLAG]: both say it, and change nothing. (First with -t: where that is not refused, a daemon would
@@ -348,113 +347,64 @@ kill_each_step() { # CONFIG_DIR DIR
 	assert_output --partial 'a restore of another backup has begun here'
 }
 
-@test "the doctor finds a healthy control plane healthy" {
-	run ctl doctor --json --full
-	assert_success
-	assert_equal "$(jq -c '[.ok, [.findings[] | select(.result == "fault") | .check]]' <<<"$output")" '[true,[]]'
-	assert_equal "$(jq -r '[.findings[] | select(.result == "ok") | .check] | unique | join(" ")' <<<"$output" | sed 's/ clock//')" \
-		'audit_chain audit_index config disk front front_tunnel key permissions schema socket tunneld'
+# backup_amidst FUNCTION COMMAND...: a backup that waits before its first call of that (tests/crash/step.c) until the
+# command is through.
+backup_amidst() {
+	local at=$1
+	shift
+	preload step
+	start backup env "${PRELOAD[@]}" STOP_AT="$at" "$BIN/airlockctl" backup "$STACK/$at.tar" --with-key
+	is_stopped() { [[ $(ps -o stat= -p "$(pid_of backup)") == T* ]]; }
+	wait_until is_stopped
+	"$@"
+	kill -CONT "$(pid_of backup)"
+	wait_until gone "$(pid_of backup)"
+	assert_exists "$STACK/$at.tar"
 }
 
-# doctor_says fault|warning CHECK WORD: a finding of that kind, and what to do about it.
-doctor_says() {
-	run ctl doctor --json
-	assert_equal "$(jq -r --arg r "$1" --arg c "$2" '[.findings[] | select(.check == $c and .result == $r)] | length > 0 and all(.remedy != null)' <<<"$output")" true
-	assert_output --partial "$3"
-}
-doctor_finds() {
-	doctor_says fault "$@"
-	assert_failure 1
-}
-
-@test "the doctor finds what is wrong, each with a remedy" {
-	chmod 644 "$STATE/cp_ed25519.pem"
-	doctor_finds permissions 'chmod 600'
-	chmod 600 "$STATE/cp_ed25519.pem"
-
-	cp "$STATE/config.yaml" "$STACK/config.good"
-	sed -i 's/audit_log_path:/audit_log_pth:/' "$STATE/config.yaml"
-	doctor_finds config 'did you mean'
-	cp "$STACK/config.good" "$STATE/config.yaml"
-
-	mv "$STATE/cp_ed25519.pem" "$STACK/key.good"
-	openssl genpkey -algorithm ed25519 -out "$STATE/cp_ed25519.pem" 2>/dev/null
-	chmod 600 "$STATE/cp_ed25519.pem"
-	doctor_finds audit_chain 'signed with another key'
-	mv "$STACK/key.good" "$STATE/cp_ed25519.pem"
-
-	stop front
-	doctor_finds front "$URL/health"
-	front_up
-	wait_until healthy
-
-	stop fcgi-app
-	doctor_finds socket airlock-fcgi-app
-	app_up
-	wait_until healthy
-
+@test "a backup in whose midst the log is rotated, or loses its oldest file, is whole" {
+	local oldest current at case
 	stop tunneld
-	doctor_finds tunneld 'Start airlock-tunneld'
-	# A row that stays in the open file.
-	stack_config audit.rotate_bytes 0
+	stack_config audit.compress false
 	tunneld_up
 	wait_until healthy
-	admin POST /v1/admin/tenants '{"slug":"doctor","name":"d"}' >/dev/null
-	stop tunneld
-	cp "$AUDIT" "$STACK/audit.good"
-	sed -i '1s/"outcome":"ok"/"outcome":"no"/' "$AUDIT"
-	sed -i '1s/"ts":"2/"ts":"3/' "$AUDIT"
-	doctor_finds audit_chain 'find out who changed them'
-	cp "$STACK/audit.good" "$AUDIT"
-
-	cp "$STATE/state.db" "$STACK/state.good"
-	sqlite3 "$STATE/state.db" 'PRAGMA user_version = 999'
-	doctor_finds schema 'schema 999'
-}
-
-@test "the doctor looks at the search index, and at the archive" {
-	sqlite3 "$STATE/state.db" "PRAGMA user_version = $(sqlite3 "$STACK/state.good" 'PRAGMA user_version')"
-	stack_config audit.rotate_bytes 3000
-	stack_config audit.archive_command 'exit 1'
-	tunneld_up
-	wait_until healthy
-	for i in $(seq 12); do
-		admin POST /v1/admin/tenants "{\"slug\":\"doctor-$i\",\"name\":\"d\"}" >/dev/null
+	rotate
+	rotate_twice() {
+		rotate
+		rotate
+	}
+	# The newest file has been opened, with a row in it or none yet, and gets another name before the closed ones are listed.
+	for case in rows empty; do
+		has() { if [[ $case == rows ]]; then [[ -s $AUDIT ]]; else [[ ! -s $AUDIT ]]; fi; }
+		until has; do call 5 >/dev/null; done
+		current=$(stat -c %i "$AUDIT")
+		backup_amidst opendir rotate_twice
+		mv "$STACK/opendir.tar" "$STACK/$case.tar"
+		current=$(find "$STATE" -maxdepth 1 -inum "$current" -printf '%f')
+		run tar -tf "$STACK/$case.tar"
+		assert_line audit/audit.jsonl
+		refute_line "audit/$current"
 	done
-	wait_until compgen -G "$STATE/audit-0*.jsonl"
-	archive_fails() { ctl doctor --json | jq -e '.findings[] | select(.check == "audit_archive" and .result == "fault" and .remedy)' >/dev/null; }
-	wait_until archive_fails
-	doctor_finds audit_archive 'audit.archive_command fails'
-	stack_config audit.archive_command 'true'
-	stop tunneld
-	tunneld_up
-	wait_until healthy
-	archive_works() { ctl doctor --json | jq -e '.findings[] | select(.check == "audit_archive" and .result == "ok")' >/dev/null; }
-	wait_until archive_works
 
+	# The closed ones have been listed, and the oldest goes before it is opened.
 	stop tunneld
-	rm "$STATE/audit-index.db"
-	doctor_says warning audit_index 'is missing'
-	echo 'no database' >"$STATE/audit-index.db"
-	doctor_says warning audit_index 'is damaged'
-	run ctl audit reindex
-	assert_success
-	run ctl doctor --json --full
-	assert_equal "$(jq -r '.findings[] | select(.check == "audit_index") | .result' <<<"$output")" ok
-	# A page of it that is not what it was, which only a closer look finds.
-	dd if=/dev/zero of="$STATE/audit-index.db" bs=8192 seek=2 count=3 conv=notrunc status=none
-	run ctl doctor --json --full
-	assert_equal "$(jq -r '.findings[] | select(.check == "audit_index") | .result' <<<"$output")" warning
-	run ctl audit reindex
-	rm "$STATE"/audit-0*.jsonl*
-	/usr/bin/python3 - "$AUDIT" <<-'EOF_PY'
-		import hashlib, sys
-		prev = "0" * 64
-		with open(sys.argv[1], "w") as log:
-		    for seq in range(1, 30001):
-		        line = f'{{"v":1,"seq":{seq},"ts":"2026-11-23T21:04:05.678Z","event":"tool.call","prev":"{prev}"}}'
-		        prev = hashlib.sha256(line.encode()).hexdigest()
-		        log.write(line + "\n")
-	EOF_PY
-	doctor_says warning audit_index 'rows behind the log'
+	stack_config audit.keep_bytes 6000
+	rotate_away() {
+		tunneld_up
+		wait_until healthy
+		until [[ ! -e $oldest ]]; do rotate; done
+	}
+	oldest=$(find "$STATE" -maxdepth 1 -name 'audit-0*' | sort | head -n 1)
+	backup_amidst closedir rotate_away
+	run tar -tf "$STACK/closedir.tar"
+	refute_line "audit/${oldest##*/}"
+
+	state_away
+	for at in rows empty closedir; do
+		place_new "$STACK/place" "$STACK/place"
+		run restore "$STACK/$at.tar"
+		assert_success
+		run ctl "${PLACE_ENV[@]}" audit verify --expect "$(tar -xOf "$STACK/$at.tar" manifest.json | jq -r '"\(.head.seq):\(.head.hash)"')"
+		assert_success
+	done
 }

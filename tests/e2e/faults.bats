@@ -153,12 +153,8 @@ call_in_flight() { admin GET /v1/admin/status | jq -e '.. | .calls_in_flight? //
 
 # The journal's writes or syncs fail while "$STACK/fault" says how (tests/crash/fault.c).
 failing_disk() {
-	stack_env LD_PRELOAD="$BUILD/test/fault.so" FAULT_CONTROL="$STACK/fault" FAULT_FILE=audit.jsonl ASAN_OPTIONS=verify_asan_link_order=0
-}
-
-audit_verify() {
-	mapfile -t STACK_ENV <"$STACK/env"
-	env -i "${STACK_ENV[@]}" LD_PRELOAD= "$BIN/airlockctl" audit verify
+	preload fault
+	stack_env "${PRELOAD[@]}" FAULT_CONTROL="$STACK/fault" FAULT_FILE=audit.jsonl
 }
 
 @test "a failing disk under the audit log: refused while it fails, nothing lost, service returns by itself" {
@@ -179,7 +175,7 @@ audit_verify() {
 		assert_equal "$(audit_count '.event == "tool.call" and .outcome == "ok"')" $((answered + 1))
 	done
 	stop tunneld
-	run audit_verify
+	run ctl LD_PRELOAD= audit verify
 	assert_success
 }
 
@@ -201,7 +197,7 @@ audit_verify() {
 	run grep -caP '\x00' "$AUDIT"
 	assert_output 0
 	assert_equal "$(audit_count '.event == "tool.call" and .outcome == "ok"')" $((calls + 1))
-	run audit_verify
+	run ctl LD_PRELOAD= audit verify
 	assert_success
 }
 
@@ -217,7 +213,7 @@ audit_verify() {
 	wait_until recorded
 	wait_until call_is 200
 	stop tunneld
-	run audit_verify
+	run ctl LD_PRELOAD= audit verify
 	assert_success
 }
 

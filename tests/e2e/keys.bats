@@ -12,8 +12,8 @@ setup_file() {
 	stack_config pool.threads 2
 	stack_config limits.argon2_concurrency 1
 	stack_config limits.key_wait_ms 60000
-	stack_env AIRLOCK_CP_LOG_LEVEL=DEBUG LD_PRELOAD="$BUILD/test/hold.so" HOLD_FILE="$STACK/hold" \
-		ASAN_OPTIONS=verify_asan_link_order=0
+	preload hold
+	stack_env AIRLOCK_CP_LOG_LEVEL=DEBUG "${PRELOAD[@]}" HOLD_FILE="$STACK/hold"
 	touch "$STACK/hold"
 	stack_up
 	worker_up fintech

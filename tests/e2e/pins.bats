@@ -18,8 +18,6 @@ setup_file() {
 
 teardown_file() { stack_down; }
 
-ctl() { AIRLOCK_CP_PUBLIC_URL=$URL AIRLOCK_CP_OPERATOR_TOKEN=$OPERATOR_TOKEN "$BIN/airlockctl" "$@"; }
-
 # tool NAME [TITLE]: its definition.
 tool() { jq -cn --arg n "$1" --arg t "${2:-first}" '{name:$n,title:$t,description:"Does \($n).",inputSchema:{type:"object"}}'; }
 
@@ -309,8 +307,7 @@ restart_with() { # PINNING
 }
 
 @test "an export of the state keeps the pins" {
-	run env "AIRLOCK_CP_STATE_PATH=$STATE/state.db" "AIRLOCK_CP_CONFIG=$STATE/config.yaml" "AIRLOCK_CP_OPERATOR_TOKEN=$OPERATOR_TOKEN" \
-		"AIRLOCK_CP_PUBLIC_URL=$URL" AIRLOCK_CP_ALLOW_LOCALHOST_PUBLIC_URL=true "$BIN/airlockctl" state export
+	run ctl state export
 	assert_success
 	assert_output --partial 'tool_pins:'
 	assert_output --partial '\"title\":\"sixth\"'

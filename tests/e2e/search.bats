@@ -114,8 +114,6 @@ log_lines() { cat "$STATE"/audit-0*.jsonl "$AUDIT"; }
 }
 
 # As an operator's shell has it.
-ctl() { AIRLOCK_CP_PUBLIC_URL=$URL AIRLOCK_CP_OPERATOR_TOKEN=$OPERATOR_TOKEN "$BIN/airlockctl" "$@"; }
-
 @test "airlockctl searches, as a table and as the log's lines" {
 	run ctl audit search --event key.create --limit 3
 	assert_success
@@ -144,11 +142,10 @@ ctl() { AIRLOCK_CP_PUBLIC_URL=$URL AIRLOCK_CP_OPERATOR_TOKEN=$OPERATOR_TOKEN "$B
 }
 
 @test "the index is made anew beside a running daemon" {
-	mapfile -t STACK_ENV <"$STACK/env"
 	rm "$STATE/audit-index.db"
 	run admin GET '/v1/admin/audit?event=key.create'
 	assert_success
-	run env -i "${STACK_ENV[@]}" "$BIN/airlockctl" audit reindex
+	run ctl audit reindex
 	assert_success
 	assert_output --partial 'indexed up to row'
 	assert_equal "$(sqlite3 "$STATE/audit-index.db" 'SELECT max(last) FROM block')" "$(grep -oE 'row [0-9]+' <<<"$output" | tr -dc 0-9)"

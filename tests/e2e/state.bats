@@ -36,8 +36,7 @@ daemons_down() {
 }
 
 export_to() {
-	mapfile -t STACK_ENV <"$STACK/env"
-	env -i "${STACK_ENV[@]}" "$BIN/airlockctl" state export --out "$1"
+	ctl state export --out "$1"
 }
 
 # An empty volume with the same configuration and key.

@@ -153,6 +153,13 @@ front_up() { # [NAME]
 	mkdir -p "$dir"
 	"$REPO/scripts/render-front" "$FRONT" --port "$PORT" --run-dir "$RUN" --www "$REPO/www" \
 		--work-dir "$dir" >"$dir/conf"
+	front_start "$name"
+}
+
+# With the configuration that lies there, as it was made or changed since.
+front_start() { # [NAME]
+	local name=${1:-front} dir
+	dir=$STACK/$name
 	case $FRONT in
 	nginx) start "$name" nginx -c "$dir/conf" -p "$dir" -e "$LOG/$name.log" -g 'daemon off;' ;;
 	caddy) start "$name" env XDG_CONFIG_HOME="$dir" XDG_DATA_HOME="$dir" \
@@ -206,6 +213,12 @@ small_disk() {
 		return 1
 	}
 }
+# The state goes to such a one, before anything runs.
+state_on_disk() { # OPTIONS
+	small_disk "$1" || return
+	mv "$STATE" "$DISK/state"
+	ln -s "$DISK/state" "$STATE"
+}
 needs_small_disk() { small_disk "$1" || skip "mounting a small tmpfs is not allowed here"; }
 small_disk_end() { [[ -z ${DISK:-} ]] || umount "$DISK"; }
 
@@ -235,6 +248,21 @@ admin() {
 	printf '%s\n' "$BODY"
 	[[ $STATUS == 2* ]]
 }
+
+# airlockctl as on the machine of the control plane, with the daemons' environment; NAME=VALUE words first change it. CTL is
+# another program of that name.
+ctl() {
+	local changed=()
+	while [[ $1 == *=* ]]; do
+		changed+=("$1")
+		shift
+	done
+	mapfile -t STACK_ENV <"$STACK/env"
+	env -i "${STACK_ENV[@]}" "${changed[@]}" "${CTL:-$BIN/airlockctl}" "$@"
+}
+
+# preload NAME: PRELOAD becomes the variables that a program needs to run with tests/crash/NAME.c.
+preload() { PRELOAD=("LD_PRELOAD=$BUILD/test/$1.so" ASAN_OPTIONS=verify_asan_link_order=0); }
 
 # Mints an API key for a tenant and prints it: mint_key t_fintech [extra JSON members]
 mint_key() {

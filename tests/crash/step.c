@@ -1,12 +1,16 @@
-/* kill.so: a process that is killed (SIGKILL) before its n-th step that changes a directory or
- * fills a file from another. Preloaded into a program, it counts the calls of rename(), link(),
- * unlink(), rmdir(), sendfile() and their like; before the one whose number is $KILL_BEFORE the
- * process ends. With fewer calls it does nothing. */
+/* step.so: a process that ends, or waits, where it is told to. Preloaded into a program, it counts
+ * the calls that change a directory or fill a file from another: rename(), link(), unlink(),
+ * rmdir(), sendfile() and their like; before the one whose number is $KILL_BEFORE the process is
+ * killed (SIGKILL). With $STOP_AT=opendir or closedir it is stopped (SIGSTOP) before its first call
+ * of that. */
+#include <dirent.h>
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/sendfile.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -74,4 +78,39 @@ ssize_t sendfile(int to, int from, off_t *at, size_t len)
 {
 	step();
 	return syscall(SYS_sendfile, to, from, at, len);
+}
+
+static void stop_at(const char *name)
+{
+	static int stopped;
+	const char *at = getenv("STOP_AT");
+
+	if (at && strcmp(at, name) == 0 && !stopped++)
+		(void)kill(getpid(), SIGSTOP);
+}
+
+/* ISO C knows no way from a pointer to a function's. */
+static void find_next(const char *name, void *function)
+{
+	void *address = dlsym(RTLD_NEXT, name);
+
+	memcpy(function, (const void *)&address, sizeof(address));
+}
+
+DIR *opendir(const char *path)
+{
+	DIR *(*next)(const char *);
+
+	stop_at("opendir");
+	find_next("opendir", (void *)&next);
+	return next(path);
+}
+
+int closedir(DIR *d)
+{
+	int (*next)(DIR *);
+
+	stop_at("closedir");
+	find_next("closedir", (void *)&next);
+	return next(d);
 }
