@@ -6,7 +6,7 @@ told against its audit log.
 The stack is that of tests/e2e/lib/stack.bash, configured and not running. A supervisor starts its programs and starts each
 again when it ends (programs.py). Agents call a tool, operators make tenants and keys and take keys away, watchers follow
 the log (callers.py), while programs are killed and stopped and their disk fails or is full (faults.py). The log is small
-files, which are archived, compressed, shortened as tenants' rules say and deleted meanwhile: first there are rows of
+files, which are archived, compressed, shortened as tenants' rules say and may be deleted meanwhile: first there are rows of
 three days ago, and tenants get a rule of one day one after the other.
 
 At the end (ledger.py):
@@ -20,7 +20,7 @@ At the end (ledger.py):
   - searches give the log's lines, with the index as the crashes left it, and with one that was made anew;
   - what had to expire has expired, what was archived is what is kept, and nothing else is missing;
   - the chain of the whole log verifies, and what workers vouch for with it.
-After each crash an agent must get an answer again within RECOVERY seconds.
+Each kind of fault must have taken place. After each crash an agent must get an answer again within RECOVERY seconds.
 """
 
 import argparse
@@ -31,7 +31,7 @@ import time
 
 import ledger
 from callers import OLD_TENANTS, Agent, Operator, Watcher
-from faults import Faults, plan
+from faults import Faults, kinds, plan
 from programs import TOKEN, airlockctl, end_all, programs
 
 AGENTS = 6
@@ -169,6 +169,8 @@ class Campaign:
         folder, problems = ledger.whole_log(), self.problems
         log = ledger.Log(folder)
         made, left = ledger.things_made()
+        if log.broken:
+            problems.append(f"{log.broken} lines of the log are no rows")
         if left:
             problems.append(f"{left} rows are still in the outbox")
         answers = [answer for caller in [*self.old, *self.callers, self.last] for answer in caller.answers]
@@ -179,8 +181,11 @@ class Campaign:
                              log, problems)
         files = ledger.judge_files(problems)
         proofs = ledger.judge_proof(folder, problems)
-        problems += [f"there is no row {event}: it was not tried" for event in ("audit.expire", "worker.vouch")
-                     if not log.events[event]]
+        problems += [f"{name} did not take place" for name in kinds() if not self.faults.count[name]]
+        # Files may be deleted before rows in them expire.
+        problems += [f"there is no row {' or '.join(events)}: it was not tried"
+                     for events in (("audit.expire", "audit.delete"), ("worker.vouch",))
+                     if not any(log.events[event] for event in events)]
         for title, counts in (("faults", self.faults.count), ("answers", tally), ("files", files),
                               ("own rows", {event: log.events[event] for event in OWN})):
             print(f"{title}: " + ", ".join(f"{n} {name}" for name, n in sorted(counts.items())))

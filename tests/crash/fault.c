@@ -4,7 +4,8 @@
  *  - enospc: pwrite() writes half of what it was given, then fails;
  *  - eio: pwrite() fails;
  *  - sync: fdatasync() fails, and what was not on the disk before is gone: it reads back as zeros,
- *    as pages do that a kernel dropped after it could not write them. */
+ *    as pages do that a kernel dropped after it could not write them.
+ * When something fails so, there is a file $FAULT_CONTROL.<word>. */
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -39,6 +40,20 @@ static bool meant(int fd)
 	return strcmp(path + n - strlen(end), end) == 0;
 }
 
+/* For who wants to know that it did fail. */
+static void leave_mark(const char *control, const char *word)
+{
+	char path[PATH_MAX];
+	int n = snprintf(path, sizeof(path), "%s.%s", control, word);
+	int fd = n > 0 && (size_t)n < sizeof(path)
+		? open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600)
+		: -1;
+
+	if (fd >= 0)
+		(void)close(fd);
+}
+
+/* If so, the caller fails. */
 static bool told(const char *word)
 {
 	const char *path = getenv("FAULT_CONTROL");
@@ -50,7 +65,10 @@ static bool told(const char *word)
 	if (read(fd, text, sizeof(text) - 1) < 0)
 		text[0] = '\0';
 	(void)close(fd);
-	return strncmp(text, word, strlen(word)) == 0;
+	if (strncmp(text, word, strlen(word)) != 0)
+		return false;
+	leave_mark(path, word);
+	return true;
 }
 
 /* The first look at a file takes what is in it as synced. */

@@ -1,7 +1,8 @@
 """What is done to the programs. The plan comes from a seed alone: the same seed gives the same faults in the same order,
-with the same pauses. It has at least one of each kind."""
+with the same pauses. It has at least one of each kind, and each is waited for until it has taken place."""
 
 import collections
+import errno
 import os
 import random
 import signal
@@ -11,7 +12,8 @@ from programs import CONTROL, DISK
 
 VICTIMS = ("tunneld", "fcgi-app", "fcgi-app child", "front", "front child", "worker")
 DISK_WORDS = ("enospc", "eio", "sync")
-PATIENCE = 30  # seconds until there is a process of that name
+PATIENCE = 30  # seconds until there is a process of that name, and until a disk was written to that has to fail
+ENDED, STOPPED = "ZX", "T"  # states of a process in /proc
 
 # kill and stop have a `who`; disk has a `word`. After a stop, and after a failing or full disk, `then` may be killed.
 # `which` (0 to 1) says which one where there are several of that name.
@@ -42,6 +44,20 @@ def plan(seed, crashes):
     return steps
 
 
+def kinds():
+    """The names of all that has to take place."""
+    return [f"{kind} {who}" for kind in ("kill", "stop") for who in VICTIMS] \
+        + [f"disk {word}" for word in DISK_WORDS] + (["disk full"] if DISK else [])
+
+
+def state(pid):
+    try:
+        with open(f"/proc/{pid}/stat") as f:
+            return f.read().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return ENDED[0]
+
+
 class Faults:
     def __init__(self, stack):
         self.stack, self.count = stack, collections.Counter()
@@ -56,27 +72,31 @@ class Faults:
             return []
         return program.children() if name.endswith(" child") else [program.process.pid]
 
-    def signal(self, name, which, number):
-        """The pid that it was sent to. One that has just ended is waited for until it is there again."""
+    def signal(self, name, which, number, states):
+        """The pid that it was sent to, when it has come to one of `states`. One that has ended is waited for until it is
+        there again."""
         until = time.monotonic() + PATIENCE
         while time.monotonic() < until:
-            pids = self.pids(name)
-            try:
-                if pids:
-                    pid = pids[int(which * len(pids))]
+            pids = [pid for pid in self.pids(name) if state(pid) not in ENDED]
+            if pids:
+                pid = pids[int(which * len(pids))]
+                try:
                     os.kill(pid, number)
+                except ProcessLookupError:
+                    continue
+                while state(pid) not in states + ENDED and time.monotonic() < until:
+                    time.sleep(0.001)
+                if state(pid) in states:
                     return pid
-            except ProcessLookupError:
-                pass
             time.sleep(0.005)
         raise TimeoutError(f"there is no {name}")
 
     def kill(self, name, which):
-        self.signal(name, which, signal.SIGKILL)
+        self.signal(name, which, signal.SIGKILL, ENDED)
         self.count[f"kill {name}"] += 1
 
     def stop(self, fault):
-        pid = self.signal(fault.who, fault.which, signal.SIGSTOP)
+        pid = self.signal(fault.who, fault.which, signal.SIGSTOP, STOPPED)
         self.count[f"stop {fault.who}"] += 1
         time.sleep(fault.hold)
         try:
@@ -88,13 +108,23 @@ class Faults:
             pass
 
     def disk(self, fault):
+        failed = f"{CONTROL}.{fault.word}"  # made when a write or a sync has failed
+        if os.path.exists(failed):
+            os.remove(failed)
         with open(CONTROL, "w") as f:
             f.write(fault.word)
-        self.count[f"disk {fault.word}"] += 1
-        time.sleep(fault.hold)
-        if fault.then:
-            self.kill(fault.then, fault.which)
-        os.remove(CONTROL)
+        try:
+            until = time.monotonic() + PATIENCE
+            while not os.path.exists(failed):
+                if time.monotonic() > until:
+                    raise TimeoutError(f"no write or sync of the log met a disk that fails ({fault.word})")
+                time.sleep(0.001)
+            self.count[f"disk {fault.word}"] += 1
+            time.sleep(fault.hold)
+            if fault.then:
+                self.kill(fault.then, fault.which)
+        finally:
+            os.remove(CONTROL)
 
     def full(self, fault):
         filler = f"{DISK}/filler"
@@ -102,8 +132,9 @@ class Faults:
             try:
                 while True:
                     f.write(b"\0" * 65536)
-            except OSError:
-                pass
+            except OSError as error:
+                if error.errno != errno.ENOSPC:
+                    raise
         self.count["disk full"] += 1
         time.sleep(fault.hold)
         if fault.then:

@@ -6,7 +6,10 @@ setup() {
 	stack_new nginx
 	stack_config audit.min_free_bytes 0
 	stack_config audit.checkpoint_rows 50
-	# Files are closed, archived, compressed, shortened and deleted all the time.
+	# Files are closed, archived, compressed and shortened all the time. With an odd seed old ones are deleted too; with an
+	# even one those that were shortened are still there at the end.
+	SEED=${SOAK_SEED:-$RANDOM}
+	CRASHES=${SOAK_CRASHES:-20}
 	ARCHIVE=$STACK/archive
 	mkdir "$ARCHIVE"
 	cat >"$STACK/archive.sh" <<-END
@@ -17,7 +20,7 @@ setup() {
 	END
 	stack_config audit.archive_command "sh $STACK/archive.sh %p %f"
 	stack_config audit.rotate_bytes 150000
-	stack_config audit.keep_bytes $((${SOAK_CRASHES:-20} * 40000))
+	((SEED % 2 == 0)) || stack_config audit.keep_bytes $((150000 + CRASHES * 20000))
 	stack_config audit.stream_keepalive_ms 1000
 	stack_config limits.call_timeout_ms 5000
 }
@@ -39,8 +42,8 @@ teardown() {
 	openssl pkey -in "$STATE/cp_ed25519.pem" -pubout -out "$STACK/cp.pem"
 	export BIN KEY SUBJECT DISK ARCHIVE FAULT_SO=$BUILD/test/fault.so CLOCK_SO=$BUILD/test/clock.so FAULT_CONTROL=$STACK/fault DATABASE_URL=sqlite:$DATA/fintech.db
 	local status=0
-	/usr/bin/python3 -B "$REPO/tests/crash/campaign.py" --crashes "${SOAK_CRASHES:-20}" --seconds "${SOAK_SECONDS:-180}" \
-		--seed "${SOAK_SEED:-$RANDOM}" >"$STACK/report" 2>&1 || status=$?
+	/usr/bin/python3 -B "$REPO/tests/crash/campaign.py" --crashes "$CRASHES" --seconds "${SOAK_SECONDS:-180}" \
+		--seed "$SEED" >"$STACK/report" 2>&1 || status=$?
 	cat "$STACK/report"
 	[[ -z ${SOAK_CRASHES:-} ]] || sed 's/^/# /' "$STACK/report" >&3
 	assert_equal "$status" 0
