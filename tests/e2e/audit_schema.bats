@@ -60,7 +60,7 @@ call() {
 	status_of 200 fintech "$KEY" "$(sql_call nobody 'SELECT 1')"
 	status_of 200 fintech "$KEY" '{"jsonrpc":"2.0","id":2,"method":"prompts/list"}'
 	status_of 403 fintech "$limited" "$call"
-	status_of 401 fintech "${KEY%??}aa" "$call"
+	status_of 401 fintech "$(wrong_key "$KEY")" "$call"
 	status_of 503 hr "$(mint_key t_hr)" "$call"
 	status_of 400 fintech "$KEY" '{'
 	# Its result comes when the call has ended.

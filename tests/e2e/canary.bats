@@ -15,7 +15,7 @@ setup_file() {
 	export MASKED
 	mcp fintech "$KEY" "$(sql_call "$SUBJECT" "SELECT 'canary-in-sql-4711' AS c")" >/dev/null
 	mcp fintech "$KEY" "$(sql_call "$SUBJECT" "SELECT canary_bad_column_4712 FROM customers WHERE full_name = 'canary-literal-4713'")" >/dev/null
-	mcp fintech "${KEY%??}zz" "$(sql_call canary-subject-4714 'SELECT 1')" >/dev/null
+	mcp fintech "$(wrong_key "$KEY")" "$(sql_call canary-subject-4714 'SELECT 1')" >/dev/null
 	curl -sS -o /dev/null -H 'Authorization: Bearer canary-token-4715' "$URL/v1/admin/tenants?canary=query-4716"
 	curl -sS -o /dev/null -H 'Content-Type: application/json' --data '{"token":"ale_canary4717canary_canary4717canary4717"}' "$URL/v1/enroll"
 	curl -fsS "http://127.0.0.1:$METRICS_PORT/metrics" >"$STACK/metrics"

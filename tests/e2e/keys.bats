@@ -75,7 +75,7 @@ waiting_is() { [[ $(waiting) == "$1" ]]; }
 	assert_line --index 1 200
 	run mcp fintech "alk_nobody_${KNOWN##*_}" "$PING"
 	assert_line --index 1 401
-	run mcp fintech "${KNOWN%??}aa" "$PING"
+	run mcp fintech "$(wrong_key "$KNOWN")" "$PING"
 	assert_line --index 1 401
 	admin GET /v1/admin/tenants
 	mint_key t_fintech

@@ -27,7 +27,7 @@ assert_one_row() {
 }
 
 @test "a wrong key is 401 with the way to the metadata" {
-	run mcp fintech "${KEY%??}aa" "$CALL" -D "$BATS_TEST_TMPDIR/headers"
+	run mcp fintech "$(wrong_key "$KEY")" "$CALL" -D "$BATS_TEST_TMPDIR/headers"
 	assert_line --index 1 401
 	assert_equal "$(jq -r .code <<<"${lines[0]}")" unauthorized
 	run grep -i '^www-authenticate: Bearer resource_metadata=' "$BATS_TEST_TMPDIR/headers"

@@ -269,6 +269,10 @@ mint_key() {
 	admin POST "/v1/admin/tenants/$1/keys" "{\"name\":\"test\"${2:+,$2}}" | jq -er .key
 }
 
+# The same key with another last letter, and so another secret. The last of 52 letters bears one bit,
+# a or q, so it can't be this one by chance.
+wrong_key() { printf '%sz' "${1%?}"; }
+
 # A session token as somebody who has the secret makes it: session ORG ROLE
 session() {
 	local secret head body key
