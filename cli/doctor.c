@@ -355,6 +355,27 @@ static void check_socket(struct doctor *d, const char *name, const char *program
 		doctor_find(d, "socket", DOCTOR_FAULT, remedy, "%s: %s", path, strerror(errno));
 }
 
+/* Daemons that were not all restarted after an upgrade. False: it is the same version as this. */
+static bool other_version(
+	struct doctor *d, const char *check, const char *program, const char *version)
+{
+	if (!strcmp(version, AIRLOCK_VERSION))
+		return false;
+	doctor_find(d, check, DOCTOR_WARNING, "Restart the daemons after an upgrade.",
+		"%s is version %.40s, and this is %s", program, version, AIRLOCK_VERSION);
+	return true;
+}
+
+/* What the tunnel daemon says of the pool processes that are connected to it. */
+static void check_pool(struct doctor *d, const struct msg *pong)
+{
+	char version[64];
+
+	if (msg_str(pong, "pool_version", version, sizeof(version)) == RC_OK &&
+		!other_version(d, "pool", "airlock-fcgi-app", version))
+		doctor_find(d, "pool", DOCTOR_GOOD, "", "version %.40s", version);
+}
+
 /* What the tunnel daemon says of itself. */
 static void check_tunneld(struct doctor *d)
 {
@@ -372,19 +393,16 @@ static void check_tunneld(struct doctor *d)
 		dispatch_close(conn);
 		return;
 	}
-	if (jscan_str(msg_field(&pong, "version"), version, sizeof(version)) != RC_OK)
-		version[0] = '\0';
+	if (msg_str(&pong, "version", version, sizeof(version)) != RC_OK)
+		*version = '\0';
 	if (!msg_flag(&pong, "audit_ok"))
 		doctor_find(d, "tunneld", DOCTOR_FAULT,
 			"Its log says why: mostly the disk is full.",
 			"the audit log can't be written, so calls are refused");
-	else if (strcmp(version, AIRLOCK_VERSION) != 0)
-		doctor_find(d, "tunneld", DOCTOR_WARNING, "Restart the daemons after an upgrade.",
-			"airlock-tunneld is version %.40s, and this is %s", version,
-			AIRLOCK_VERSION);
-	else
+	else if (!other_version(d, "tunneld", "airlock-tunneld", version))
 		doctor_find(d, "tunneld", DOCTOR_GOOD, "",
 			"version %.40s, the audit log can be written", version);
+	check_pool(d, &pong);
 	doctor_audit_archive(d, &pong);
 	dispatch_close(conn);
 }

@@ -124,6 +124,7 @@ static bool say_hello(struct mux *x)
 	buf_init(&hello, MSG_HEADER_MAX);
 	start = frame_open(&hello);
 	msg_begin(&hello, MSG_MANY, NULL);
+	msg_put_str(&hello, "version", AIRLOCK_VERSION);
 	if (x->place_len > 0 && shelf_make(SHELF_PLACES, x->place_len, &x->shelf, &fd) == RC_OK) {
 		msg_put_int(&hello, "places", SHELF_PLACES);
 		msg_put_int(&hello, "place_bytes", (int64_t)x->place_len);

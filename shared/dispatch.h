@@ -27,18 +27,20 @@
  * FLUSH {"tenant_id"?} -> FLUSH_OK when every outbox row committed before it is in the journal;
  * sessions of revoked workers and suspended tenants have been told to go by then. FAIL otherwise.
  *
- * PING -> PONG {"version","uptime_s","sessions","calls","audit_ok":bool,"audit_durable" (the last
- * row on disk),"audit_queue","audit_free_bytes","draining":bool}
+ * PING -> PONG {"version","pool_version"?,"uptime_s","sessions","calls","audit_ok":bool,
+ * "audit_durable" (the last row on disk),"audit_queue","audit_free_bytes","draining":bool};
+ * pool_version is that of the connected pool processes, and where they differ one that is not
+ * "version"; "unknown" when it did not say; absent when none is connected
  *
  * SESSIONS {"tenant_id"?} -> SESSIONS_OK + JSON array [{"session_id","worker_id","tenant_id",
  * "agent","remote_ip","connected_at","calls_in_flight","calls_total","last_pong_at"}], of one
  * tenant also "newest","tools" (how many) and, where its tools are not the newest session's,
  * "differs":{"extra_count","extra":[names],"missing_count","missing","changed_count","changed"}
  *
- * MANY {"places"?,"place_bytes"?} as the first message of a connection: from here on it carries
- * many calls, each message behind the name of its call (struct frame_ref), and of the above CALL
- * and DETACH alone, and GONE {slow?}: the agent hung up or, when slow, does not read; the call is
- * cancelled. No answer to MANY or GONE. When the connection ends, all calls on it are cancelled.
+ * MANY {"version","places"?,"place_bytes"?} as the first message of a connection: from here on it
+ * carries many calls, each message behind the name of its call (struct frame_ref), and of the above
+ * CALL and DETACH alone, and GONE {slow?}: the agent hung up or, when slow, does not read; the call
+ * is cancelled. No answer to MANY or GONE. When the connection ends, all calls on it are cancelled.
  * With "places" a file descriptor comes along, of memory for so many results of so many bytes
  * (shelf.h). A result that is long, or that its worker sends in parts, may then be put there, and
  * RESULT {"outcome","status","place","length"} without a payload names it, once the row is durable.

@@ -32,6 +32,7 @@ struct dispatch_many {
 	size_t slot_count;
 	struct places *places; /* NULL: the process offers no memory */
 	ev_timer trim;
+	char version[32];
 };
 
 static struct one *one_of(struct client *c)
@@ -283,9 +284,16 @@ struct dispatch_many *dispatch_many_new(struct dispatch_conn *conn, const struct
 
 	d->conn = conn;
 	d->places = open_places(conn, m);
+	if (msg_str(m, "version", d->version, sizeof(d->version)) != RC_OK)
+		(void)str_copy(d->version, sizeof(d->version), "unknown");
 	ev_timer_init(&d->trim, on_trim, 0., 0.);
 	d->trim.data = d;
 	return d;
+}
+
+const char *dispatch_many_version(const struct dispatch_many *d)
+{
+	return d->version;
 }
 
 void dispatch_many_free(struct dispatch_many *d)

@@ -17,6 +17,8 @@ struct dispatch_many;
 
 /* As the message MANY says, with the file descriptor that came along. */
 struct dispatch_many *dispatch_many_new(struct dispatch_conn *conn, const struct msg *m);
+/* That of the process at the other end; "unknown" when it did not say. */
+const char *dispatch_many_version(const struct dispatch_many *d);
 /* Cancels all calls. NULL is fine. */
 void dispatch_many_free(struct dispatch_many *d);
 /* The body of a frame. False: malformed or out of turn. */

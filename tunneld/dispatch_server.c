@@ -241,9 +241,26 @@ static void handle_flush(struct dispatch_conn *c)
 
 /* --- answers that are known at once ---------------------------------------------------------- */
 
+/* Of the pool processes that are connected: another version than this one, if there is one. NULL
+ * when none is. */
+static const char *pool_version(const struct dispatch_server *s)
+{
+	const char *found = NULL;
+
+	for (const struct dispatch_conn *c = s->conns; c; c = c->next) {
+		if (!c->many)
+			continue;
+		found = dispatch_many_version(c->many);
+		if (strcmp(found, AIRLOCK_VERSION) != 0)
+			break;
+	}
+	return found;
+}
+
 static void handle_ping(struct dispatch_conn *c)
 {
 	struct hub *hub = c->server->hub;
+	const char *pool = pool_version(c->server);
 	struct audit_keeper_stats keeper;
 	struct audit_stats audit;
 	struct relay_frame f;
@@ -252,6 +269,8 @@ static void handle_ping(struct dispatch_conn *c)
 	audit_keeper_stats(hub->keeper, &keeper);
 	relay_frame_begin(&f, MSG_PONG, NULL);
 	msg_put_str(&f.buf, "version", AIRLOCK_VERSION);
+	if (pool)
+		msg_put_str(&f.buf, "pool_version", pool);
 	msg_put_int(&f.buf, "uptime_s", (clock_mono_ms() - hub->started_ms) / 1000);
 	msg_put_int(&f.buf, "sessions", (int64_t)hub->registry.session_count);
 	msg_put_int(&f.buf, "calls", (int64_t)hub->calls.count);

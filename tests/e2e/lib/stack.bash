@@ -249,8 +249,7 @@ admin() {
 	[[ $STATUS == 2* ]]
 }
 
-# airlockctl as on the machine of the control plane, with the daemons' environment; NAME=VALUE words first change it. CTL is
-# another program of that name.
+# airlockctl as on the machine of the control plane, with the daemons' environment; NAME=VALUE words first change it.
 ctl() {
 	local changed=()
 	while [[ $1 == *=* ]]; do
@@ -258,7 +257,7 @@ ctl() {
 		shift
 	done
 	mapfile -t STACK_ENV <"$STACK/env"
-	env -i "${STACK_ENV[@]}" "${changed[@]}" "${CTL:-$BIN/airlockctl}" "$@"
+	env -i "${STACK_ENV[@]}" "${changed[@]}" "$BIN/airlockctl" "$@"
 }
 
 # preload NAME: PRELOAD becomes the variables that a program needs to run with tests/crash/NAME.c.

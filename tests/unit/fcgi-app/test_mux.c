@@ -14,7 +14,7 @@
 #include "fcgi-app/mux.h"
 #include "shared/mem.h"
 
-#define HELLO "{\"t\":\"MANY\"}\n"
+#define HELLO "{\"t\":\"MANY\",\"version\":\"" AIRLOCK_VERSION "\"}\n"
 
 /* The other side is this test itself. */
 struct side {
@@ -204,6 +204,7 @@ static struct shelf *take_shelf(struct side *s)
 	size_t len, used;
 	ssize_t n;
 	struct msg m;
+	char version[32];
 	int fd;
 
 	s->peer = accept(s->listener, NULL, NULL);
@@ -214,6 +215,8 @@ static struct shelf *take_shelf(struct side *s)
 	buf_add(&s->in, bytes + used, (size_t)n - used);
 	assert_int_equal(msg_parse(body, len, &m), RC_OK);
 	assert_int_equal(m.type, MSG_MANY);
+	assert_int_equal(msg_str(&m, "version", version, sizeof(version)), RC_OK);
+	assert_string_equal(version, AIRLOCK_VERSION);
 	assert_int_equal(msg_int(&m, "places", &places), RC_OK);
 	assert_int_equal(msg_int(&m, "place_bytes", &place_len), RC_OK);
 	assert_true(place_len >= RESULT_MAX);

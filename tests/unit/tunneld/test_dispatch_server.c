@@ -68,7 +68,7 @@ static void turn(struct setup *s)
 	hub_reap(&s->f->hub);
 }
 
-static void say(struct setup *s, const char *header, const char *payload)
+static void say_on(int fd, const char *header, const char *payload)
 {
 	struct buf b;
 	size_t start;
@@ -77,8 +77,13 @@ static void say(struct setup *s, const char *header, const char *payload)
 	start = frame_open(&b);
 	buf_printf(&b, "%s\n%s", header, payload);
 	frame_close(&b, start);
-	assert_int_equal(send(s->fd, b.data, b.len, MSG_NOSIGNAL), b.len);
+	assert_int_equal(send(fd, b.data, b.len, MSG_NOSIGNAL), b.len);
 	buf_free(&b);
+}
+
+static void say(struct setup *s, const char *header, const char *payload)
+{
+	say_on(s->fd, header, payload);
 }
 
 /* Reads until a whole message is there; fails when the server hangs up. */
@@ -154,6 +159,56 @@ static void a_ping_tells_how_things_are(void **state)
 	assert_false(msg_flag(&m, "draining"));
 	assert_int_equal(msg_int(&m, "audit_free_bytes", &n), RC_OK);
 	assert_true(n > 0);
+}
+
+/* Asks until PONG has this pool_version, or none when NULL. */
+static void hear_pool_version(struct setup *s, const char *expected)
+{
+	int64_t deadline = clock_mono_ms() + PATIENCE_MS;
+	char text[32];
+	enum rc rc;
+
+	do {
+		struct msg m;
+
+		assert_true(clock_mono_ms() < deadline);
+		say(s, "{\"t\":\"PING\"}", "");
+		m = hear(s, MSG_PONG);
+		rc = msg_str(&m, "pool_version", text, sizeof(text));
+		forget(s);
+	} while (expected ? rc != RC_OK || strcmp(text, expected) != 0 : rc != RC_NOTFOUND);
+}
+
+/* Another pool process, which begins like this. */
+static int pool_joins(struct setup *s, const char *hello)
+{
+	int fd = connect_to(s);
+
+	say_on(fd, hello, "");
+	return fd;
+}
+
+static void a_ping_tells_of_a_pool_process_of_another_version(void **state)
+{
+	static const char same[] = "{\"t\":\"MANY\",\"version\":\"" AIRLOCK_VERSION "\"}";
+	struct setup *s = *state;
+	int first, other, last;
+
+	hear_pool_version(s, NULL);
+	first = pool_joins(s, same);
+	hear_pool_version(s, AIRLOCK_VERSION);
+	other = pool_joins(s, "{\"t\":\"MANY\",\"version\":\"9.9.9\"}");
+	hear_pool_version(s, "9.9.9");
+	last = pool_joins(s, same);
+	(void)close(other);
+	hear_pool_version(s, AIRLOCK_VERSION);
+	/* As before processes said it. */
+	other = pool_joins(s, "{\"t\":\"MANY\"}");
+	hear_pool_version(s, "unknown");
+	(void)close(first);
+	(void)close(other);
+	(void)close(last);
+	hear_pool_version(s, NULL);
 }
 
 static void an_audit_row_is_durable_when_it_is_acknowledged(void **state)
@@ -849,6 +904,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(a_ping_tells_how_things_are),
+		TEST(a_ping_tells_of_a_pool_process_of_another_version),
 		TEST(an_audit_row_is_durable_when_it_is_acknowledged),
 		TEST(a_stamp_is_signed_with_our_own_time),
 		TEST(a_flush_drops_the_sessions_of_a_revoked_worker_first),
