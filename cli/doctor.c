@@ -16,8 +16,7 @@
 #include "cli/api.h"
 #include "cli/doctor_internal.h"
 #include "cli/restore_dir.h"
-#include "shared/audit_form.h"
-#include "shared/audit_reader.h"
+#include "shared/audit_log.h"
 #include "shared/clock.h"
 #include "shared/config.h"
 #include "shared/crypto.h"
@@ -286,21 +285,27 @@ static void check_key(struct doctor *d)
 /* --- the clock
  * ---------------------------------------------------------------------------------------- */
 
-/* When the newest row was written, by the clock that it was written with. */
+/* When the newest row was written, by the clock that it was written with. After a rotation it is in
+ * the file that was closed, until there is another. */
 static bool newest_row(const char *path, int64_t *wall_ms)
 {
-	struct audit_reader *in;
-	const char *line;
-	size_t len;
-	int64_t seq;
-	bool ok = false;
+	struct audit_place at = {0};
+	struct audit_line line;
+	struct audit_log *log;
+	uint64_t stamp;
+	size_t files;
 
-	if (audit_reader_open(path, &in) != RC_OK)
+	*wall_ms = 0;
+	if (audit_log_open(path, &log) != RC_OK)
 		return false;
-	while (audit_reader_line(in, &line, &len) == RC_OK)
-		ok = audit_line_head(line, len, &seq, wall_ms);
-	audit_reader_close(in);
-	return ok;
+	files = audit_log_files(log);
+	if (files > 0)
+		at.segment = audit_log_file(log, files - 1, &stamp);
+	if (files > 0 && audit_log_seek(log, at) == RC_OK)
+		while (audit_log_next(log, &line) == RC_OK)
+			*wall_ms = line.wall_ms;
+	audit_log_close(log);
+	return *wall_ms > 0;
 }
 
 static void check_clock(struct doctor *d)
