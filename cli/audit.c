@@ -8,14 +8,11 @@
 
 #include "cli/api.h"
 #include "cli/audit_verify.h"
-#include "shared/audit_segments.h"
 #include "shared/clock.h"
 #include "shared/config.h"
 #include "shared/crypto.h"
 #include "shared/mem.h"
 #include "shared/text.h"
-
-#define FILES_MAX 16384
 
 static enum status cannot(const char *path, const char *why)
 {
@@ -71,58 +68,6 @@ static enum status own_log(const char **path, struct audit_chain_options *o)
 	crypto_identity_wipe(&id);
 	o->have_key = true;
 	return STATUS_OK;
-}
-
-/* The files of one log, in order. */
-struct files {
-	const char *path[FILES_MAX];
-	size_t count;
-	struct audit_segment *segments; /* own the paths of the first ones */
-	size_t segment_count;
-	char current[PATH_MAX];
-};
-
-/* The closed segments beside path, and path itself. */
-static enum status files_of_log(const char *path, struct files *f)
-{
-	struct stat st;
-
-	if (audit_segments_list(path, &f->segments, &f->segment_count) != RC_OK)
-		return cannot(path, strerror(errno));
-	if (f->segment_count >= FILES_MAX)
-		return cannot(path, "too many closed segments: name them with --file in parts");
-	for (size_t i = 0; i < f->segment_count; i++)
-		f->path[f->count++] = f->segments[i].path;
-	if (!str_copy(f->current, sizeof(f->current), path))
-		return cannot(path, "the path is too long");
-	if (stat(path, &st) == 0 || f->count == 0)
-		f->path[f->count++] = f->current;
-	return STATUS_OK;
-}
-
-static enum status files_find(const struct args *args, const char *own, struct files *f)
-{
-	char inside[PATH_MAX];
-	struct stat st;
-
-	*f = (struct files){0};
-	for (int i = 0; i < args->many_count; i++)
-		if (args->many[i].option == ARG_FILE)
-			f->path[f->count++] = args->many[i].value;
-	if (own)
-		return files_of_log(own, f);
-	if (f->count != 1 || stat(f->path[0], &st) != 0 || !S_ISDIR(st.st_mode))
-		return STATUS_OK;
-	if (snprintf(inside, sizeof(inside), "%s/audit.jsonl", f->path[0]) >= (int)sizeof(inside))
-		return cannot(f->path[0], "the path is too long");
-	f->count = 0;
-	return files_of_log(inside, f);
-}
-
-static void files_free(struct files *f)
-{
-	audit_segments_free(f->segments, f->segment_count);
-	*f = (struct files){0};
 }
 
 /* Behind the last checkpoint: chained, but nothing vouches for them yet. */
@@ -218,62 +163,53 @@ static enum status show_text(
 	return STATUS_OK;
 }
 
-static bool rotated_meanwhile(const struct files *f)
+/* --file of a directory names the log in it. False: it is none. */
+static bool names_log(const char *path, char log[PATH_MAX])
 {
-	struct audit_segment *list = NULL;
+	struct stat st;
+
+	return stat(path, &st) == 0 && S_ISDIR(st.st_mode) &&
+		snprintf(log, PATH_MAX, "%s/audit.jsonl", path) < PATH_MAX;
+}
+
+/* log: what is checked when no files are named. */
+static enum status verify(const struct args *args, const char *log,
+	const struct audit_chain_options *o, struct audit_files *f, struct audit_verify *v)
+{
+	enum audit_verify_part part =
+		args->value[ARG_FROM] ? AUDIT_VERIFY_FROM : AUDIT_VERIFY_WHOLE;
+	const char **paths = xcalloc((size_t)args->many_count + 1, sizeof(*paths));
+	char inside[PATH_MAX];
 	size_t count = 0;
-	bool rotated = *f->current && audit_segments_list(f->current, &list, &count) == RC_OK &&
-		count != f->segment_count;
+	enum rc rc;
 
-	audit_segments_free(list, count);
-	return rotated;
-}
-
-/* A whole log begins with the oldest file that the retention has left. */
-static void from_oldest(
-	const struct args *args, const struct files *f, struct audit_chain_options *o)
-{
-	if (args->value[ARG_FROM] || f->segment_count == 0 || f->segments[0].first <= 1)
-		return;
-	o->first_seq = f->segments[0].first;
-	o->deleted_before = true;
-}
-
-/* A log that is written may be rotated between looking for its files and reading them: then a fault
- * is none, and the files are looked for again. */
-static enum status verify(const struct args *args, const char *own,
-	const struct audit_chain_options *o, struct files *f, struct audit_verify *v)
-{
-	struct audit_chain_options whole;
-	enum status status;
-
-	do {
-		whole = *o;
-		files_free(f);
-		status = files_find(args, own, f);
-		if (status != STATUS_OK)
-			return status;
-		from_oldest(args, f, &whole);
-		if (audit_verify(f->path, f->count, &whole, v) != RC_OK)
-			return cannot(v->file, strerror(errno));
-	} while (v->chain.fault && rotated_meanwhile(f));
-	return STATUS_OK;
+	for (int i = 0; i < args->many_count; i++)
+		if (args->many[i].option == ARG_FILE)
+			paths[count++] = args->many[i].value;
+	if (count == 1 && names_log(paths[0], inside))
+		log = inside;
+	if (log)
+		rc = audit_verify_log(log, part, o, f, v);
+	else
+		rc = audit_verify(paths, count, o, v);
+	free(paths);
+	return rc == RC_OK ? STATUS_OK : cannot(v->file, strerror(errno));
 }
 
 enum status cmd_audit_verify(const struct args *args)
 {
 	char key[TEXT_B64_LEN(CRYPTO_PUBLIC_LEN) + 1] = "", hash[AUDIT_HASH_LEN + 1];
-	struct files *f = xcalloc(1, sizeof(*f));
+	struct audit_files f = {0};
 	struct audit_chain_options o = {0};
 	enum status status = read_options(args, &o);
 	int64_t began = clock_mono_ms();
 	struct audit_verify v;
-	const char *own = NULL;
+	const char *log = NULL;
 
 	if (status == STATUS_OK && !args_has(args, ARG_FILE))
-		status = own_log(&own, &o);
+		status = own_log(&log, &o);
 	if (status == STATUS_OK)
-		status = verify(args, own, &o, f, &v);
+		status = verify(args, log, &o, &f, &v);
 	if (status == STATUS_OK) {
 		text_hex(v.chain.hash, sizeof(v.chain.hash), hash);
 		if (v.chain.o.have_key)
@@ -286,7 +222,6 @@ enum status cmd_audit_verify(const struct args *args)
 			? show_json(&v, key, hash)
 			: show_text(&v, key, hash, clock_mono_ms() - began);
 	}
-	files_free(f);
-	free(f);
+	audit_files_close(&f);
 	return status;
 }

@@ -8,12 +8,20 @@
 #include "shared/audit_reader.h"
 #include "shared/mem.h"
 
+/* Files by their names, or open ones of a log. */
 struct reader {
 	struct audit_verify *out;
 	const char *const *paths;
+	const struct audit_files *log; /* NULL: paths */
+	size_t count;
 	int64_t *first; /* the number that the chain gives to each file's first line */
 	size_t file;
 };
+
+static const char *path_of(const struct reader *r, size_t i)
+{
+	return r->log ? r->log->file[i].path : r->paths[i];
+}
 
 /* A bundle says in its first line which rows it holds; it is checked alone. */
 static bool begin_bundle(struct reader *r, const char *line, size_t len)
@@ -52,9 +60,13 @@ static enum rc read_lines(struct reader *r, struct audit_reader *in, bool *more)
 static enum rc read_file(struct reader *r, bool *more)
 {
 	struct audit_reader *in;
-	enum rc rc = audit_reader_open(r->paths[r->file], &in);
+	enum rc rc = RC_OK;
 	int why;
 
+	if (r->log)
+		in = audit_files_reader(r->log, r->file);
+	else
+		rc = audit_reader_open(r->paths[r->file], &in);
 	if (rc != RC_OK)
 		return rc;
 	rc = read_lines(r, in, more);
@@ -64,43 +76,95 @@ static enum rc read_file(struct reader *r, bool *more)
 	return rc;
 }
 
-/* From the chain's number of a line to a line of a file. */
-static void locate(struct reader *r, size_t files)
+/* From the chain's number of a line to a line of one of the files from that one on. */
+static void locate(struct reader *r, size_t from)
 {
-	size_t i = files - 1;
+	size_t i = r->file - 1;
 
-	while (i > 0 && r->first[i] > r->out->chain.fault_line)
+	while (i > from && r->first[i] > r->out->chain.fault_line)
 		i--;
-	r->out->file = r->paths[i];
+	r->out->file = path_of(r, i);
 	r->out->line = r->out->chain.fault_line - r->first[i] + 1;
 	if (r->out->line < 1)
 		r->out->line = 1;
 }
 
-enum rc audit_verify(const char *const *paths, size_t count, const struct audit_chain_options *o,
-	struct audit_verify *out)
+/* Reads the files from that one on. */
+static enum rc check(struct reader *r, size_t from, const struct audit_chain_options *o)
 {
-	struct reader r = {.out = out, .paths = paths};
-	bool more = true;
+	struct audit_verify *out = r->out;
+	bool more = true, torn = r->log && r->log->torn;
 	enum rc rc = RC_OK;
 	int why;
 
 	*out = (struct audit_verify){0};
 	audit_chain_init(&out->chain, o);
-	r.first = xcalloc(count, sizeof(*r.first));
-	for (; rc == RC_OK && more && r.file < count; r.file++) {
-		r.first[r.file] = out->chain.lines + 1;
-		out->file = paths[r.file];
-		rc = read_file(&r, &more);
+	r->first = xcalloc(r->count, sizeof(*r->first));
+	for (r->file = from; rc == RC_OK && more && r->file < r->count; r->file++) {
+		r->first[r->file] = out->chain.lines + 1;
+		out->file = path_of(r, r->file);
+		rc = read_file(r, &more);
 	}
 	why = errno;
 	if (rc == RC_OK && more)
-		more = audit_chain_end(&out->chain, false);
+		more = audit_chain_end(&out->chain, torn);
 	if (rc == RC_OK && !more)
-		locate(&r, r.file);
+		locate(r, from);
 	audit_chain_free(&out->chain);
-	free(r.first);
+	free(r->first);
 	errno = why;
+	return rc;
+}
+
+enum rc audit_verify(const char *const *paths, size_t count, const struct audit_chain_options *o,
+	struct audit_verify *out)
+{
+	struct reader r = {.out = out, .paths = paths, .count = count};
+
+	return check(&r, 0, o);
+}
+
+/* --- a log ----------------------------------------------------------------------------------- */
+
+/* Of the newest part: further back as long as no signature is in what was looked at. */
+static enum rc check_log(
+	struct reader *r, enum audit_verify_part part, struct audit_chain_options o)
+{
+	size_t from = part == AUDIT_VERIFY_NEWEST ? r->count - 1 : 0;
+	enum rc rc;
+
+	for (;; from--) {
+		if (part != AUDIT_VERIFY_FROM)
+			o.first_seq = r->log->file[from].first;
+		o.deleted_before = part == AUDIT_VERIFY_WHOLE && o.first_seq > 1;
+		rc = check(r, from, &o);
+		if (rc != RC_OK || r->out->chain.checkpoints > 0 || from == 0)
+			break;
+	}
+	r->out->newest = from > 0;
+	return rc;
+}
+
+enum rc audit_verify_log(const char *path, enum audit_verify_part part,
+	const struct audit_chain_options *o, struct audit_files *f, struct audit_verify *out)
+{
+	struct reader r = {.out = out, .log = f};
+	bool again = false;
+	enum rc rc;
+
+	*f = (struct audit_files){0};
+	do {
+		audit_files_close(f);
+		*out = (struct audit_verify){.file = path};
+		rc = audit_files_open(path, f);
+		if (rc != RC_OK)
+			return rc;
+		r.count = f->count;
+		rc = check_log(&r, part, *o);
+		/* Rows that could not be made durable are taken back, and others come in their
+		 * place; what a second look finds is there. */
+		again = rc == RC_OK && out->chain.fault && f->written && !again;
+	} while (again);
 	return rc;
 }
 

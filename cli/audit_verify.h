@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "cli/audit_files.h"
 #include "shared/audit_chain.h"
 #include "shared/buf.h"
 #include "shared/rc.h"
@@ -17,7 +18,8 @@ struct audit_verify {
 		chain; /* audit_chain_free()d already; the numbers and the sentence stay */
 	int64_t bytes; /* before they were compressed */
 	bool bundle; /* the first file is one: the rest of the log is not in it */
-	/* Where the fault is; file is one of the paths that were given. */
+	bool newest; /* of a log that has more files before those that were looked at */
+	/* Where the fault is; file is one of the paths that were given, or of the log's files. */
 	const char *file;
 	int64_t line;
 };
@@ -26,6 +28,15 @@ struct audit_verify {
  * out->chain.fault says whether they are good. Otherwise errno and out->file say which can't be
  * read. */
 enum rc audit_verify(const char *const *paths, size_t count, const struct audit_chain_options *o,
+	struct audit_verify *out) MUST_CHECK;
+/* How much of a log: all from its oldest file on; or what its end has, as far back as the newest
+ * checkpoint's file; or from row o->first_seq on, which begins the oldest file. */
+enum audit_verify_part { AUDIT_VERIFY_WHOLE, AUDIT_VERIFY_NEWEST, AUDIT_VERIFY_FROM };
+/* Checks the log at path as it is now, also while it is written: what is found to be a fault is one
+ * still when it is looked at once more. f gets its files, for the caller to close in any case.
+ * Results as above; RC_NOTFOUND: there is no file of it. */
+enum rc audit_verify_log(const char *path, enum audit_verify_part part,
+	const struct audit_chain_options *o, struct audit_files *f,
 	struct audit_verify *out) MUST_CHECK;
 /* Of what was found good: is it proved that nothing was cut off its end? */
 bool audit_verify_end_proved(const struct audit_verify *v);

@@ -14,10 +14,10 @@
 #include <unistd.h>
 
 #include "cli/api.h"
+#include "cli/audit_files.h"
 #include "cli/backup_file.h"
 #include "shared/audit_chain.h"
 #include "shared/audit_reader.h"
-#include "shared/audit_segments.h"
 #include "shared/clock.h"
 #include "shared/config.h"
 #include "shared/crypto.h"
@@ -28,8 +28,6 @@
 #include "shared/text.h"
 
 #define CONFIG_MAX ((size_t)262144)
-/* Segments may be rotated, compressed or expired while they are looked for. */
-#define LOOKS 10
 /* Longer than the last whole line and a begun one behind it. */
 #define END_MAX ((int64_t)2 * AUDIT_LINE_MAX)
 
@@ -54,143 +52,68 @@ static enum status cannot(const char *what, const char *why)
 
 /* --- the audit log ------------------------------------------------------------------------- */
 
-struct log_files {
-	int current; /* audit.jsonl, or -1 */
-	int64_t size; /* of it, whole lines only */
-	struct audit_segment *segments;
-	int *fds; /* of the segments that belong to it, -1 for the others */
-	size_t count;
-	size_t older; /* the first so many; others were closed after the current file was opened */
-};
-
-static void log_files_close(struct log_files *l)
+/* The last row of a file. RC_NOTFOUND: it has none. */
+static enum rc read_head(const struct audit_files *f, size_t i, struct head *h)
 {
-	for (size_t i = 0; l->fds && i < l->count; i++)
-		if (l->fds[i] >= 0)
-			(void)close(l->fds[i]);
-	if (l->current >= 0)
-		(void)close(l->current);
-	free(l->fds);
-	audit_segments_free(l->segments, l->count);
-	*l = (struct log_files){.current = -1};
-}
-
-/* The current file is opened before the others are looked for. What it has by then is the end of
- * the backup, even when it is closed meanwhile and others follow. */
-static bool log_files_open(const char *path, struct log_files *l)
-{
-	struct stat own, st;
-
-	*l = (struct log_files){.current = open(path, O_RDONLY | O_CLOEXEC)};
-	if (l->current < 0 || fstat(l->current, &own) != 0 ||
-		audit_segments_list(path, &l->segments, &l->count) != RC_OK)
-		return false;
-	l->size = own.st_size;
-	l->fds = xcalloc(l->count + 1, sizeof(*l->fds));
-	for (size_t i = 0; i < l->count; i++)
-		l->fds[i] = -1;
-	for (; l->older < l->count; l->older++) {
-		int fd = open(l->segments[l->older].path, O_RDONLY | O_CLOEXEC);
-
-		l->fds[l->older] = fd;
-		if (fd < 0 || fstat(fd, &st) != 0)
-			return false;
-		if (st.st_ino == own.st_ino && st.st_dev == own.st_dev)
-			break;
-	}
-	return true;
-}
-
-static bool head_of(const char *line, size_t len, struct head *h)
-{
+	struct audit_reader *in = audit_files_reader(f, i);
+	int64_t end = f->file[i].size - END_MAX, ms;
 	uint8_t hash[CRYPTO_HASH_LEN];
-	int64_t ms;
-
-	if (!audit_line_head(line, len, &h->seq, &ms))
-		return false;
-	crypto_sha256(line, len, hash);
-	text_hex(hash, sizeof(hash), h->hash);
-	return true;
-}
-
-/* Cuts l->size back to whole lines, and reads the last one. *there: is there any? */
-static bool read_end(struct log_files *l, struct head *h, bool *there)
-{
-	size_t want = l->size > END_MAX ? (size_t)END_MAX : (size_t)l->size;
-	char *tail = xmalloc(want + 1), *end, *start;
-	bool ok = pread(l->current, tail, want, l->size - (off_t)want) == (ssize_t)want;
-
-	*there = false;
-	end = ok ? memrchr(tail, '\n', want) : NULL;
-	if (end) {
-		l->size -= (int64_t)(tail + want - end - 1);
-		start = memrchr(tail, '\n', (size_t)(end - tail));
-		start = start ? start + 1 : tail;
-		*there = true;
-		ok = head_of(start, (size_t)(end - start), h);
-	} else {
-		l->size = 0;
-	}
-	free(tail);
-	return ok;
-}
-
-/* Right after a rotation the head is in the last segment. */
-static bool read_segment_end(const char *path, struct head *h)
-{
-	struct audit_reader *in;
+	bool there = false, row = true;
 	const char *line;
 	size_t len;
-	bool ok = false;
+	enum rc rc = RC_OK;
 
-	if (audit_reader_open(path, &in) != RC_OK)
-		return false;
-	while (audit_reader_line(in, &line, &len) == RC_OK)
-		ok = head_of(line, len, h);
+	/* Of the current file, which is plain, the end is enough; the first line is a part of one.
+	 */
+	if (f->current && i == f->count - 1 && end > 0 &&
+		(rc = audit_reader_seek(in, end)) == RC_OK)
+		rc = audit_reader_line(in, &line, &len);
+	while (rc == RC_OK && (rc = audit_reader_line(in, &line, &len)) == RC_OK) {
+		there = true;
+		row = audit_line_head(line, len, &h->seq, &ms);
+		crypto_sha256(line, len, hash);
+	}
 	audit_reader_close(in);
-	return ok;
+	if (rc != RC_NOTFOUND || !there)
+		return rc;
+	text_hex(hash, sizeof(hash), h->hash);
+	return row ? RC_OK : RC_INVALID;
 }
 
-static bool find_head(struct log_files *l, struct head *h)
+/* Right after a rotation the head is in the last closed file. */
+static enum rc find_head(const struct audit_files *f, struct head *h)
 {
-	bool there;
+	enum rc rc = RC_NOTFOUND;
 
+	h->seq = 0;
 	memset(h->hash, '0', AUDIT_HASH_LEN);
 	h->hash[AUDIT_HASH_LEN] = '\0';
-	h->seq = 0;
-	if (!read_end(l, h, &there))
-		return false;
-	return there || l->older == 0 || read_segment_end(l->segments[l->older - 1].path, h);
+	for (size_t i = f->count; rc == RC_NOTFOUND && i > 0; i--)
+		rc = read_head(f, i - 1, h);
+	return rc == RC_NOTFOUND ? RC_OK : rc;
 }
 
 static enum status put_log(struct source *s)
 {
 	const char *path = s->c->audit_log_path;
 	char name[BACKUP_NAME_MAX + 1];
-	struct log_files l = {.current = -1};
-	struct stat st;
-	bool ok = false;
+	struct audit_files f;
+	bool ok = audit_files_open(path, &f) == RC_OK && f.current &&
+		find_head(&f, &s->head) == RC_OK;
 
-	for (int i = 0; i < LOOKS && !ok; i++) {
-		log_files_close(&l);
-		ok = log_files_open(path, &l) && find_head(&l, &s->head);
-	}
-	if (!ok) {
-		log_files_close(&l);
-		return cannot(path, "the audit log can't be read");
-	}
-	for (size_t i = 0; i < l.older; i++) {
-		const char *slash = strrchr(l.segments[i].path, '/');
+	for (size_t i = 0; ok && i < f.count; i++) {
+		const struct audit_file *file = &f.file[i];
+		const char *slash = strrchr(file->path, '/');
+		bool current = i == f.count - 1;
 
-		if (fstat(l.fds[i], &st) != 0)
-			continue;
-		(void)snprintf(
-			name, sizeof(name), "audit/%s", slash ? slash + 1 : l.segments[i].path);
-		backup_out_file(s->out, name, l.fds[i], st.st_size);
+		(void)snprintf(name, sizeof(name), "audit/%s",
+			current         ? "audit.jsonl"
+				: slash ? slash + 1
+					: file->path);
+		backup_out_file(s->out, name, file->fd, file->size);
 	}
-	backup_out_file(s->out, "audit/audit.jsonl", l.current, l.size);
-	log_files_close(&l);
-	return STATUS_OK;
+	audit_files_close(&f);
+	return ok ? STATUS_OK : cannot(path, "the audit log can't be read");
 }
 
 /* --- the rest -------------------------------------------------------------------------------- */

@@ -1,18 +1,12 @@
 /* What the doctor has to say about the audit log and what is made of it. */
 #include <errno.h>
 #include <limits.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "cli/audit_verify.h"
 #include "cli/doctor_internal.h"
 #include "shared/audit_index.h"
-#include "shared/audit_form.h"
-#include "shared/audit_reader.h"
-#include "shared/audit_segments.h"
-#include "shared/mem.h"
 
 /* The index is this far behind at most while it is kept up. */
 #define INDEX_BEHIND_ROWS ((int64_t)3 * AUDIT_BLOCK_ROWS)
@@ -21,47 +15,7 @@
 
 /* --- the log ------------------------------------------------------------------------------- */
 
-/* The newest file by itself: its first row's number says where it begins. False: it is empty. */
-static bool first_row(const char *path, int64_t *seq, int64_t *wall_ms)
-{
-	struct audit_reader *in;
-	const char *line;
-	size_t len;
-	bool ok;
-
-	if (audit_reader_open(path, &in) != RC_OK)
-		return false;
-	ok = audit_reader_line(in, &line, &len) == RC_OK &&
-		audit_line_head(line, len, seq, wall_ms);
-	audit_reader_close(in);
-	return ok;
-}
-
-struct log_list {
-	const char **paths;
-	size_t count, first; /* the files to check are paths[first] and those behind it */
-	struct audit_segment *segments;
-	size_t segment_count;
-};
-
-static bool list_log(struct doctor *d, struct log_list *l)
-{
-	struct stat st;
-
-	*l = (struct log_list){0};
-	if (audit_segments_list(d->c.audit_log_path, &l->segments, &l->segment_count) != RC_OK)
-		return false;
-	l->paths = xcalloc(l->segment_count + 1, sizeof(*l->paths));
-	for (size_t i = 0; i < l->segment_count; i++)
-		l->paths[l->count++] = l->segments[i].path;
-	if (stat(d->c.audit_log_path, &st) == 0 && st.st_size > 0)
-		l->paths[l->count++] = d->c.audit_log_path;
-	if (!args_has(d->args, ARG_FULL) && l->count > 1)
-		l->first = l->count - 1;
-	return l->count > 0;
-}
-
-static void judge_log(struct doctor *d, const struct audit_verify *v, bool all)
+static void judge_log(struct doctor *d, const struct audit_verify *v)
 {
 	const struct audit_chain *c = &v->chain;
 
@@ -70,8 +24,7 @@ static void judge_log(struct doctor *d, const struct audit_verify *v, bool all)
 			"Put the key back that signed the log; see docs/backup.md.",
 			"%s:%lld: the log is signed with another key than %s", v->file,
 			(long long)v->line, d->c.cp_private_key_path);
-	/* A log that is written has a last line without its end at times, and a young one no
-	 * signature. */
+	/* What a crash has torn is repaired by the next start, and a young log has no signature. */
 	else if (c->fault && c->fault != AUDIT_FAULT_TORN &&
 		!(c->fault == AUDIT_FAULT_UNSIGNED && c->checkpoints == 0))
 		doctor_find(d, "audit_chain", DOCTOR_FAULT,
@@ -81,50 +34,33 @@ static void judge_log(struct doctor *d, const struct audit_verify *v, bool all)
 			"%s:%lld: %s", v->file, (long long)v->line, c->why);
 	else
 		doctor_find(d, "audit_chain", DOCTOR_GOOD, "", "%s holds up to row %lld",
-			all ? "the whole log" : "the end of the log", (long long)c->seq);
-}
-
-/* The newest file and, as long as no signature is in what is looked at, the one before it too. */
-static enum rc verify_log(struct log_list *l, struct audit_chain_options *o, struct audit_verify *v)
-{
-	int64_t ms;
-	enum rc rc;
-
-	for (;; l->first--) {
-		if (!first_row(l->paths[l->first], &o->first_seq, &ms))
-			return RC_INVALID;
-		rc = audit_verify(l->paths + l->first, l->count - l->first, o, v);
-		if (rc != RC_OK || v->chain.checkpoints > 0 || l->first == 0)
-			return rc;
-	}
+			v->newest ? "the end of the log" : "the whole log", (long long)c->seq);
 }
 
 void doctor_audit_log(struct doctor *d)
 {
+	enum audit_verify_part part =
+		args_has(d->args, ARG_FULL) ? AUDIT_VERIFY_WHOLE : AUDIT_VERIFY_NEWEST;
 	struct audit_chain_options o = {.have_key = d->have_key};
+	struct audit_files f;
 	struct audit_verify v;
-	struct log_list l;
-	bool there = list_log(d, &l);
 	enum rc rc;
 
 	if (d->have_key)
 		memcpy(o.key, d->id.public_key, sizeof(o.key));
-	if (!there) {
+	rc = audit_verify_log(d->c.audit_log_path, part, &o, &f, &v);
+	if (rc == RC_NOTFOUND || (rc == RC_OK && !v.chain.fault && v.chain.lines == 0)) {
 		doctor_find(
 			d, "audit_chain", DOCTOR_SKIPPED, "", "nothing was written to the log yet");
-	} else if ((rc = verify_log(&l, &o, &v)) == RC_INVALID) {
-		doctor_find(d, "audit_chain", DOCTOR_FAULT, "airlockctl audit verify says more.",
-			"the first line of %s is no row", l.paths[l.first]);
 	} else if (rc != RC_OK) {
 		doctor_find(d, "audit_chain", DOCTOR_FAULT,
 			"See who owns it, and whether the volume is sound.", "%s: %s", v.file,
 			strerror(errno));
 	} else {
 		d->log_seq = v.chain.seq;
-		judge_log(d, &v, l.first == 0);
+		judge_log(d, &v);
 	}
-	free(l.paths);
-	audit_segments_free(l.segments, l.segment_count);
+	audit_files_close(&f);
 }
 
 /* --- the search index ------------------------------------------------------------------------ */

@@ -14,8 +14,6 @@
 #include "cli/backup_file.h"
 #include "cli/restore_dir.h"
 #include "cli/restore_plan.h"
-#include "shared/audit_reader.h"
-#include "shared/audit_segments.h"
 #include "shared/config.h"
 #include "shared/crypto.h"
 #include "shared/db.h"
@@ -140,50 +138,20 @@ static enum status read_manifest(struct restore *r, struct audit_chain_options *
 }
 
 /* What was archived and removed is not in the backup either: the log begins where it begins. */
-static int64_t first_seq(const char *const *paths, size_t count)
-{
-	struct audit_reader *in;
-	const char *line;
-	int64_t seq = 1, ms;
-	bool found = false;
-	size_t len;
-
-	for (size_t i = 0; i < count && !found; i++) {
-		if (audit_reader_open(paths[i], &in) != RC_OK)
-			break;
-		found = audit_reader_line(in, &line, &len) == RC_OK;
-		if (!found || !audit_line_head(line, len, &seq, &ms))
-			seq = 1;
-		audit_reader_close(in);
-	}
-	return seq;
-}
-
 static enum status check_log(const char *log, const struct audit_chain_options *o)
 {
-	struct audit_segment *segments = NULL;
-	struct audit_chain_options options = *o;
-	const char **paths;
-	size_t count = 0;
-	struct audit_verify v;
 	enum status status = STATUS_OK;
+	struct audit_files f;
+	struct audit_verify v;
 
 	if (o->expect_seq == 0)
 		return STATUS_OK; /* nothing was ever written */
-	if (audit_segments_list(log, &segments, &count) != RC_OK)
-		return cannot(log, strerror(errno));
-	paths = xcalloc(count + 1, sizeof(*paths));
-	for (size_t i = 0; i < count; i++)
-		paths[i] = segments[i].path;
-	paths[count] = log;
-	options.first_seq = first_seq(paths, count + 1);
-	if (audit_verify(paths, count + 1, &options, &v) != RC_OK)
+	if (audit_verify_log(log, AUDIT_VERIFY_WHOLE, o, &f, &v) != RC_OK)
 		status = cannot(v.file, strerror(errno));
 	/* A log that is younger than its first checkpoint has no signature yet. */
 	else if (v.chain.fault && !(v.chain.fault == AUDIT_FAULT_UNSIGNED && !v.chain.checkpoints))
 		status = cannot("the audit log in the backup", v.chain.why);
-	free(paths);
-	audit_segments_free(segments, count);
+	audit_files_close(&f);
 	return status;
 }
 

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "fcgi-app/admin_audit.h"
 #include "fcgi-app/admin_common.h"
@@ -125,16 +126,20 @@ static bool read_lines(struct part *p, struct audit_reader *in, int64_t last, en
 static bool read_segment(struct part *p, const struct audit_segment *s, enum rc *rc)
 {
 	struct audit_reader *in;
+	int fd = audit_segment_open(s->path);
 	bool ok;
 
 	p->file = strrchr(s->path, '/') ? strrchr(s->path, '/') + 1 : s->path;
 	p->before = p->chain.lines;
-	*rc = audit_reader_open(s->path, &in);
-	if (*rc != RC_OK)
+	if (fd < 0) {
+		*rc = RC_UNAVAILABLE;
 		return false;
+	}
+	in = audit_reader_of(fd, -1);
 	ok = read_lines(p, in, INT64_MAX, rc);
 	p->bytes += audit_reader_next_at(in);
 	audit_reader_close(in);
+	(void)close(fd);
 	return ok;
 }
 
@@ -165,6 +170,20 @@ static bool read_current(struct part *p, enum rc *rc)
 	return ok;
 }
 
+/* Every row that tunneld knew to be on disk before the files were looked for is in them. */
+static void check_end(struct part *p)
+{
+	struct audit_chain *c = &p->chain;
+
+	if (c->fault || !p->complete || p->durable == INT64_MAX || c->seq >= p->durable)
+		return;
+	c->fault = AUDIT_FAULT_TRUNCATED;
+	c->fault_line = c->lines;
+	(void)snprintf(c->why, sizeof(c->why),
+		"the log ends with row %lld, and row %lld was on disk: its end was cut off",
+		(long long)c->seq, (long long)p->durable);
+}
+
 /* A part never begins with the current file, which may have no checkpoint yet. */
 static enum rc read_part(struct part *p, size_t from)
 {
@@ -179,8 +198,8 @@ static enum rc read_part(struct part *p, size_t from)
 	}
 	if (ok && from == p->count)
 		ok = read_current(p, &rc);
-	if (ok)
-		(void)audit_chain_end(&p->chain, false);
+	if (ok && audit_chain_end(&p->chain, false))
+		check_end(p);
 	return rc;
 }
 

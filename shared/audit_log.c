@@ -138,18 +138,6 @@ static void close_source(struct source *s)
 	*s = (struct source){.fd = -1};
 }
 
-/* Since it was listed it may have been compressed. */
-static int open_segment(const char *path)
-{
-	char packed[PATH_MAX + sizeof(AUDIT_ZST_SUFFIX)];
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-
-	if (fd >= 0 || errno != ENOENT)
-		return fd;
-	(void)snprintf(packed, sizeof(packed), "%s" AUDIT_ZST_SUFFIX, path);
-	return open(packed, O_RDONLY | O_CLOEXEC);
-}
-
 static enum rc open_source(const struct audit_log *l, size_t i, struct source *s)
 {
 	uint8_t magic[4];
@@ -160,7 +148,7 @@ static enum rc open_source(const struct audit_log *l, size_t i, struct source *s
 		s->borrowed = true;
 		return RC_OK;
 	}
-	s->fd = open_segment(l->files[i].path);
+	s->fd = audit_segment_open(l->files[i].path);
 	if (s->fd < 0)
 		return errno == ENOENT ? RC_NOTFOUND : RC_UNAVAILABLE;
 	if (read_plain(s->fd, magic, sizeof(magic), 0) == (ssize_t)sizeof(magic) &&

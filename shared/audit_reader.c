@@ -15,29 +15,39 @@
 
 struct audit_reader {
 	int fd;
+	bool borrowed;
 	struct audit_zst_reader *zst; /* NULL: plain */
+	int64_t read_at, size; /* of a plain file: what was read, and where it ends for us */
 	char *chunk;
 	size_t start, end; /* of what is not read yet */
 	int64_t start_at, line_at; /* plain bytes before start, and before the last line */
 	bool ended;
 };
 
+struct audit_reader *audit_reader_of(int fd, int64_t size)
+{
+	struct audit_reader *r = xcalloc(1, sizeof(*r));
+	uint8_t magic[4];
+
+	(void)posix_fadvise(fd, 0, 0, POSIX_FADV_SEQUENTIAL);
+	r->fd = fd;
+	r->borrowed = true;
+	r->size = size < 0 ? INT64_MAX : size;
+	r->chunk = xmalloc(CHUNK);
+	if (pread(fd, magic, sizeof(magic), 0) == (ssize_t)sizeof(magic) &&
+		audit_zst_is(magic, sizeof(magic)) && lseek(fd, 0, SEEK_SET) == 0)
+		r->zst = audit_zst_reader_new(fd);
+	return r;
+}
+
 enum rc audit_reader_open(const char *path, struct audit_reader **out)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	struct audit_reader *r;
-	uint8_t magic[4];
 
 	if (fd < 0)
 		return errno == ENOENT ? RC_NOTFOUND : RC_UNAVAILABLE;
-	(void)posix_fadvise(fd, 0, 0, POSIX_FADV_SEQUENTIAL);
-	r = xcalloc(1, sizeof(*r));
-	r->fd = fd;
-	r->chunk = xmalloc(CHUNK);
-	if (pread(fd, magic, sizeof(magic), 0) == (ssize_t)sizeof(magic) &&
-		audit_zst_is(magic, sizeof(magic)))
-		r->zst = audit_zst_reader_new(fd);
-	*out = r;
+	*out = audit_reader_of(fd, -1);
+	(*out)->borrowed = false;
 	return RC_OK;
 }
 
@@ -46,9 +56,25 @@ void audit_reader_close(struct audit_reader *r)
 	if (!r)
 		return;
 	audit_zst_reader_free(r->zst);
-	(void)close(r->fd);
+	if (!r->borrowed)
+		(void)close(r->fd);
 	free(r->chunk);
 	free(r);
+}
+
+static ssize_t read_plain(struct audit_reader *r, char *to, size_t room)
+{
+	int64_t left = r->size - r->read_at;
+	ssize_t n;
+
+	if ((int64_t)room > left)
+		room = left > 0 ? (size_t)left : 0;
+	do
+		n = pread(r->fd, to, room, (off_t)r->read_at);
+	while (n < 0 && errno == EINTR);
+	if (n > 0)
+		r->read_at += n;
+	return n;
 }
 
 /* More bytes behind what is there. */
@@ -68,9 +94,7 @@ static enum rc fill(struct audit_reader *r)
 			return rc;
 		n = (ssize_t)room;
 	} else {
-		do
-			n = read(r->fd, r->chunk + r->end, room);
-		while (n < 0 && errno == EINTR);
+		n = read_plain(r, r->chunk + r->end, room);
 		if (n < 0)
 			return RC_UNAVAILABLE;
 	}
@@ -130,5 +154,6 @@ enum rc audit_reader_seek(struct audit_reader *r, int64_t offset)
 	r->ended = false;
 	if (r->zst)
 		return audit_zst_seek(r->zst, offset);
-	return lseek(r->fd, offset, SEEK_SET) < 0 ? RC_UNAVAILABLE : RC_OK;
+	r->read_at = offset;
+	return RC_OK;
 }

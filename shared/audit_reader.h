@@ -13,6 +13,9 @@
 struct audit_reader;
 /* RC_NOTFOUND, or RC_UNAVAILABLE with errno. */
 enum rc audit_reader_open(const char *path, struct audit_reader **out) MUST_CHECK;
+/* Of a file that is open and stays the caller's, from its beginning on; of a plain one the first
+ * size bytes, or -1: all that come. Nobody else reads from this descriptor meanwhile. */
+struct audit_reader *audit_reader_of(int fd, int64_t size);
 void audit_reader_close(struct audit_reader *r);
 /* The next line, without its newline, valid until the next call. RC_NOTFOUND: there are no more.
  * RC_LIMIT: what comes is longer than any line of a log. RC_INVALID: the compressed bytes are

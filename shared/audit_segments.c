@@ -1,6 +1,8 @@
 #include "shared/audit_segments.h"
 
 #include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -106,6 +108,17 @@ enum rc audit_segments_list(const char *path, struct audit_segment **list, size_
 	*list = found;
 	*count = drop_twins(found, n);
 	return RC_OK;
+}
+
+int audit_segment_open(const char *path)
+{
+	char packed[PATH_MAX + sizeof(AUDIT_ZST_SUFFIX)];
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	if (fd >= 0 || errno != ENOENT)
+		return fd;
+	(void)snprintf(packed, sizeof(packed), "%s" AUDIT_ZST_SUFFIX, path);
+	return open(packed, O_RDONLY | O_CLOEXEC);
 }
 
 void audit_segments_free(struct audit_segment *list, size_t count)

@@ -26,6 +26,9 @@ enum rc audit_segment_path(
  * RC_UNAVAILABLE with errno. */
 enum rc audit_segments_list(
 	const char *path, struct audit_segment **list, size_t *count) MUST_CHECK;
+/* Opens the file at the path of a listed one for reading; it may have been compressed since then.
+ * -1 with errno. */
+int audit_segment_open(const char *path);
 void audit_segments_free(struct audit_segment *list, size_t count);
 
 #endif

@@ -323,6 +323,21 @@ int file_lock_existing(const char *path)
 	return lock_with(path, 0);
 }
 
+/* A lock of the open file, not of the process: unlike flock() it can be asked for (fcntl(2)). */
+bool file_claim(int fd)
+{
+	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+
+	return fcntl(fd, F_OFD_SETLK, &lock) == 0;
+}
+
+bool file_claimed(int fd)
+{
+	struct flock lock = {.l_type = F_RDLCK, .l_whence = SEEK_SET};
+
+	return fcntl(fd, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
+}
+
 bool file_same_dir(const char *a, const char *b)
 {
 	char first[PATH_MAX], second[PATH_MAX];

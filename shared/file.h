@@ -38,6 +38,11 @@ enum rc file_make_dirs(const char *path, unsigned mode) MUST_CHECK;
 int file_lock(const char *path);
 /* The same for a lock that must be there already: -1 with ENOENT when it is not. Makes nothing. */
 int file_lock_existing(const char *path);
+/* Takes an open file, as its only writer, for as long as it is open, without waiting. False:
+ * somebody else has it, or it can't be taken. */
+bool file_claim(int fd) MUST_CHECK;
+/* Has somebody else taken this file so? Asking takes nothing. */
+bool file_claimed(int fd);
 /* Are the directories of these two files one and the same? False also where one is missing. */
 bool file_same_dir(const char *a, const char *b);
 

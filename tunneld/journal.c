@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -288,7 +287,7 @@ static enum rc open_and_lock(struct journal *j)
 		return RC_UNAVAILABLE;
 	}
 	j->file.fd = fd; /* closed by journal_close() from here on */
-	if (flock(fd, LOCK_EX | LOCK_NB) != 0 || !still_there(fd, j->path)) {
+	if (!file_claim(fd) || !still_there(fd, j->path)) {
 		log_err("%s is in use: another airlock-tunneld runs on this state", j->path);
 		return RC_CONFLICT;
 	}
@@ -325,7 +324,7 @@ static int open_next(const char *next)
 {
 	int fd = open(next, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 
-	if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0)
+	if (fd >= 0 && file_claim(fd))
 		return fd;
 	if (fd >= 0)
 		(void)close(fd);

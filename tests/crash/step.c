@@ -2,12 +2,13 @@
  * the calls that change a directory or fill a file from another: rename(), link(), unlink(),
  * rmdir(), sendfile() and their like; before the one whose number is $KILL_BEFORE the process is
  * killed (SIGKILL). With $STOP_AT=opendir or closedir it is stopped (SIGSTOP) before its first call
- * of that. */
+ * of that; with $STOP_IN before the first one for that directory. */
 #include <dirent.h>
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -80,14 +81,17 @@ ssize_t sendfile(int to, int from, off_t *at, size_t len)
 	return syscall(SYS_sendfile, to, from, at, len);
 }
 
-static void stop_at(const char *name)
+static void stop_at(const char *name, bool there)
 {
 	static int stopped;
 	const char *at = getenv("STOP_AT");
 
-	if (at && strcmp(at, name) == 0 && !stopped++)
+	if (at && strcmp(at, name) == 0 && there && !stopped++)
 		(void)kill(getpid(), SIGSTOP);
 }
+
+/* The last one that was opened of those that are meant. */
+static DIR *meant;
 
 /* ISO C knows no way from a pointer to a function's. */
 static void find_next(const char *name, void *function)
@@ -99,18 +103,23 @@ static void find_next(const char *name, void *function)
 
 DIR *opendir(const char *path)
 {
-	DIR *(*next)(const char *);
+	DIR *(*next)(const char *), *d;
+	const char *in = getenv("STOP_IN");
+	bool there = !in || strcmp(in, path) == 0;
 
-	stop_at("opendir");
+	stop_at("opendir", there);
 	find_next("opendir", (void *)&next);
-	return next(path);
+	d = next(path);
+	if (there)
+		meant = d;
+	return d;
 }
 
 int closedir(DIR *d)
 {
 	int (*next)(DIR *);
 
-	stop_at("closedir");
+	stop_at("closedir", d == meant);
 	find_next("closedir", (void *)&next);
 	return next(d);
 }

@@ -134,3 +134,49 @@ newest_is_archived_after() {
 }
 reloaded() { (($(grep -c 'what can be reloaded was reloaded' "$LOG/tunneld.log") >= $1)); }
 compressed() { compgen -G "$STATE/audit-*.jsonl.zst"; }
+
+# Until the log has another closed file.
+rotate() {
+	local before
+	before=$(newest_closed)
+	while [[ $(newest_closed) == "$before" ]]; do
+		curl -sS -o /dev/null -H 'Authorization: Bearer wrong' "$URL/v1/admin/status"
+	done
+}
+
+# verify_amidst FUNCTION COMMAND: the check waits there until the command is through.
+verify_amidst() {
+	rm -f "$LOG/verify.log"
+	run amidst verify "$1" "$2" "$BIN/airlockctl" audit verify --json
+	assert_success
+	run jq -e .ok "$LOG/verify.log"
+	assert_success
+}
+
+@test "a log in which files are closed, compressed or deleted amidst a check is good" {
+	local file
+	tunneld_up
+	wait_until healthy
+	rotate
+	rotate_twice() {
+		rotate
+		rotate
+	}
+	verify_amidst opendir rotate_twice
+	verify_amidst closedir rotate_twice
+	# What was listed is gone when it is to be opened.
+	rotate_away() { while [[ -e $file ]]; do rotate; done; }
+	file=$STATE/$(newest_closed)
+	verify_amidst closedir rotate_away
+	assert_exists "$file.zst"
+	stop tunneld
+	stack_config audit.keep_bytes 6000
+	delete() {
+		tunneld_up
+		wait_until healthy
+		rotate_away
+	}
+	file=$(find "$STATE" -maxdepth 1 -name 'audit-0*' | sort | head -n 1)
+	verify_amidst closedir delete
+	assert_equal "$(jq '.first_seq > 1' "$LOG/verify.log")" true
+}

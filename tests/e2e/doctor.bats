@@ -119,6 +119,31 @@ current_empty() { [[ -e $STATE/audit.jsonl && ! -s $STATE/audit.jsonl ]]; }
 	assert_output --partial 'Run a time service'
 }
 
+@test "a log whose files are closed, or compressed, amidst the doctor's look is good" {
+	local option file
+	mkdir "$STACK/etc"
+	cp "$STATE/config.yaml" "$STACK/etc"
+	closed() { find "$STATE" -name 'audit-0*.jsonl' -printf '%f\n' | sort | tail -n 1; }
+	rotate() {
+		local before
+		before=$(closed)
+		while [[ $(closed) == "$before" ]]; do
+			curl -sS -o /dev/null -H 'Authorization: Bearer wrong' "$URL/v1/admin/status"
+		done
+	}
+	# The newest of the listed ones is compressed, and the current one closed, before they are opened.
+	rotate_away() { while [[ -e $file ]]; do rotate; done; }
+	for option in --json --full; do
+		rotate
+		file=$STATE/$(closed)
+		rm -f "$LOG/doctor.log"
+		run amidst doctor closedir rotate_away env STOP_IN="$STATE" AIRLOCK_CP_CONFIG="$STACK/etc/config.yaml" \
+			"$BIN/airlockctl" doctor --json "$option"
+		assert_equal "$(jq -r '.findings[] | select(.check == "audit_chain") | .result' "$LOG/doctor.log")" ok
+		assert_exists "$file.zst"
+	done
+}
+
 @test "the doctor finds a web server that does not pass tunnels on" {
 	local change
 	local -A says=([404]='/v1/tunnel answers 404: it does not reach the tunnel daemon' [closed]='/v1/tunnel: ')

@@ -6,6 +6,7 @@ setup_file() {
 	stack_new
 	stack_config audit.rotate_bytes 3000
 	stack_config audit.compress false # the tests read the lines
+	stack_config audit.checkpoint_seconds 86400 # and change them: nothing is written by itself
 	stack_config audit.checkpoint_seconds 3600 # and count them
 	stack_up
 	for name in one two three four five; do
@@ -19,9 +20,6 @@ setup_file() {
 }
 
 teardown_file() { stack_down; }
-
-# What the files hold, as one log.
-log_lines() { cat "$STATE"/audit-0*.jsonl "$AUDIT"; }
 
 @test "a search gives the log's own lines, newest first, page by page" {
 	run admin GET '/v1/admin/audit?event=key.create&limit=4'
@@ -196,7 +194,7 @@ changed_at() {
 	assert_equal "$(jq -c '[.ok, .complete, .first_seq]' <<<"$output")" '[true,true,1]'
 	assert_equal "$(jq .seq <<<"$output")" "$(log_lines | wc -l)"
 	assert_equal "$(jq '.unsigned_rows + .signed_seq == .seq' <<<"$output")" true
-	assert_equal "$(jq -r .hash <<<"$output")" "$(tail -n 1 "$AUDIT" | tr -d '\n' | sha256sum | cut -c 1-64)"
+	assert_equal "$(jq -r .hash <<<"$output")" "$(log_lines | tail -n 1 | tr -d '\n' | sha256sum | cut -c 1-64)"
 	# As the next part of a long log goes on.
 	segment=$(ls "$STATE"/audit-0*.jsonl | head -n 1)
 	last=$(tail -n 1 "$segment" | jq .seq)
@@ -217,6 +215,25 @@ changed_at() {
 	cp "$STACK/kept" "$segment"
 	assert_success
 	assert_equal "$(jq -c '[.ok, .complete, .fault, .file, .line]' <<<"$output")" "[false,false,\"changed\",\"${segment##*/}\",3]"
+}
+
+@test "the server finds that the end of its log was cut off" {
+	until [[ -s $AUDIT ]]; do
+		curl -sS -o /dev/null -H 'Authorization: Bearer wrong' "$URL/v1/admin/status"
+	done
+	cp "$AUDIT" "$STACK/kept"
+	last=$(tail -n 1 "$STACK/kept")
+	truncate -s -$((${#last} + 1)) "$AUDIT"
+	run admin GET /v1/admin/audit/verify
+	cat "$STACK/kept" >"$AUDIT"
+	assert_success
+	assert_equal "$(jq -c '[.ok, .fault, .seq]' <<<"$output")" "[false,\"truncated\",$(($(jq .seq <<<"$last") - 1))]"
+	mv "$AUDIT" "$STACK/aside"
+	run admin GET /v1/admin/audit/verify
+	mv "$STACK/aside" "$AUDIT"
+	assert_equal "$(jq -c '[.ok, .fault]' <<<"$output")" '[false,"truncated"]'
+	run admin GET /v1/admin/audit/verify
+	assert_equal "$(jq -c .ok <<<"$output")" true
 }
 
 @test "without the daemon nothing is exported: it could not be written down" {

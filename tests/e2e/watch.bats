@@ -42,7 +42,7 @@ tenant() { admin POST /v1/admin/tenants "{\"slug\":\"$1\",\"name\":\"$1\"}" >/de
 	assert_equal "$(rows_of some | wc -l)" 1
 	# Byte for byte, and without a gap from the first to the last.
 	first=$(rows_of all | head -n 1 | jq .seq)
-	assert_equal "$(rows_of all)" "$(cat "$AUDIT" | tail -n "+$first" | head -n "$(rows_of all | wc -l)")"
+	assert_equal "$(rows_of all)" "$(log_lines | tail -n "+$first" | head -n "$(rows_of all | wc -l)")"
 	assert_equal "$(grep -c '^id: ' "$STACK/all")" $(($(rows_of all | wc -l) + 1))
 }
 

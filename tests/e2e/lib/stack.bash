@@ -263,6 +263,20 @@ ctl() {
 # preload NAME: PRELOAD becomes the variables that a program needs to run with tests/crash/NAME.c.
 preload() { PRELOAD=("LD_PRELOAD=$BUILD/test/$1.so" ASAN_OPTIONS=verify_asan_link_order=0); }
 
+# amidst NAME FUNCTION COMMAND PROGRAM...: the program, as start() runs it, waits before its first call of that function
+# (tests/crash/step.c) until the command is through. Its status.
+amidst() {
+	local name=$1 at=$2 meanwhile=$3
+	shift 3
+	preload step
+	start "$name" env "${PRELOAD[@]}" STOP_AT="$at" "$@"
+	wait_until is_stopped "$name"
+	"$meanwhile"
+	kill -CONT "$(pid_of "$name")"
+	wait "$(pid_of "$name")"
+}
+is_stopped() { [[ $(ps -o stat= -p "$(pid_of "$1")") == T* ]]; }
+
 # Mints an API key for a tenant and prints it: mint_key t_fintech [extra JSON members]
 mint_key() {
 	admin POST "/v1/admin/tenants/$1/keys" "{\"name\":\"test\"${2:+,$2}}" | jq -er .key
@@ -298,8 +312,21 @@ sql_call() { # SUBJECT SQL [id]
 		'{jsonrpc:"2.0",id:$id,method:"tools/call",params:{name:"execute_sql",arguments:{subject_id:$s,sql:$q}}}'
 }
 
+# What the files of the audit log hold, closed ones too, as one log.
+log_lines() {
+	local file files=()
+	for file in "${AUDIT%.jsonl}"-0*.jsonl*; do
+		case $file in
+		*.jsonl) files+=("$file") ;;
+		*.jsonl.zst) [[ -e ${file%.zst} ]] || files+=("$file") ;;
+		esac
+	done
+	[[ -z ${files[*]} ]] || zstd -dcfq -- "${files[@]}"
+	cat "$AUDIT"
+}
+
 # The audit rows that match a jq condition, one a line.
-audit_rows() { jq -c "select($1)" "$AUDIT"; }
+audit_rows() { log_lines | jq -c "select($1)"; }
 audit_count() { audit_rows "$1" | wc -l; }
 audit_count_is() { [[ $(audit_count "$1") == "$2" ]]; }
 

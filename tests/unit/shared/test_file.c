@@ -239,6 +239,26 @@ static void locks(void **state)
 	assert_int_equal(file_lock(in_dir("none/lock")), -1);
 }
 
+static void a_claim_is_one_openers_and_can_be_asked_for(void **state)
+{
+	int mine, other;
+
+	(void)state;
+	mine = open(in_dir("log"), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	other = open(in_dir("log"), O_RDWR | O_CLOEXEC);
+	assert_false(file_claimed(other));
+	assert_true(file_claim(mine));
+	assert_true(file_claimed(other));
+	assert_false(file_claimed(mine)); /* by somebody else */
+	assert_false(file_claim(other));
+	close(open(in_dir("log"), O_RDONLY | O_CLOEXEC)); /* another one's end ends nothing */
+	assert_true(file_claimed(other));
+	close(mine);
+	assert_false(file_claimed(other));
+	assert_true(file_claim(other));
+	close(other);
+}
+
 static void reads_at_a_place_all_or_nothing(void **state)
 {
 	char bytes[8] = "........";
@@ -272,6 +292,8 @@ int main(void)
 		cmocka_unit_test(reads_what_has_no_size),
 		cmocka_unit_test_setup_teardown(sweeps_its_own_leftovers, make_dir, remove_dir),
 		cmocka_unit_test_setup_teardown(directories, make_dir, remove_dir),
+		cmocka_unit_test_setup_teardown(
+			a_claim_is_one_openers_and_can_be_asked_for, make_dir, remove_dir),
 		cmocka_unit_test_setup_teardown(locks, make_dir, remove_dir),
 		cmocka_unit_test_setup_teardown(
 			a_lock_that_must_be_there_is_not_made, make_dir, remove_dir),
