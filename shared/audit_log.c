@@ -378,6 +378,16 @@ static void take_line(struct audit_log *l, size_t len, struct audit_line *out)
 	l->at += len + 1;
 }
 
+/* One that was deleted since the files were listed has no rows any more; those behind it have. */
+static enum rc next_file(struct audit_log *l)
+{
+	enum rc rc = RC_NOTFOUND;
+
+	for (size_t i = l->walk_file + 1; rc == RC_NOTFOUND && i < l->count; i++)
+		rc = begin_file(l, i, 0);
+	return rc;
+}
+
 enum rc audit_log_next(struct audit_log *l, struct audit_line *out)
 {
 	enum rc rc;
@@ -397,8 +407,8 @@ enum rc audit_log_next(struct audit_log *l, struct audit_line *out)
 			continue;
 		}
 		rc = fill(l);
-		if (rc == RC_NOTFOUND && l->walk_file + 1 < l->count)
-			rc = begin_file(l, l->walk_file + 1, 0);
+		if (rc == RC_NOTFOUND)
+			rc = next_file(l);
 		if (rc != RC_OK)
 			return rc;
 	}

@@ -584,6 +584,41 @@ static void removed_from_a_span(void **state)
 	questions(t, INT64_MAX);
 }
 
+struct removing {
+	struct found found;
+	char segment[PATH_MAX];
+};
+
+static bool take_and_remove(void *ctx, int64_t seq, const char *line, size_t len)
+{
+	struct removing *r = ctx;
+
+	if (r->found.count == 0)
+		assert_int_equal(unlink(r->segment), 0);
+	return take(&r->found, seq, line, len);
+}
+
+/* Files that are deleted while a search reads those before them: what comes behind them is given.
+ */
+static void removed_amidst_a_search(void **state)
+{
+	struct world *t = *state;
+	struct removing *r = xcalloc(1, sizeof(*r));
+	struct audit_filter all;
+	struct audit_search s = {t->path, t->index, &all, true, 0, INT64_MAX, 0};
+	struct audit_search_end end;
+
+	many_files(t, 5, 20);
+	audit_filter_init(&all);
+	r->found.t = t;
+	assert_int_equal(audit_segment_path(t->path, 21, 40, r->segment), RC_OK);
+	assert_int_equal(audit_search(&s, take_and_remove, r, &end), RC_OK);
+	assert_int_equal(r->found.count, t->rows - 20);
+	assert_int_equal(r->found.seq[19], 20);
+	assert_int_equal(r->found.seq[20], 41);
+	free(r);
+}
+
 /* Rows that the index has in a span are not there, and others come in their place. */
 static void lost_from_a_span(void **state)
 {
@@ -707,6 +742,7 @@ int main(void)
 		TEST(blocks_become_spans),
 		TEST(rewritten_in_a_span),
 		TEST(removed_from_a_span),
+		TEST(removed_amidst_a_search),
 		TEST(lost_from_a_span),
 		TEST(interrupted),
 		TEST(damaged_index),
