@@ -442,12 +442,34 @@ static void every_row_that_is_taken_out_is_found(void **state)
 	}
 }
 
+static void read_lines(const char *file, struct buf *out)
+{
+	struct audit_reader *in;
+	const char *line;
+	size_t len;
+
+	assert_int_equal(audit_reader_open(file, &in), RC_OK);
+	while (audit_reader_line(in, &line, &len) == RC_OK) {
+		buf_add(out, line, len);
+		buf_char(out, '\n');
+	}
+	assert_false(audit_reader_torn(in));
+	audit_reader_close(in);
+}
+
+/* The same text can be packed in several ways: a byte that makes one of another is no change of the
+ * log, and neither is the table at the end. */
 static void every_byte_of_a_compressed_file_counts(void **state)
 {
+	struct buf before, after;
+	int same = 0;
 	size_t len;
 	char *bytes;
 
 	(void)state;
+	buf_init(&before, 1 << 20);
+	buf_init(&after, 1 << 20);
+	read_lines(path[COMPRESSED], &before);
 	assert_int_equal(file_read(path[COMPRESSED], 1 << 20, &bytes, &len), RC_OK);
 	for (size_t at = 0; at < len; at += 37) {
 		struct audit_verify v;
@@ -455,15 +477,23 @@ static void every_byte_of_a_compressed_file_counts(void **state)
 		bytes[at] ^= 0x10;
 		assert_int_equal(file_write_atomic(path[COMPRESSED], bytes, len, 0600), RC_OK);
 		v = verify(FILES);
-		/* The table at the end is not the log: nothing of the rows is in it. */
-		if (v.chain.fault == AUDIT_FAULT_NONE && at + 64 < len)
-			fail_msg("byte %zu: not found", at);
-		if (v.chain.fault != AUDIT_FAULT_NONE)
+		if (v.chain.fault == AUDIT_FAULT_NONE) {
+			buf_reset(&after);
+			read_lines(path[COMPRESSED], &after);
+			if (after.len != before.len ||
+				memcmp(after.data, before.data, before.len) != 0)
+				fail_msg("byte %zu: not found", at);
+			same++;
+		} else {
 			assert_true(!strcmp(v.file, path[COMPRESSED]) ||
 				(!strcmp(v.file, path[COMPRESSED + 1]) && v.line == 1));
+		}
 		bytes[at] ^= 0x10;
 	}
+	assert_in_range(same, 0, 5);
 	assert_int_equal(file_write_atomic(path[COMPRESSED], bytes, len, 0600), RC_OK);
+	buf_free(&before);
+	buf_free(&after);
 	free(bytes);
 }
 
