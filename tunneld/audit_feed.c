@@ -60,8 +60,8 @@ struct audit_feed {
 
 	/* The thread's own. */
 	struct audit_log *log;
-	struct audit_place next; /* in the log */
-	bool placed;
+	struct audit_place next; /* behind the last line that was read */
+	bool placed; /* the log's walk is there */
 	int64_t live; /* the last row that live watchers were given */
 	uint64_t scope_round; /* counts how often tenants have changed */
 	struct db *db;
@@ -307,11 +307,20 @@ static enum rc next_line(struct audit_feed *f, struct audit_line *line)
 	return rc;
 }
 
+/* What was read ahead by then was not on disk yet: rows may have been taken back since, and others
+ * have come in their place. */
+static void forget_ahead(struct audit_feed *f)
+{
+	if (f->log && f->placed)
+		f->placed = audit_log_seek(f->log, f->next) == RC_OK;
+}
+
 static void follow(struct audit_feed *f, int64_t durable)
 {
 	struct audit_line line;
 	enum rc rc = RC_OK;
 
+	forget_ahead(f);
 	while (f->live < durable && rc == RC_OK) {
 		rc = next_line(f, &line);
 		if (rc != RC_OK || line.seq <= f->live)

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <poll.h>
 #include <sys/eventfd.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -84,8 +85,8 @@ static int teardown(void **state)
 	return 0;
 }
 
-/* Rows of a tenant, durable at once. */
-static void append_event(struct world *t, int count, const char *tenant, const char *event)
+/* Rows of a tenant that are not durable yet. */
+static void write_rows(struct world *t, int count, const char *tenant, const char *event)
 {
 	FILE *out = fopen(t->path, "a");
 	struct audit_record r;
@@ -102,6 +103,11 @@ static void append_event(struct world *t, int count, const char *tenant, const c
 		buf_free(&b);
 	}
 	assert_int_equal(fclose(out), 0);
+}
+
+static void append_event(struct world *t, int count, const char *tenant, const char *event)
+{
+	write_rows(t, count, tenant, event);
 	audit_feed_durable(t->feed, t->rows);
 }
 
@@ -243,6 +249,40 @@ static void rows_come_live(void **state)
 	audit_feed_unwatch(t->feed, r[0].w);
 }
 
+/* Rows that could not be made durable, and what comes in their place. */
+static void rows_that_are_taken_back_are_given_to_nobody(void **state)
+{
+	struct world *t = *state;
+	struct reader r[4];
+	struct stat st;
+
+	append(t, 1, "t_kept");
+	watch(t, &r[0], "", "", -1);
+	watch(t, &r[1], "t_kept", "", -1);
+	watch(t, &r[2], "t_taken_back", "", -1);
+	watch(t, &r[3], "t_in_their_place", "", -1);
+	until_row(t, r, 4, 1); /* the start */
+	write_rows(t, 1, "t_kept", "tool.call");
+	assert_int_equal(stat(t->path, &st), 0);
+	write_rows(t, 3, "t_taken_back", "tool.call");
+	audit_feed_durable(t->feed, 2);
+	until_row(t, r, 2, 2);
+	assert_int_equal(truncate(t->path, st.st_size), 0);
+	t->rows = 2;
+	write_rows(t, 2, "t_in_their_place", "tool.call");
+	write_rows(t, 1, "t_kept", "tool.call");
+	audit_feed_durable(t->feed, t->rows);
+	until_row(t, r, 2, 5);
+	take(t, &r[2]);
+	take(t, &r[3]);
+	assert_int_equal(r[0].rows, 4);
+	assert_int_equal(r[1].rows, 2);
+	assert_int_equal(r[2].rows, 0);
+	assert_int_equal(r[3].rows, 2);
+	for (int i = 0; i < 4; i++)
+		audit_feed_unwatch(t->feed, r[i].w);
+}
+
 /* Far more than a queue takes, over files, while rows go on coming. */
 static void what_was_missed_comes_first(void **state)
 {
@@ -364,6 +404,7 @@ int main(void)
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		TEST(rows_come_live),
+		TEST(rows_that_are_taken_back_are_given_to_nobody),
 		TEST(what_was_missed_comes_first),
 		TEST(slow_readers_are_let_go),
 		TEST(an_org_sees_its_own),
