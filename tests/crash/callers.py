@@ -139,6 +139,14 @@ class Operator(Caller):
         return self.make_tenant(slug, f"once-{slug}" if step == 1 else None)
 
 
+def row_number(line):
+    """None: it is no row."""
+    try:
+        return json.loads(line)["seq"]
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
 class Watcher(threading.Thread):
     """Follows the audit log's stream from behind a row on, whatever happens, coming back with the id of the last event
     that came whole. It also leaves by itself now and then."""
@@ -181,7 +189,7 @@ class Watcher(threading.Thread):
     def take(self, event):
         if b"event" not in event and b"data" in event:
             seq = int(event[b"id"])
-            if json.loads(event[b"data"])["seq"] != seq or seq <= self.last:
+            if row_number(event[b"data"]) != seq or seq <= self.last:
                 self.faults.append(f"row {seq} as event {event[b'id'].decode()} behind {self.last}")
             self.rows.append((seq, hashlib.sha256(event[b"data"]).digest()))
         if b"id" in event:
