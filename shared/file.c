@@ -128,6 +128,18 @@ enum rc file_write_atomic(const char *path, const void *bytes, size_t len, unsig
 	return file_sync_dir(path);
 }
 
+/* In one step, which refuses an existing name. File systems that have no such step get the new name
+ * first and lose the old one then. */
+static bool name_new(const char *tmp, const char *path)
+{
+	if (renameat2(AT_FDCWD, tmp, AT_FDCWD, path, RENAME_NOREPLACE) == 0)
+		return true;
+	bool named = (errno == EINVAL || errno == ENOSYS) && link(tmp, path) == 0;
+
+	unlink_keep_errno(tmp);
+	return named;
+}
+
 enum rc file_write_new(const char *path, const void *bytes, size_t len, unsigned mode)
 {
 	char tmp[PATH_MAX];
@@ -135,11 +147,9 @@ enum rc file_write_new(const char *path, const void *bytes, size_t len, unsigned
 
 	if (rc != RC_OK)
 		return rc;
-	/* link() refuses an existing name where rename() would replace it. */
-	if (link(tmp, path) != 0)
-		rc = errno == EEXIST ? RC_CONFLICT : RC_UNAVAILABLE;
-	unlink_keep_errno(tmp);
-	return rc == RC_OK ? file_sync_dir(path) : rc;
+	if (!name_new(tmp, path))
+		return errno == EEXIST ? RC_CONFLICT : RC_UNAVAILABLE;
+	return file_sync_dir(path);
 }
 
 void file_sweep(const char *path)

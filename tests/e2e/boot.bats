@@ -138,6 +138,27 @@ check_config() {
 	done
 }
 
+@test "a kill before any step of the first boot leaves nothing behind" {
+	local step survived=
+	preload step
+	up_or_gone() { gone "$(pid_of tunneld)" || [[ -S $RUN/dispatch.sock ]]; }
+	for ((step = 1; step < 100 && !survived; step++)); do
+		rm -rf "$STATE/state.db"* "$STATE/cp_ed25519.pem" "$STATE/snapshots" "$AUDIT" "$RUN"/*.sock
+		start tunneld env "${PRELOAD[@]}" KILL_BEFORE="$step" "$BIN/airlock-tunneld"
+		wait_until up_or_gone
+		if [[ -S $RUN/dispatch.sock ]]; then
+			survived=1
+			stop tunneld
+		else
+			tunneld_up
+			stop tunneld
+		fi
+		assert_equal "$(find "$STATE" -name '*.tmp.*')" ''
+	done
+	[[ $survived ]]
+	((step > 2))
+}
+
 @test "both daemons check the configuration and start nothing" {
 	local daemon
 	for daemon in airlock-tunneld airlock-fcgi-app; do
